@@ -1,0 +1,1 @@
+//! Pattern, regions, size, cost, predicted RTO and RPO, each with its reason.

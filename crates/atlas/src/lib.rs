@@ -1,0 +1,1 @@
+//! Facts of the world, embedded as data files.

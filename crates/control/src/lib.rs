@@ -1,0 +1,1 @@
+//! The brain, without I/O: events in, commands out.

@@ -1,0 +1,1 @@
+//! Supervises a PostgreSQL server: create, seed, start, promote, fence, follow.

@@ -1,0 +1,1 @@
+//! Supervises a local process.

@@ -1,0 +1,111 @@
+//! What a node says when it is asked how things are: the answer of `GET /v1/status` and of `lifeboat status --json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::database::DatabaseState;
+use crate::{AppName, ComponentId, Epoch, HostName, RegionId, RunId};
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The app.
+    pub app: AppName,
+    /// The node that answers.
+    pub region: RegionId,
+    /// Whether it reaches the state store.
+    pub store_reachable: bool,
+    /// Every region's health as the quorum sees it.
+    pub regions: BTreeMap<RegionId, RegionStatus>,
+    /// Every database.
+    pub databases: BTreeMap<ComponentId, DatabaseStatus>,
+    /// Every route's present answer.
+    pub routes: BTreeMap<HostName, RouteAnswer>,
+    /// The runs under way, and the newest finished ones.
+    pub runs: Vec<RunStatus>,
+}
+
+/// What the quorum concludes of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// It serves.
+    Up,
+    /// Somebody sees a problem, too few to conclude.
+    Suspected,
+    /// The quorum sees it down.
+    Down,
+    /// Too little is known to say.
+    Unknown,
+}
+
+/// A region's health with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionStatus {
+    /// The verdict.
+    pub health: Health,
+    /// Who saw what.
+    pub reason: String,
+}
+
+/// A database as the store and this node know it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Who may write.
+    pub writer: Option<RegionId>,
+    /// Whether the writer may acknowledge yet.
+    pub open: bool,
+    /// The regions that hold everything acknowledged.
+    pub holders: BTreeSet<RegionId>,
+    /// Whose lease counts.
+    pub lease: Option<RegionId>,
+    /// Each region's server as its node last reported.
+    pub servers: BTreeMap<RegionId, DatabaseState>,
+    /// For each region: whether a failover to it now would be right, with the reason.
+    pub readiness: BTreeMap<RegionId, Readiness>,
+}
+
+/// Whether a failover to a region now would meet the objectives, and what is in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Why, or what is in the way.
+    pub reason: String,
+}
+
+/// What DNS answers for a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteAnswer {
+    /// The addresses; empty: NODATA.
+    pub addresses: Vec<IpAddr>,
+    /// The time to live in seconds.
+    pub ttl_seconds: u32,
+    /// The regions behind the addresses.
+    pub regions: Vec<RegionId>,
+    /// Why these.
+    pub reason: String,
+}
+
+/// A run in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStatus {
+    /// Its name.
+    pub id: RunId,
+    /// `failover`, `switchover`, `reprotect`, …
+    pub intent: String,
+    /// The database that it moves.
+    pub database: ComponentId,
+    /// Where writing was.
+    pub from: Option<RegionId>,
+    /// Where writing goes.
+    pub to: RegionId,
+    /// `running`, `done`, `failed` or `abandoned`.
+    pub state: String,
+    /// Each step's name and state, in order.
+    pub steps: Vec<(String, String)>,
+}

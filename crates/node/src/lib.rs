@@ -1,0 +1,1 @@
+//! The daemon of one region: wires probe, control, store, drivers and dns.

@@ -1,0 +1,1 @@
+//! Model, state and intent become a DAG of idempotent steps with durations and a critical path.

@@ -1,0 +1,1 @@
+//! A deterministic simulator of whole fleets, with the promises as checks.
