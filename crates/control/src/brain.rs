@@ -1,0 +1,787 @@
+//! The state of the brain, and the order in which its rules are asked.
+//!
+//! Every rule is level-triggered: it looks at what is known now and proposes the next thing to do. Nothing is
+//! remembered of how things came to be as they are, so a node that was killed at any point goes on from there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_model::App;
+use lifeboat_model::app::{Component, Replication};
+use lifeboat_model::database::{Action, DatabaseState, Gate, Lsn, Order, Role};
+use lifeboat_model::journal::{EntryKind, JournalEntry};
+use lifeboat_model::state::{Change, Condition, Entry, LeaseId, Outcome, Revision, Transaction, Write};
+use lifeboat_model::status::RouteAnswer;
+use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
+
+use crate::event::{Clock, Command, Event, StoreFailure};
+use crate::health::{Poll, Sight, Target, Watched, What};
+use crate::record::{self, DatabaseRecord, Request, Run, View};
+use crate::session::Session;
+
+/// One rule of the brain, broken on purpose: the simulator has to notice each. Never set outside tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// Whoever likes claims without force and without holding everything.
+    ClaimAny,
+    /// The promoted server confirms before its epoch is recorded as open.
+    ConfirmBeforeOpen,
+    /// Synchronous is recorded before the peers have everything.
+    SynchronousEarly,
+    /// The gate is opened to the node before "alone" is recorded.
+    AloneUnrecorded,
+    /// A forced claim does not wait for the lease.
+    ForceUnexpired,
+    /// One vantage point is enough for a verdict.
+    QuorumOfOne,
+    /// A node that sees nobody believes that everybody is down.
+    AllDarkActs,
+    /// `n − k` stops are taken for enough.
+    StopsOffByOne,
+    /// Commits are confirmed beyond the lease.
+    ConfirmPastLease,
+    /// A region that lacks data is taken for ready.
+    LossIgnored,
+    /// Decisions are not written to the journal.
+    Unjournaled,
+    /// An old primary does not stop when it sees a newer epoch.
+    OldWriterStays,
+}
+
+/// What the brain knows of a database in its own region.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    pub state: Option<DatabaseState>,
+    pub order: Option<Order>,
+    pub failures: u32,
+    pub retry_at: Moment,
+    /// What the driver was last told to confirm.
+    pub confirmed: Option<(Epoch, Option<Moment>)>,
+    /// The gate in force with the position from which on nobody but its named standbys confirms.
+    pub mark: Option<(Gate, Lsn)>,
+    /// Since when too few standbys are connected.
+    pub lacking_since: Option<Moment>,
+    /// When this standby last streamed from the writer, and how far behind it was.
+    pub streamed: Option<(Moment, Duration)>,
+    /// Since when this standby should stream and does not.
+    pub stalled_since: Option<Moment>,
+    /// Since when the writer counts as lost.
+    pub lost_since: Option<Moment>,
+    /// Since when the quorum sees the writer's server gone while its node answers.
+    pub server_down_since: Option<Moment>,
+    /// Since when a person's request waits here.
+    pub request_since: Option<Moment>,
+    /// The reason not to act that was journaled last.
+    pub refrained: Option<String>,
+    /// The epoch that this node saw come, and when: `None` for one that was there when it started.
+    pub epoch_seen: Option<(Epoch, Option<Moment>)>,
+    /// The run's stage that this node saw, and since when.
+    pub stage_seen: Option<(Run, Moment)>,
+    /// The trouble that was journaled last.
+    pub trouble: Option<String>,
+}
+
+/// A transaction under way, with what follows when it is committed.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub transaction: Transaction,
+    pub entries: Vec<JournalEntry>,
+    pub answer: Option<(u64, String)>,
+}
+
+/// The brain of one region's node.
+#[derive(Debug)]
+pub struct Brain {
+    pub(crate) app: Arc<App>,
+    pub(crate) me: RegionId,
+    pub(crate) clock: Clock,
+    pub(crate) started: bool,
+    pub(crate) synced: bool,
+    pub(crate) relisting: bool,
+    pub(crate) revisions: BTreeMap<String, Revision>,
+    pub(crate) records: BTreeMap<ComponentId, DatabaseRecord>,
+    pub(crate) leases: BTreeMap<ComponentId, (RegionId, Option<LeaseId>)>,
+    pub(crate) views: BTreeMap<RegionId, View>,
+    pub(crate) runs: BTreeMap<ComponentId, Run>,
+    pub(crate) requests: BTreeMap<ComponentId, Request>,
+    pub(crate) journal_head: u64,
+    pub(crate) in_flight: Option<InFlight>,
+    /// Entries of a transaction whose answer was lost.
+    pub(crate) unsure: Vec<JournalEntry>,
+    pub(crate) store_retry_at: Moment,
+    pub(crate) backlog: VecDeque<JournalEntry>,
+    pub(crate) session: Session,
+    pub(crate) locals: BTreeMap<ComponentId, Local>,
+    pub(crate) compute: BTreeMap<ComponentId, bool>,
+    pub(crate) compute_wanted: BTreeMap<ComponentId, bool>,
+    pub(crate) watched: BTreeMap<Target, Watched>,
+    pub(crate) verdicts: BTreeMap<RegionId, bool>,
+    pub(crate) routes: BTreeMap<HostName, RouteAnswer>,
+    pub(crate) published: Option<(View, Moment)>,
+    /// What people asked for and was not taken up yet.
+    pub(crate) people: VecDeque<(u64, ComponentId, Request)>,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) wake: Moment,
+    pub(crate) mutation: Option<Mutation>,
+}
+
+/// The longest time between two steps, and between two publications of an unchanged view.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The most journal entries that wait for a store that cannot be reached; the oldest are dropped beyond it.
+const BACKLOG: usize = 1_000;
+
+impl Brain {
+    /// The brain of `region`'s node. It knows nothing yet, and does nothing until it has seen the store.
+    pub fn new(app: Arc<App>, region: RegionId) -> Self {
+        let locals = app
+            .databases()
+            .filter(|(_, c)| keeps_copy(c, &region))
+            .map(|(id, _)| (id.clone(), Local::default()))
+            .collect();
+        Self {
+            app,
+            me: region,
+            clock: Clock { now: Moment(0), unix_ms: 0 },
+            started: false,
+            synced: false,
+            relisting: false,
+            revisions: BTreeMap::new(),
+            records: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            views: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            journal_head: 0,
+            in_flight: None,
+            unsure: Vec::new(),
+            store_retry_at: Moment(0),
+            backlog: VecDeque::new(),
+            session: Session::default(),
+            locals,
+            compute: BTreeMap::new(),
+            compute_wanted: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            published: None,
+            people: VecDeque::new(),
+            commands: Vec::new(),
+            wake: Moment(0),
+            mutation: None,
+        }
+    }
+
+    /// The same with one rule broken, for tests of the checks.
+    #[must_use]
+    pub fn with_mutation(mut self, mutation: Option<Mutation>) -> Self {
+        self.mutation = mutation;
+        self
+    }
+
+    /// Takes one event and says what is to be done.
+    pub fn step(&mut self, clock: Clock, event: Event) -> Vec<Command> {
+        debug_assert!(
+            clock.now >= self.clock.now,
+            "the boot-time clock ran backwards: {} after {}",
+            clock.now,
+            self.clock.now
+        );
+        self.clock = clock;
+        self.wake = clock.now + HEARTBEAT;
+        if !self.started {
+            self.started = true;
+            self.note(
+                EntryKind::Node,
+                None,
+                "node started".into(),
+                format!("watches {} regions", self.app.regions.len()),
+            );
+        }
+        self.take(event);
+        self.decide();
+        std::mem::take(&mut self.commands)
+    }
+
+    /// The moment by which `step` has to be called again, with [`Event::Tick`] if nothing else happens.
+    pub fn wake_at(&self) -> Moment {
+        self.wake
+    }
+
+    /// What is to be probed from this node: the other regions' nodes, databases and compute, and its own compute.
+    pub fn targets(&self) -> Vec<Target> {
+        let mut targets: Vec<Target> =
+            self.app.regions.keys().filter(|region| **region != self.me).map(Target::node).collect();
+        for (id, component) in &self.app.components {
+            if component.kind.is_database() {
+                let copies =
+                    self.app.data_regions().filter(|region| **region != self.me && keeps_copy(component, region));
+                targets.extend(copies.map(|region| Target::database(region, id)));
+            } else if component.check.is_some() {
+                targets.extend(component.regions.iter().map(|region| Target::compute(region, id)));
+            }
+        }
+        targets
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Snapshot { revision, entries } => self.take_snapshot(revision, entries),
+            Event::Changes(changes) => {
+                for change in changes {
+                    self.take_change(change);
+                }
+            }
+            Event::Transacted(result) => self.take_transacted(result),
+            Event::Granted(result) => self.take_granted(result),
+            Event::Renewed(result) => self.take_renewed(result),
+            Event::Reading { target, evidence } => {
+                let detection = &self.app.detection;
+                let watched = self.watched.entry(target.clone()).or_default();
+                let changed = watched.read(evidence, detection);
+                let sight = watched.sight();
+                if let (true, Some(sight)) = (changed, sight) {
+                    self.note_sight(&target, sight);
+                }
+            }
+            Event::Database { component, state } => self.take_database(&component, state),
+            Event::Compute { component, running } => {
+                self.compute.insert(component, running);
+            }
+            Event::OrderDone { component, result } => self.take_order_done(&component, result),
+            Event::Person { ticket, database, request } => self.take_person(ticket, &database, request),
+        }
+    }
+
+    fn note_sight(&mut self, target: &Target, sight: Sight) {
+        let what = match sight {
+            Sight::Up => format!("{target} answers"),
+            Sight::Refused => format!("{target} refuses connections"),
+            Sight::Silent => format!("{target} is silent"),
+            Sight::Unwell => format!("{target} answers wrongly"),
+        };
+        let detection = &self.app.detection;
+        let why = match sight {
+            Sight::Up => format!("{} good probes in a row", detection.recovered),
+            Sight::Refused => format!("{} probes in a row refused", detection.refused),
+            Sight::Silent | Sight::Unwell => format!("{} bad probes in a row", detection.silent),
+        };
+        self.note(EntryKind::Suspicion, None, what, why);
+    }
+
+    fn decide(&mut self) {
+        self.keep_session();
+        if self.synced {
+            self.judge_regions();
+            self.hear_people();
+            let databases: Vec<ComponentId> = self.app.databases().map(|(id, _)| id.clone()).collect();
+            for database in &databases {
+                self.decide_database(database);
+            }
+        }
+        self.keep_compute();
+        self.keep_routes();
+        self.publish();
+    }
+
+    fn decide_database(&mut self, database: &ComponentId) {
+        let Some(record) = self.records.get(database).cloned() else {
+            self.create_record(database);
+            return;
+        };
+        self.see_epoch(database, &record);
+        self.keep_confirming(database, &record);
+        self.advance_switchover(database, &record);
+        if record.writer == self.me {
+            self.write(database, &record);
+        } else {
+            self.follow(database, &record);
+            self.consider_claim(database, &record);
+        }
+    }
+
+    /// Remembers when an epoch was seen to come, for hold-down and patience. By this node's own clock.
+    fn see_epoch(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+        let now = self.clock.now;
+        let Some(local) = self.locals.get_mut(database) else { return };
+        match local.epoch_seen {
+            Some((epoch, _)) if epoch == record.epoch => {}
+            Some(_) => {
+                local.epoch_seen = Some((record.epoch, Some(now)));
+                local.lost_since = None;
+                local.refrained = None;
+                local.mark = None;
+            }
+            None => local.epoch_seen = Some((record.epoch, None)),
+        }
+    }
+
+    // --- the store ---
+
+    fn take_snapshot(&mut self, _revision: Revision, entries: Vec<Entry>) {
+        self.revisions.clear();
+        self.records.clear();
+        self.leases.clear();
+        self.views.clear();
+        self.runs.clear();
+        self.requests.clear();
+        for entry in entries {
+            self.take_entry(entry);
+        }
+        self.synced = true;
+        self.relisting = false;
+        let unsure = std::mem::take(&mut self.unsure);
+        let committed = unsure.last().is_some_and(|last| last.number <= self.journal_head);
+        for entry in unsure.into_iter().rev() {
+            if committed {
+                self.commands.push(Command::Journaled(entry));
+            } else {
+                self.backlog.push_front(entry);
+            }
+        }
+    }
+
+    fn take_change(&mut self, change: Change) {
+        match change {
+            Change::Put(entry) => {
+                if self.revisions.get(&entry.key).is_none_or(|known| *known < entry.revision) {
+                    self.take_entry(entry);
+                }
+            }
+            Change::Delete { key, revision } => {
+                if self.revisions.get(&key).is_some_and(|known| *known < revision) {
+                    self.forget(&key);
+                }
+            }
+        }
+    }
+
+    fn take_entry(&mut self, entry: Entry) {
+        fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Option<T> {
+            serde_json::from_slice(&entry.value).ok()
+        }
+        self.revisions.insert(entry.key.clone(), entry.revision);
+        let Some((kind, name)) = entry.key.strip_prefix(record::STATE).and_then(|rest| rest.split_once('/')) else {
+            return;
+        };
+        match kind {
+            "database" => {
+                if let Some(record) = read(&entry) {
+                    self.records.insert(name.into(), record);
+                }
+            }
+            "lease" => {
+                if let Some(region) = read::<RegionId>(&entry) {
+                    self.leases.insert(name.into(), (region, entry.lease));
+                }
+            }
+            "view" => {
+                if let Some(view) = read(&entry) {
+                    self.views.insert(name.into(), view);
+                }
+            }
+            "run" => {
+                if let Some(run) = read(&entry) {
+                    self.runs.insert(name.into(), run);
+                }
+            }
+            "request" => {
+                if let Some(request) = read(&entry) {
+                    self.requests.insert(name.into(), request);
+                }
+            }
+            "journal-head" if name == self.me.as_str() => {
+                self.journal_head = self.journal_head.max(read(&entry).unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, key: &str) {
+        self.revisions.remove(key);
+        let Some((kind, name)) = key.strip_prefix(record::STATE).and_then(|rest| rest.split_once('/')) else { return };
+        match kind {
+            "database" => drop(self.records.remove(name)),
+            "lease" => drop(self.leases.remove(name)),
+            "view" => drop(self.views.remove(name)),
+            "run" => drop(self.runs.remove(name)),
+            "request" => drop(self.requests.remove(name)),
+            _ => {}
+        }
+    }
+
+    fn take_transacted(&mut self, result: Result<Outcome, StoreFailure>) {
+        let Some(InFlight { transaction, entries, answer }) = self.in_flight.take() else { return };
+        let retry = self.clock.now + Duration::from_millis(100);
+        let refused = |ticket, why: &str| Command::Answer { ticket, answer: Err(why.to_owned()) };
+        match result {
+            Ok(Outcome::Committed(revision)) => {
+                for write in transaction.then {
+                    match write {
+                        Write::Put { key, value, lease } => {
+                            if self.revisions.get(&key).is_none_or(|known| *known < revision) {
+                                self.take_entry(Entry { key, value, revision, lease });
+                            }
+                        }
+                        Write::Delete { key } => {
+                            if self.revisions.get(&key).is_none_or(|known| *known < revision) {
+                                self.forget(&key);
+                            }
+                        }
+                    }
+                }
+                self.commands.extend(entries.into_iter().map(Command::Journaled));
+                if let Some((ticket, answer)) = answer {
+                    self.commands.push(Command::Answer { ticket, answer: Ok(answer) });
+                }
+            }
+            Ok(Outcome::Conflict) => {
+                // What was decided rested on old news: the changes that contradict it are on their way. Its entries
+                // describe what did not happen and go; those that only waited for a transaction are among them too, so all
+                // observations are kept.
+                self.keep_observations(entries);
+                self.store_retry_at = self.clock.now + Duration::from_millis(20);
+                self.relist();
+                if let Some((ticket, _)) = answer {
+                    self.commands.push(refused(ticket, "something changed at the same moment; ask again"));
+                }
+            }
+            Err(StoreFailure::Unknown) => {
+                self.unsure = entries;
+                self.store_retry_at = retry;
+                self.relist();
+                if let Some((ticket, _)) = answer {
+                    self.commands
+                        .push(refused(ticket, "the state store's answer was lost; look at the status and ask again"));
+                }
+            }
+            Err(failure @ (StoreFailure::NotExecuted | StoreFailure::LeaseGone)) => {
+                self.keep_observations(entries);
+                self.store_retry_at = retry;
+                if failure == StoreFailure::LeaseGone {
+                    self.session.lost();
+                }
+                if let Some((ticket, _)) = answer {
+                    self.commands.push(refused(ticket, "the state store could not be reached"));
+                }
+            }
+        }
+    }
+
+    fn keep_observations(&mut self, entries: Vec<JournalEntry>) {
+        for entry in entries.into_iter().rev() {
+            match entry.kind {
+                EntryKind::Claim
+                | EntryKind::Open
+                | EntryKind::Alone
+                | EntryKind::Synchronous
+                | EntryKind::Run
+                | EntryKind::Request => {}
+                EntryKind::Node
+                | EntryKind::Suspicion
+                | EntryKind::Verdict
+                | EntryKind::Refrain
+                | EntryKind::Step
+                | EntryKind::Fence
+                | EntryKind::Promote
+                | EntryKind::Route
+                | EntryKind::Database
+                | EntryKind::Compute
+                | EntryKind::Divergence
+                | EntryKind::Lease => self.backlog.push_front(entry),
+            }
+        }
+    }
+
+    fn relist(&mut self) {
+        self.synced = false;
+        if !self.relisting {
+            self.relisting = true;
+            self.commands.push(Command::Relist);
+        }
+    }
+
+    /// Whether a transaction may be begun now.
+    pub(crate) fn may_transact(&mut self) -> bool {
+        if self.in_flight.is_some() || !self.synced {
+            return false;
+        }
+        if self.clock.now < self.store_retry_at {
+            self.wake_by(self.store_retry_at);
+            return false;
+        }
+        true
+    }
+
+    /// Begins a transaction, with all journal entries that wait. The caller has asked [`Self::may_transact`].
+    pub(crate) fn transact(&mut self, mut transaction: Transaction, answer: Option<(u64, String)>) {
+        let mut entries: Vec<JournalEntry> = self.backlog.drain(..).collect();
+        if self.mutation == Some(Mutation::Unjournaled) {
+            entries.clear();
+        }
+        for (entry, number) in entries.iter_mut().zip(self.journal_head + 1..) {
+            entry.number = number;
+            transaction.then.push(put(record::journal_key(&self.me, number), entry, None));
+        }
+        if let Some(last) = entries.last() {
+            transaction.then.push(put(record::journal_head_key(&self.me), &last.number, None));
+        }
+        self.in_flight = Some(InFlight { transaction: transaction.clone(), entries, answer });
+        self.commands.push(Command::Transact(transaction));
+    }
+
+    /// The condition that `key` is as this node knows it.
+    pub(crate) fn unchanged(&self, key: String) -> Condition {
+        match self.revisions.get(&key) {
+            Some(revision) => Condition::Unchanged(key, *revision),
+            None => Condition::Absent(key),
+        }
+    }
+
+    // --- the driver ---
+
+    fn take_database(&mut self, component: &ComponentId, state: DatabaseState) {
+        let now = self.clock.now;
+        let record = self.records.get(component).cloned();
+        let Some(local) = self.locals.get_mut(component) else { return };
+        if state.role == Role::Standby
+            && state.streaming
+            && record.as_ref().is_some_and(|r| state.follows.as_ref() == Some(&r.writer))
+        {
+            local.streamed = Some((now, state.lag.unwrap_or_default()));
+            local.stalled_since = None;
+        }
+        let changed = local.state.as_ref().is_none_or(|old| old.role != state.role || old.epoch != state.epoch);
+        if changed {
+            local.retry_at = Moment(0);
+            local.failures = 0;
+        }
+        let trouble = state.trouble.clone();
+        if local.trouble != trouble {
+            local.trouble.clone_from(&trouble);
+            if let Some(trouble) = trouble {
+                self.note(EntryKind::Database, Some(component), format!("{component} has trouble"), trouble);
+            }
+        }
+        if let Some(local) = self.locals.get_mut(component) {
+            local.state = Some(state);
+        }
+    }
+
+    fn take_order_done(
+        &mut self,
+        component: &ComponentId,
+        result: Result<Option<String>, lifeboat_model::database::Refusal>,
+    ) {
+        let Some(local) = self.locals.get_mut(component) else { return };
+        let Some(order) = local.order.take() else { return };
+        let epoch = order.epoch;
+        match result {
+            Ok(note) => {
+                local.failures = 0;
+                let (kind, what) = describe_order(component, &order.action);
+                let why = note.unwrap_or_else(|| format!("ordered under epoch {epoch}"));
+                self.note_under(kind, component, epoch, what, why);
+                self.advance_after_order(component, &order.action);
+            }
+            Err(refusal) => {
+                local.failures = local.failures.saturating_add(1);
+                let wait = Duration::from_millis(200) * 2_u32.pow(local.failures.min(6) - 1);
+                local.retry_at = self.clock.now + wait.min(Duration::from_secs(10));
+                if local.failures <= 3 || local.failures.is_multiple_of(20) {
+                    let (_, what) = describe_order(component, &order.action);
+                    self.note_under(EntryKind::Step, component, epoch, format!("failed: {what}"), refusal.to_string());
+                }
+            }
+        }
+    }
+
+    /// Gives an order to the driver unless one is under way or the last one failed just now.
+    pub(crate) fn order(&mut self, component: &ComponentId, epoch: Epoch, action: Action) -> bool {
+        let now = self.clock.now;
+        let Some(local) = self.locals.get_mut(component) else { return false };
+        if local.order.is_some() {
+            return false;
+        }
+        if now < local.retry_at {
+            let retry_at = local.retry_at;
+            self.wake_by(retry_at);
+            return false;
+        }
+        let order = Order { epoch, action };
+        local.order = Some(order.clone());
+        self.commands.push(Command::Order { component: component.clone(), order });
+        true
+    }
+
+    // --- small helpers that all rules use ---
+
+    pub(crate) fn wake_by(&mut self, moment: Moment) {
+        self.wake = self.wake.min(moment.max(self.clock.now + Duration::from_millis(1)));
+    }
+
+    /// Whether `since` lies at least `wait` back; otherwise asks to be woken then.
+    pub(crate) fn has_lasted(&mut self, since: Moment, wait: Duration) -> bool {
+        if self.clock.now >= since + wait {
+            return true;
+        }
+        self.wake_by(since + wait);
+        false
+    }
+
+    pub(crate) fn is_mutated(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// What this node holds of a target.
+    pub(crate) fn sight(&self, target: &Target) -> Option<Sight> {
+        self.watched.get(target).and_then(Watched::sight)
+    }
+
+    /// What the vantage points outside a target's region see of it: this node's own newest sight, the others' views.
+    pub(crate) fn poll(&self, target: &Target) -> Poll {
+        let outside = self.app.regions.keys().filter(|region| **region != target.region);
+        let mut poll = Poll { vantage_points: 0, sights: BTreeMap::new() };
+        let name = target.to_string();
+        for region in outside {
+            poll.vantage_points += 1;
+            let sight = if *region == self.me {
+                self.sight(target)
+            } else {
+                self.views.get(region).and_then(|view| view.sights.get(&name)).copied()
+            };
+            if let Some(sight) = sight {
+                poll.sights.insert(region.clone(), sight);
+            }
+        }
+        if self.is_mutated(Mutation::QuorumOfOne) {
+            poll.vantage_points = 1;
+        }
+        poll
+    }
+
+    /// Whether this node sees no other node at all: then it is more likely cut off itself than everybody else dead.
+    pub(crate) fn sees_nobody(&self) -> bool {
+        if self.is_mutated(Mutation::AllDarkActs) {
+            return false;
+        }
+        let mut others = self.app.regions.keys().filter(|region| **region != self.me).peekable();
+        others.peek().is_some() && others.all(|region| self.sight(&Target::node(region)).is_some_and(Sight::is_gone))
+    }
+
+    /// A region's own report of its copy of a database.
+    pub(crate) fn server(&self, region: &RegionId, database: &ComponentId) -> Option<&DatabaseState> {
+        if *region == self.me {
+            self.locals.get(database)?.state.as_ref()
+        } else {
+            self.views.get(region)?.databases.get(database)
+        }
+    }
+
+    pub(crate) fn component(&self, id: &ComponentId) -> &Component {
+        self.app.components.get(id).expect("ids of components come from the app itself")
+    }
+
+    fn publish(&mut self) {
+        if !self.may_transact() {
+            return;
+        }
+        let Some(lease) = self.session.lease() else { return };
+        let view = View {
+            sights: self
+                .watched
+                .iter()
+                .filter(|(target, _)| target.region != self.me || matches!(target.what, What::Compute(_)))
+                .filter_map(|(target, watched)| Some((target.to_string(), watched.sight()?)))
+                .collect(),
+            databases: self.locals.iter().filter_map(|(id, local)| Some((id.clone(), local.state.clone()?))).collect(),
+            compute: self.compute.clone(),
+        };
+        let due = match &self.published {
+            None => true,
+            Some((published, at)) => {
+                differs(published, &view)
+                    || self.clock.now >= *at + HEARTBEAT && *published != view
+                    || !self.backlog.is_empty()
+            }
+        };
+        let known = self.revisions.contains_key(&record::view_key(&self.me));
+        if !due && known {
+            return;
+        }
+        let transaction = Transaction { when: vec![], then: vec![put(record::view_key(&self.me), &view, Some(lease))] };
+        self.published = Some((view, self.clock.now));
+        self.transact(transaction, None);
+    }
+
+    pub(crate) fn push_note(&mut self, entry: JournalEntry) {
+        if self.backlog.len() == BACKLOG {
+            self.backlog.pop_front();
+        }
+        self.backlog.push_back(entry);
+    }
+}
+
+/// Whether the others should know at once: positions alone may wait for the heartbeat.
+fn differs(old: &View, new: &View) -> bool {
+    let material = |state: &DatabaseState| {
+        (
+            state.role.clone(),
+            state.epoch,
+            state.gate.clone(),
+            state.timeline,
+            state.follows.clone(),
+            state.streaming,
+            state.trouble.clone(),
+        )
+    };
+    old.sights != new.sights
+        || old.compute != new.compute
+        || old.databases.len() != new.databases.len()
+        || old.databases.iter().zip(&new.databases).any(|((_, old), (_, new))| material(old) != material(new))
+}
+
+/// Whether a region keeps a copy of a database.
+pub(crate) fn keeps_copy(component: &Component, region: &RegionId) -> bool {
+    component.writer.as_ref() == Some(region) || component.standbys.contains_key(region)
+}
+
+/// Whether a region's copy is meant to be synchronous when another region writes: the home region always is if
+/// any standby is.
+pub(crate) fn is_synchronous(component: &Component, region: &RegionId) -> bool {
+    match component.standbys.get(region) {
+        Some(replication) => *replication == Replication::Synchronous,
+        None => {
+            component.writer.as_ref() == Some(region)
+                && component.standbys.values().any(|r| *r == Replication::Synchronous)
+        }
+    }
+}
+
+/// A write of a JSON value.
+pub(crate) fn put<T: serde::Serialize>(key: String, value: &T, lease: Option<LeaseId>) -> Write {
+    let value = serde_json::to_vec(value).expect("plain data without maps keyed by anything but names");
+    Write::Put { key, value, lease }
+}
+
+fn describe_order(component: &ComponentId, action: &Action) -> (EntryKind, String) {
+    match action {
+        Action::Create { .. } => (EntryKind::Database, format!("{component} created")),
+        Action::Seed { from } => (EntryKind::Database, format!("{component} copied from {from}")),
+        Action::Start => (EntryKind::Database, format!("{component} started")),
+        Action::Stop { clean: true } => (EntryKind::Database, format!("{component} stopped in an orderly way")),
+        Action::Stop { clean: false } => (EntryKind::Fence, format!("{component} stopped at once")),
+        Action::Promote => (EntryKind::Promote, format!("{component} promoted")),
+        Action::SetGate { gate: Gate::Node } => {
+            (EntryKind::Database, format!("{component}: the node confirms commits"))
+        }
+        Action::SetGate { gate: Gate::Peers { needed, named } } => {
+            let names: Vec<&str> = named.iter().map(RegionId::as_str).collect();
+            (EntryKind::Database, format!("{component}: {needed} of {} confirms commits", names.join(", ")))
+        }
+        Action::Follow { writer } => (EntryKind::Database, format!("{component} follows {writer}")),
+        Action::Detach => (EntryKind::Fence, format!("{component} confirms nobody's commits any more")),
+        Action::Checkpoint => (EntryKind::Step, format!("{component} has written everything down")),
+    }
+}

@@ -1,0 +1,141 @@
+//! The brain's inputs and outputs: plain data, so that a log of inputs replays a bug.
+
+use std::collections::BTreeMap;
+
+use lifeboat_model::database::{DatabaseState, Note, Order, Refusal};
+use lifeboat_model::journal::JournalEntry;
+use lifeboat_model::state::{Change, Entry, LeaseId, Outcome, Revision, Transaction};
+use lifeboat_model::status::RouteAnswer;
+use lifeboat_model::{ComponentId, Epoch, HostName, Moment};
+use std::time::Duration;
+
+use crate::health::{Evidence, Target};
+use crate::record::Request;
+
+/// The time as the caller reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The boot-time clock, by which everything is decided.
+    pub now: Moment,
+    /// The wall clock in milliseconds since 1970 UTC, for the journal only.
+    pub unix_ms: u64,
+}
+
+/// Why the store did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// Nothing was executed.
+    NotExecuted,
+    /// It may have been executed; only reading tells.
+    Unknown,
+    /// The lease that was to be used has run out.
+    LeaseGone,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// Everything below [`crate::record::STATE`], as of a revision; changes after it follow.
+    Snapshot {
+        /// The revision.
+        revision: Revision,
+        /// All entries.
+        entries: Vec<Entry>,
+    },
+    /// Changes below the same prefix, in order.
+    Changes(Vec<Change>),
+    /// The answer to the one transaction under way.
+    Transacted(Result<Outcome, StoreFailure>),
+    /// The answer to [`Command::Grant`].
+    Granted(Result<LeaseId, StoreFailure>),
+    /// The answer to [`Command::Renew`].
+    Renewed(Result<(), StoreFailure>),
+    /// A probe's reading.
+    Reading {
+        /// What was probed.
+        target: Target,
+        /// What came of it.
+        evidence: Evidence,
+    },
+    /// The driver's newest report of a database in this region.
+    Database {
+        /// Which.
+        component: ComponentId,
+        /// How it is.
+        state: DatabaseState,
+    },
+    /// Whether a process of this region runs.
+    Compute {
+        /// Which.
+        component: ComponentId,
+        /// Whether it runs.
+        running: bool,
+    },
+    /// The driver has carried out an order, or refused it.
+    OrderDone {
+        /// Of which database.
+        component: ComponentId,
+        /// How it ended.
+        result: Result<Note, Refusal>,
+    },
+    /// A person asks this node for something. Answered by [`Command::Answer`].
+    Person {
+        /// Tells answers apart.
+        ticket: u64,
+        /// The database.
+        database: ComponentId,
+        /// What is asked.
+        request: Request,
+    },
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Commit this to the store; at most one at a time.
+    Transact(Transaction),
+    /// Read everything below [`crate::record::STATE`] again and feed an [`Event::Snapshot`].
+    Relist,
+    /// Ask the store for a lease.
+    Grant(Duration),
+    /// Renew it.
+    Renew(LeaseId),
+    /// Give an order to the driver of a database; at most one at a time for each.
+    Order {
+        /// Which database.
+        component: ComponentId,
+        /// What to do, under which epoch.
+        order: Order,
+    },
+    /// The commit gate may confirm until then, under this epoch; `None`: stop confirming at once.
+    Confirm {
+        /// Which database.
+        component: ComponentId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Until when.
+        until: Option<Moment>,
+    },
+    /// Whether a process is to run here.
+    Compute {
+        /// Which.
+        component: ComponentId,
+        /// Whether it is to run.
+        wanted: bool,
+    },
+    /// Serve these answers from now on.
+    Serve(BTreeMap<HostName, RouteAnswer>),
+    /// Probe this target again at once.
+    ProbeNow(Target),
+    /// An entry that was committed to the journal: for the log.
+    Journaled(JournalEntry),
+    /// The answer to a person: accepted (what will happen) or refused (why).
+    Answer {
+        /// Whose.
+        ticket: u64,
+        /// The answer.
+        answer: Result<String, String>,
+    },
+}

@@ -1,0 +1,153 @@
+//! What the nodes share in the state store, and under which keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::database::{DatabaseState, Gate, Lsn};
+use lifeboat_model::{ComponentId, Epoch, RegionId, RunId};
+use lifeboat_plan::Intent;
+use serde::{Deserialize, Serialize};
+
+/// Everything that the brain watches lies below this prefix; the journal does not.
+pub const STATE: &str = "state/";
+
+/// The key of a database's record.
+pub fn database_key(database: &ComponentId) -> String {
+    format!("state/database/{database}")
+}
+
+/// The key that says whose lease counts for a database; it vanishes with that lease.
+pub fn lease_key(database: &ComponentId) -> String {
+    format!("state/lease/{database}")
+}
+
+/// The key of a region's view; it vanishes with the lease of that region's node.
+pub fn view_key(region: &RegionId) -> String {
+    format!("state/view/{region}")
+}
+
+/// The key of a database's newest run.
+pub fn run_key(database: &ComponentId) -> String {
+    format!("state/run/{database}")
+}
+
+/// The key of a person's request for a database that nobody has taken up yet.
+pub fn request_key(database: &ComponentId) -> String {
+    format!("state/request/{database}")
+}
+
+/// The key of the number of a region's newest journal entry.
+pub fn journal_head_key(region: &RegionId) -> String {
+    format!("state/journal-head/{region}")
+}
+
+/// The key of one journal entry.
+pub fn journal_key(region: &RegionId, number: u64) -> String {
+    format!("journal/{region}/{number:012}")
+}
+
+/// Who may write a database: changed only by compare-and-swap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseRecord {
+    /// Grows by one with each claim.
+    pub epoch: Epoch,
+    /// Who claimed it.
+    pub writer: RegionId,
+    /// Whether the claimer may acknowledge. An epoch that was never opened has acknowledged nothing.
+    pub open: bool,
+    /// The regions that hold everything that was ever acknowledged. A holder may claim at once.
+    pub holders: BTreeSet<RegionId>,
+    /// Who confirms the commits of the epoch that was open last: what the next claimer has to fence.
+    pub gate: Gate,
+    /// How this epoch came about.
+    pub origin: Origin,
+}
+
+/// How an epoch came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The first.
+    Created,
+    /// By a failover away from a region.
+    Failover {
+        /// The region that was lost.
+        away_from: RegionId,
+        /// Taken without holding everything: what may be missing was accepted.
+        forced: bool,
+        /// A person vouched that the old writer and its standbys are stopped, so that nothing needs fencing.
+        vouched: bool,
+    },
+    /// By a switchover.
+    Switchover,
+}
+
+/// What one node sees, published for the others. Also the sign that the node lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Its readings of the other regions' targets, as they count after hysteresis, by [`crate::health::Target`]'s name.
+    pub sights: BTreeMap<String, crate::health::Sight>,
+    /// Its own databases.
+    pub databases: BTreeMap<ComponentId, DatabaseState>,
+    /// Its own compute: whether it is healthy.
+    pub compute: BTreeMap<ComponentId, bool>,
+}
+
+/// One execution of a plan, as far as it cannot be read from the database's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// Why.
+    pub intent: Intent,
+    /// The writer before.
+    pub from: Option<RegionId>,
+    /// The writer to be.
+    pub to: RegionId,
+    /// The epoch that it claims.
+    pub epoch: Epoch,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Switchover: the source writes everything down.
+    Checkpoint,
+    /// Switchover: the source stops in an orderly way.
+    Drain,
+    /// Switchover: the source has stopped at this position; the target catches up and claims.
+    Drained(Lsn),
+    /// The epoch is claimed; the target promotes and opens.
+    Claimed,
+    /// The epoch is open and clients are served.
+    Done,
+    /// Given up before anything irreversible happened, with the reason.
+    Abandoned(String),
+}
+
+impl Stage {
+    /// Whether nothing more will be done.
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Done | Self::Abandoned(_) => true,
+            Self::Checkpoint | Self::Drain | Self::Drained(_) | Self::Claimed => false,
+        }
+    }
+}
+
+/// What a person asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Failover, or switchover (failback is one).
+    pub intent: Intent,
+    /// Where to; `None`: the best of the ready ones.
+    pub to: Option<RegionId>,
+    /// Accept what a forced failover loses.
+    pub accept_loss: bool,
+    /// The person vouches that the old writer and every standby that confirms it are stopped.
+    pub vouch: bool,
+    /// Who asked, for the journal.
+    pub by: String,
+}

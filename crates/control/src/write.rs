@@ -1,0 +1,377 @@
+//! What the writer's node does: create, promote, open, and keep the gate and the record in step.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lifeboat_model::app::WithoutStandby;
+use lifeboat_model::database::{Action, DatabaseState, Gate, Role};
+use lifeboat_model::journal::EntryKind;
+use lifeboat_model::state::{Transaction, Write};
+use lifeboat_model::{ComponentId, Epoch, RegionId};
+
+use crate::brain::{Brain, Mutation, is_synchronous, keeps_copy, put};
+use crate::confirm::{self, Change, covers, order_of_change};
+use crate::record::{self, DatabaseRecord, Origin, Stage};
+
+/// A standby that is further behind than this is not waited for yet, so that commits do not hang while it catches up.
+const NEAR: u64 = 16 << 20;
+
+impl Brain {
+    /// The first record of a database: made by the node of the region that the file names as writer.
+    pub(crate) fn create_record(&mut self, database: &ComponentId) {
+        let component = self.component(database);
+        if component.writer.as_ref() != Some(&self.me) {
+            return;
+        }
+        let copies: Vec<RegionId> = self.app.data_regions().filter(|r| keeps_copy(component, r)).cloned().collect();
+        let Some(own) = self.server(&self.me, database) else { return };
+        let mut epoch = Epoch(1);
+        if own.role != Role::Absent {
+            // There are data, and the store has forgotten them: nobody else may have newer ones.
+            let known: Option<Vec<Epoch>> = copies.iter().map(|r| self.server(r, database).map(|s| s.epoch)).collect();
+            match known {
+                Some(epochs) if epochs.iter().all(|other| *other <= own.epoch) => epoch = own.epoch.next(),
+                _ => {
+                    self.note_forgotten(database);
+                    return;
+                }
+            }
+        }
+        if !self.may_transact() {
+            return;
+        }
+        let record = DatabaseRecord {
+            epoch,
+            writer: self.me.clone(),
+            open: false,
+            holders: BTreeSet::from([self.me.clone()]),
+            gate: Gate::Node,
+            origin: Origin::Created,
+        };
+        let key = record::database_key(database);
+        let transaction = Transaction { when: vec![self.unchanged(key.clone())], then: vec![put(key, &record, None)] };
+        self.note_under(
+            EntryKind::Claim,
+            database,
+            epoch,
+            format!("epoch {epoch} claimed for {database}"),
+            "there is no record yet, and the file names this region as writer".into(),
+        );
+        self.transact(transaction, None);
+    }
+
+    fn note_forgotten(&mut self, database: &ComponentId) {
+        self.refrain(
+            database,
+            format!("the store has no record of {database}, yet there are data; waiting until every copy's epoch is known and none is newer"),
+        );
+    }
+
+    /// The rules of the region that the record names as writer.
+    pub(crate) fn write(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+        let Some(state) = self.server(&self.me, database).cloned() else { return };
+        match &state.role {
+            Role::Absent => {
+                if !record.open && record.origin == Origin::Created {
+                    self.order(database, record.epoch, Action::Create { gate: Gate::Node });
+                } else {
+                    self.refrain(
+                        database,
+                        format!("the record names {} as writer, but there are no data here", self.me),
+                    );
+                }
+            }
+            Role::Stopped { .. } => {
+                if !self.is_draining(database) {
+                    self.order(database, record.epoch, Action::Start);
+                }
+            }
+            Role::Starting => {}
+            Role::Standby => {
+                if !record.open && self.fence_holds(database, record, &state) {
+                    self.order(database, record.epoch, Action::Promote);
+                }
+            }
+            Role::Primary if state.epoch < record.epoch => {
+                // This region has claimed back what it wrote before: behind a shut gate, as after a promotion.
+                if !record.open {
+                    self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+                }
+            }
+            Role::Primary => {
+                if !self.is_draining(database) {
+                    self.keep_gate(database, record, &state);
+                }
+            }
+        }
+    }
+
+    /// Whether a switchover is stopping this writer at present.
+    fn is_draining(&self, database: &ComponentId) -> bool {
+        self.runs.get(database).is_some_and(|run| {
+            run.from.as_ref() == Some(&self.me)
+                && run.to != self.me
+                && matches!(run.stage, Stage::Drain | Stage::Drained(_))
+        })
+    }
+
+    /// Whether the old writer can acknowledge nothing any more, or will not once this standby is promoted; and whether this
+    /// standby has everything. Orders what is missing.
+    fn fence_holds(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> bool {
+        let Gate::Peers { named, .. } = &record.gate else {
+            return true; // S1: the claim waited for the lease, or this region was the writer itself.
+        };
+        let vouched = matches!(record.origin, Origin::Failover { vouched: true, .. });
+        let was_writer = record.holders.contains(&self.me) && !named.contains(&self.me);
+        if vouched || was_writer {
+            return true;
+        }
+        let mut needed = confirm::stops_needed(&record.gate);
+        if self.is_mutated(Mutation::StopsOffByOne) {
+            needed = needed.saturating_sub(1).max(1);
+        }
+        if needed == 1 && named.contains(&self.me) {
+            return true; // S1: this promotion is the fence, and every named standby holds everything.
+        }
+        // ANY k of n: as many have to stop, this one among them, before positions can be compared.
+        if named.contains(&self.me) && !is_detached(state, record.epoch) {
+            self.order(database, record.epoch, Action::Detach);
+            return false;
+        }
+        let stopped: Vec<(&RegionId, &DatabaseState)> = named
+            .iter()
+            .filter_map(|region| Some((region, self.server(region, database)?)))
+            .filter(|(_, server)| is_detached(server, record.epoch))
+            .collect();
+        if stopped.len() < needed {
+            return false;
+        }
+        // S2: the one of them that has most claims; see `consider_claim`.
+        stopped.iter().all(|(_, server)| (server.timeline, server.flushed) <= (state.timeline, state.flushed))
+    }
+
+    /// Keeps the server's gate and the record in step with the standbys that are there.
+    fn keep_gate(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) {
+        self.mark_gate(database, state);
+        let desired = self.desired_gate(database, record, state);
+        if !record.open {
+            self.open(database, record, state, &desired);
+            return;
+        }
+        match (&record.gate, &state.gate) {
+            (Gate::Node, Gate::Node) => {
+                if desired != Gate::Node {
+                    if self.is_mutated(Mutation::SynchronousEarly) {
+                        self.record_gate(database, record, desired, true, "mutation");
+                    } else {
+                        self.order(database, record.epoch, Action::SetGate { gate: desired });
+                    }
+                }
+            }
+            (recorded, actual @ Gate::Peers { named, .. }) if recorded != actual && desired == *actual => {
+                // The server's gate came first. S2: the record follows when all that it names have everything.
+                if self.has_caught_up(database, state, named) || self.is_mutated(Mutation::SynchronousEarly) {
+                    let why = format!("{} confirm every commit and have everything", names(named));
+                    self.record_gate(database, record, desired, true, &why);
+                }
+            }
+            (recorded, actual) if recorded != actual => {
+                // The record came first, or what was begun is not wanted any more: the server follows the record
+                // where that is safe from here.
+                let safe = *recorded == Gate::Node || covers(recorded, actual);
+                debug_assert!(safe, "recorded {recorded:?} does not cover {actual:?}");
+                self.order(database, record.epoch, Action::SetGate { gate: recorded.clone() });
+            }
+            (recorded, _) if *recorded == desired => {
+                self.set_lacking(database, false);
+            }
+            (recorded, _) => match order_of_change(recorded, &desired) {
+                Change::ServerFirst => {
+                    self.order(database, record.epoch, Action::SetGate { gate: desired });
+                }
+                Change::RecordFirst if desired != Gate::Node => {
+                    let Gate::Peers { named, .. } = &desired else { return };
+                    if self.has_caught_up(database, state, named) {
+                        let why = format!("{} have everything", names(named));
+                        self.record_gate(database, record, desired, true, &why);
+                    }
+                }
+                Change::RecordFirst | Change::ByNode => self.go_alone(database, record, state),
+            },
+        }
+    }
+
+    /// Too few standbys are left: after a moment of patience, alone is recorded; the server's gate follows.
+    fn go_alone(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) {
+        let since = self.set_lacking(database, true);
+        let patience = self.app.detection.timeout;
+        if !self.has_lasted(since, patience) || self.session.valid(self.clock.now).is_none() {
+            return;
+        }
+        if self.is_mutated(Mutation::AloneUnrecorded) && state.gate != Gate::Node {
+            self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+            return;
+        }
+        let why =
+            format!("no standby has confirmed for {} ms; the file says to continue without one", patience.as_millis());
+        self.record_gate(database, record, Gate::Node, true, &why);
+    }
+
+    fn set_lacking(&mut self, database: &ComponentId, lacking: bool) -> lifeboat_model::Moment {
+        let now = self.clock.now;
+        let Some(local) = self.locals.get_mut(database) else { return now };
+        if !lacking {
+            local.lacking_since = None;
+            return now;
+        }
+        *local.lacking_since.get_or_insert(now)
+    }
+
+    /// Who should confirm, given who is there.
+    fn desired_gate(&self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> Gate {
+        let component = self.component(database);
+        let in_gate = |region: &RegionId| match &state.gate {
+            Gate::Peers { named, .. } => named.contains(region),
+            Gate::Node => false,
+        };
+        let live: BTreeSet<RegionId> = state
+            .followers
+            .iter()
+            .filter(|(region, _)| **region != self.me && is_synchronous(component, region))
+            .filter(|(region, follower)| {
+                follower.streaming && (in_gate(region) || follower.flushed.0 + NEAR >= state.flushed.0)
+            })
+            .map(|(region, _)| region.clone())
+            .collect();
+        let wanted = component.confirmations.max(1);
+        if live.len() < wanted && component.without_standby == WithoutStandby::Stop && record.gate != Gate::Node {
+            return record.gate.clone();
+        }
+        if live.is_empty() {
+            return Gate::Node;
+        }
+        Gate::Peers { needed: wanted.min(live.len()), named: live }
+    }
+
+    /// Remembers the position from which on only the gate's named standbys confirm: the first report in which exactly they do.
+    fn mark_gate(&mut self, database: &ComponentId, state: &DatabaseState) {
+        let exact = match &state.gate {
+            Gate::Node => true,
+            Gate::Peers { named, .. } => {
+                state.followers.iter().all(|(region, f)| f.confirms == (named.contains(region) && f.streaming))
+            }
+        };
+        let Some(local) = self.locals.get_mut(database) else { return };
+        if local.mark.as_ref().is_some_and(|(gate, _)| *gate != state.gate) {
+            local.mark = None;
+        }
+        if exact && local.mark.is_none() {
+            local.mark = Some((state.gate.clone(), state.flushed));
+        }
+    }
+
+    fn has_caught_up(&self, database: &ComponentId, state: &DatabaseState, named: &BTreeSet<RegionId>) -> bool {
+        let Some((gate, mark)) = self.locals.get(database).and_then(|local| local.mark.clone()) else { return false };
+        gate == state.gate
+            && named.iter().all(|region| state.followers.get(region).is_some_and(|f| f.streaming && f.flushed >= mark))
+    }
+
+    /// Opens an epoch: alone with a lease, or, where the file forbids to be alone, with synchronous standbys.
+    fn open(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState, desired: &Gate) {
+        let component = self.component(database);
+        let has_synchronous = self.app.data_regions().any(|r| *r != self.me && is_synchronous(component, r));
+        let may_be_alone = component.without_standby == WithoutStandby::Continue || !has_synchronous;
+        if may_be_alone {
+            if state.gate != Gate::Node {
+                self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+            } else if self.session.valid(self.clock.now).is_some() {
+                self.record_gate(
+                    database,
+                    record,
+                    Gate::Node,
+                    true,
+                    "promoted behind a shut gate; the node confirms while it holds its lease",
+                );
+            }
+            return;
+        }
+        match desired {
+            Gate::Node => self.refrain(
+                database,
+                format!("{database} stays shut: the file says to stop without a synchronous standby"),
+            ),
+            Gate::Peers { named, .. } if state.gate == *desired => {
+                if self.has_caught_up(database, state, named) {
+                    let why = format!("{} confirm every commit and have everything", names(named));
+                    self.record_gate(database, record, desired.clone(), true, &why);
+                }
+            }
+            Gate::Peers { .. } => {
+                self.order(database, record.epoch, Action::SetGate { gate: desired.clone() });
+            }
+        }
+    }
+
+    /// Commits what is true from now on of who confirms: with it, an epoch that was shut is open, and its run is done.
+    fn record_gate(&mut self, database: &ComponentId, record: &DatabaseRecord, gate: Gate, open: bool, why: &str) {
+        if !self.may_transact() {
+            return;
+        }
+        let key = record::database_key(database);
+        let lease_key = record::lease_key(database);
+        let mut when = vec![self.unchanged(key.clone())];
+        let next =
+            DatabaseRecord { open, holders: confirm::holders(&self.me, &gate), gate: gate.clone(), ..record.clone() };
+        let mut then = vec![put(key, &next, None)];
+        match (&gate, self.session.valid(self.clock.now)) {
+            (Gate::Node, Some(lease)) => then.push(put(lease_key, &self.me.clone(), Some(lease))),
+            (Gate::Node, None) => return,
+            (Gate::Peers { .. }, _) => then.push(Write::Delete { key: lease_key }),
+        }
+        let epoch = record.epoch;
+        if record.open {
+            let (kind, what) = match &gate {
+                Gate::Node => (EntryKind::Alone, format!("{database} goes on without a standby")),
+                Gate::Peers { named, .. } => {
+                    (EntryKind::Synchronous, format!("{database} is synchronous with {}", names(named)))
+                }
+            };
+            self.note_under(kind, database, epoch, what, why.to_owned());
+        } else {
+            self.note_under(
+                EntryKind::Open,
+                database,
+                epoch,
+                format!("epoch {epoch} of {database} is open"),
+                why.to_owned(),
+            );
+            if let Some(run) = self.runs.get(database).filter(|run| run.epoch == epoch && !run.stage.is_over()) {
+                let done = record::Run { stage: Stage::Done, ..run.clone() };
+                let run_key = record::run_key(database);
+                when.push(self.unchanged(run_key.clone()));
+                self.note_under(
+                    EntryKind::Run,
+                    database,
+                    epoch,
+                    format!("{} of {database} to {} done", done.intent, done.to),
+                    format!("epoch {epoch} is open"),
+                );
+                then.push(put(run_key, &done, None));
+            }
+        }
+        self.transact(Transaction { when, then }, None);
+    }
+}
+
+/// Whether a server has stopped confirming for older epochs, for good: it was told so under `epoch` and follows nobody, or is
+/// no standby any more.
+pub(crate) fn is_detached(server: &DatabaseState, epoch: Epoch) -> bool {
+    server.epoch >= epoch && (server.role != Role::Standby || server.follows.is_none())
+}
+
+fn names(regions: &BTreeSet<RegionId>) -> String {
+    regions.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// For how long a claimed epoch may stay shut while its writer's node lives.
+pub(crate) const OPENING: Duration = Duration::from_secs(10);
