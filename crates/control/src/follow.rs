@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lifeboat_model::app::WithoutStandby;
 use lifeboat_model::database::{Action, DatabaseState, Role};
 use lifeboat_model::{ComponentId, RegionId};
 
@@ -16,7 +17,7 @@ impl Brain {
     pub(crate) fn follow(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let Some(state) = self.server(&self.me, database).cloned() else { return };
         let epoch = record.epoch;
-        let serves = record.open && self.writer_serves(database, record);
+        let serves = self.may_be_followed(database, record) && self.writer_serves(database, record);
         let follow = Action::Follow { writer: record.writer.clone() };
         match &state.role {
             // A newer epoch is claimed: whatever this server still does, it does no more. Its gate is shut in any case.
@@ -54,7 +55,7 @@ impl Brain {
     fn keep_following(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState, serves: bool) {
         let epoch = record.epoch;
         let follow = Action::Follow { writer: record.writer.clone() };
-        if !record.open {
+        if !self.may_be_followed(database, record) {
             // The old writer's commits must not be confirmed any more, whoever they name.
             if state.epoch < epoch || state.follows.is_some() {
                 self.order(database, epoch, Action::Detach);
@@ -78,6 +79,14 @@ impl Brain {
                 local.stalled_since = None;
             }
         }
+    }
+
+    /// Whether anybody may follow the writer yet: once its epoch is open; and before, where it opens only with standbys, once it
+    /// is promoted, for by then the old writer is fenced and the new one has everything.
+    fn may_be_followed(&self, database: &ComponentId, record: &DatabaseRecord) -> bool {
+        record.open
+            || self.component(database).without_standby == WithoutStandby::Stop
+                && self.server(&record.writer, database).is_some_and(|s| s.role == Role::Primary && s.epoch == record.epoch)
     }
 
     /// Whether the writer's server is there to be followed: its node says so, and this node can reach it.

@@ -152,6 +152,10 @@ impl Brain {
 
     /// Keeps the server's gate and the record in step with the standbys that are there.
     fn keep_gate(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) {
+        // One thing at a time: while the gate or the record is being changed, what is seen of them is old.
+        if self.locals.get(database).is_some_and(|local| local.order.is_some()) || self.is_changing_record(database) {
+            return;
+        }
         self.mark_gate(database, state);
         let desired = self.desired_gate(database, record, state);
         if !record.open {
@@ -199,6 +203,13 @@ impl Brain {
                 Change::RecordFirst | Change::ByNode => self.go_alone(database, record, state),
             },
         }
+    }
+
+    fn is_changing_record(&self, database: &ComponentId) -> bool {
+        let key = record::database_key(database);
+        self.in_flight.as_ref().is_some_and(|in_flight| {
+            in_flight.transaction.then.iter().any(|write| matches!(write, Write::Put { key: changed, .. } if *changed == key))
+        })
     }
 
     /// Too few standbys are left: after a moment of patience, alone is recorded; the server's gate follows.
