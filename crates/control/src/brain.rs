@@ -119,6 +119,8 @@ pub struct Brain {
     pub(crate) verdicts: BTreeMap<RegionId, bool>,
     pub(crate) routes: BTreeMap<HostName, RouteAnswer>,
     pub(crate) published: Option<(View, Moment)>,
+    /// Something that the view shows has changed since it was published.
+    pub(crate) view_changed: bool,
     /// What people asked for and was not taken up yet.
     pub(crate) people: VecDeque<(u64, ComponentId, Request)>,
     pub(crate) commands: Vec<Command>,
@@ -165,6 +167,7 @@ impl Brain {
             verdicts: BTreeMap::new(),
             routes: BTreeMap::new(),
             published: None,
+            view_changed: true,
             people: VecDeque::new(),
             commands: Vec::new(),
             wake: Moment(0),
@@ -267,11 +270,16 @@ impl Brain {
                 let changed = watched.read(evidence, detection);
                 let sight = watched.sight();
                 if let (true, Some(sight)) = (changed, sight) {
+                    self.view_changed = true;
                     self.note_sight(&target, sight);
                 }
             }
-            Event::Database { component, state } => self.take_database(&component, state),
+            Event::Database { component, state } => {
+                self.view_changed = true;
+                self.take_database(&component, state);
+            }
             Event::Compute { component, running } => {
+                self.view_changed = true;
                 self.compute.insert(component, running);
             }
             Event::OrderDone { component, result } => self.take_order_done(&component, result),
@@ -674,7 +682,8 @@ impl Brain {
             let sight = if *region == self.me {
                 self.sight(target)
             } else {
-                self.views.get(region).and_then(|view| view.sights.get(&name)).copied()
+                let view = self.views.get(region);
+                view.map(|view| view.sights.get(&name).copied().unwrap_or(Sight::Up))
             };
             if let Some(sight) = sight {
                 poll.sights.insert(region.clone(), sight);
@@ -713,12 +722,16 @@ impl Brain {
             return;
         }
         let Some(lease) = self.session.lease() else { return };
+        let known = self.revisions.contains_key(&record::view_key(&self.me));
+        if known && self.backlog.is_empty() && !self.view_changed {
+            return;
+        }
         let view = View {
             sights: self
                 .watched
                 .iter()
                 .filter(|(target, _)| target.region != self.me || matches!(target.what, What::Compute(_)))
-                .filter_map(|(target, watched)| Some((target.to_string(), watched.sight()?)))
+                .filter_map(|(target, watched)| Some((target.to_string(), watched.sight().filter(|sight| *sight != Sight::Up)?)))
                 .collect(),
             databases: self.locals.iter().filter_map(|(id, local)| Some((id.clone(), local.state.clone()?))).collect(),
             compute: self.compute.clone(),
@@ -731,10 +744,10 @@ impl Brain {
                     || !self.backlog.is_empty()
             }
         };
-        let known = self.revisions.contains_key(&record::view_key(&self.me));
         if !due && known {
             return;
         }
+        self.view_changed = false;
         let transaction = Transaction { when: vec![], then: vec![put(record::view_key(&self.me), &view, Some(lease))] };
         self.published = Some((view, self.clock.now));
         self.transact(transaction, None);

@@ -114,6 +114,12 @@ impl Brain {
             );
             return None;
         }
+        if record.open && self.nothing_is_wrong(database, record) {
+            if let Some(local) = self.locals.get_mut(database) {
+                local.server_down_since = None;
+            }
+            return None;
+        }
         let node = self.poll(&Target::node(writer));
         let server = self.poll(&Target::database(writer, database));
         let (node_gone, server_gone) = (node.is_gone(), server.is_gone());
@@ -140,6 +146,14 @@ impl Brain {
             ));
         }
         None
+    }
+
+    /// The quick answer of a quiet day: nobody sees anything amiss.
+    fn nothing_is_wrong(&self, database: &ComponentId, record: &DatabaseRecord) -> bool {
+        let up = |target: &Target| self.sight(target) == Some(Sight::Up);
+        self.views.values().all(|view| view.sights.is_empty())
+            && up(&Target::node(&record.writer))
+            && up(&Target::database(&record.writer, database))
     }
 
     /// A server that is down while its node answers is restarted in place, unless that takes too long.

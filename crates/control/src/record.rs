@@ -84,7 +84,7 @@ pub enum Origin {
 /// What one node sees, published for the others. Also the sign that the node lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
-    /// Its readings of the other regions' targets, as they count after hysteresis, by [`crate::health::Target`]'s name.
+    /// Of the targets that it probes those that are not up, as they count after hysteresis, by [`crate::health::Target`]'s name.
     pub sights: BTreeMap<String, crate::health::Sight>,
     /// Its own databases.
     pub databases: BTreeMap<ComponentId, DatabaseState>,
