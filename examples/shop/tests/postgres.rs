@@ -1,5 +1,8 @@
 //! The shop against a real PostgreSQL server that works, reads only, lets commits wait, and is killed.
 
+// clippy.toml allows it in test functions only, and this is their help.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::thread;

@@ -1,5 +1,8 @@
 //! Supervision of real processes: they are started, crash, are adopted, and end with everything that they started.
 
+// clippy.toml allows it in test functions only, and this is their help.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
