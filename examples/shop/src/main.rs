@@ -5,6 +5,14 @@
 //! command line and starts the parts: [`pool`] holds the connections, [`orders`] the SQL, [`http`] what is asked and
 //! answered, [`server`] the sockets.
 
+/// Says something on standard error. A full disk or a closed pipe must not end the service, as `eprintln!` would.
+macro_rules! say {
+    ($($message:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "shop: {}", format_args!($($message)*));
+    }};
+}
+
 mod http;
 mod orders;
 mod pool;
@@ -50,7 +58,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shop: {error}");
+            say!("{error}");
             ExitCode::FAILURE
         }
     }
@@ -63,7 +71,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let address = listener.local_addr().map_or(arguments.listen, |address| address.to_string());
-    eprintln!("shop: serving on http://{address}");
+    say!("serving on http://{address}");
 
     let (pool, keepers) = Pool::open(config);
     let router = http::router(pool, Duration::from_millis(arguments.deadline));
@@ -75,6 +83,6 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     };
     server::serve(listener, router, stop).await;
     drop(keepers);
-    eprintln!("shop: stopped");
+    say!("stopped");
     Ok(())
 }

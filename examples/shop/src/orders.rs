@@ -160,7 +160,7 @@ pub async fn create_table_where_writable(session: &Session) {
     if let Ok(false) = reads_only(session).await
         && let Err(error) = create_table(session).await
     {
-        eprintln!("shop: cannot create the table of orders yet: {}", explain(&error));
+        say!("cannot create the table of orders yet: {}", explain(&error));
     }
 }
 

@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Silence on a connection that owes an answer of TCP; then the host is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
-/// After the first failed attempt to connect, doubled by each further one up to [`MAX_BACKOFF`].
+/// After the first failed attempt to connect, doubled by each further one up to [`MAX_BACKOFF`]; see [`longer`].
 const MIN_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
@@ -179,11 +179,11 @@ impl Pool {
                 }
                 Ok(Err(error)) => {
                     self.failed(slot, explain(&error));
-                    backoff = (backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
+                    backoff = longer(slot, backoff);
                 }
                 Err(_) => {
                     self.failed(slot, format!("the server did not answer within {session_timeout:?}"));
-                    backoff = (backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
+                    backoff = longer(slot, backoff);
                 }
             }
         }
@@ -204,7 +204,10 @@ impl Pool {
                     Some(Ok(AsyncMessage::Notice(notice))) => {
                         if is_warning(&notice) {
                             warned.store(true, Ordering::SeqCst);
-                            eprintln!("shop: the database warns: {}", notice.message());
+                            // Class 57 is the server's farewell, which the end of the connection tells too.
+                            if !notice.code().code().starts_with("57") {
+                                say!("the database warns: {}", notice.message());
+                            }
                         }
                     }
                     Some(Ok(_)) => {}
@@ -233,10 +236,17 @@ impl Pool {
         let mut failure = lock(&self.failure);
         // One line for each change, from one of the tasks.
         if slot == 0 && failure.as_ref() != Some(&why) {
-            eprintln!("shop: database: {why}");
+            say!("database: {why}");
         }
         *failure = Some(why);
     }
+}
+
+/// The pause after one more failed attempt. Each slot begins with another, so that their attempts are spread: they lose
+/// their connections together, and a server that returns is to be found at once by one of them.
+fn longer(slot: usize, backoff: Duration) -> Duration {
+    let share = MAX_BACKOFF * u32::try_from(slot).unwrap_or(0) / u32::try_from(SIZE).unwrap_or(1);
+    if backoff.is_zero() { MIN_BACKOFF + share } else { backoff * 2 }.min(MAX_BACKOFF)
 }
 
 /// By the severity, or by the class of the code (01, warnings): older servers send the severity in their own language only.

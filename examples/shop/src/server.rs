@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        eprintln!("shop: a connection's task failed: {error}");
+        say!("a connection's task failed: {error}");
     }
 }
 
