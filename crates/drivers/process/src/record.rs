@@ -13,7 +13,7 @@ use crate::{Config, Error};
 /// The files of one process. The lock lasts as long as this value, or the operating system process that holds it.
 pub struct Record {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Record {
@@ -33,7 +33,7 @@ impl Record {
         let path = directory.join(format!("{name}.lock"));
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(at(&path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: directory.join(format!("{name}.pid")), _lock: lock }),
+            Ok(()) => Ok(Self { path: directory.join(format!("{name}.pid")), lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked { name: config.name.clone(), lock: path }),
             Err(error) => Err(at(&path)(error.into())),
         }
@@ -67,6 +67,14 @@ impl Record {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that is just being started has a copy of the file until it runs its program.
+        // If this fails, closing will have to.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 
