@@ -14,6 +14,8 @@ use crate::{Error, Executed, Result};
 const APPLICATION_ID: i32 = 0x4c49_4642;
 /// The version of [`SCHEMA`].
 const SCHEMA_VERSION: i32 = 1;
+/// The smallest page of SQLite, of which a file holds one at least. SQLite itself takes a file of one byte for an empty one.
+const SMALLEST_BYTES: u64 = 512;
 /// How much of the write-ahead log stays on disk after a checkpoint, in bytes.
 const LOG_BYTES_KEPT: u32 = 8 * 1024 * 1024;
 
@@ -99,6 +101,9 @@ impl StoreFile {
         let corrupt = |why: String| Failure::Final(Error::Corrupt { path: path.to_owned(), why });
         if !found.is_file() {
             return Err(corrupt("it is not a file".into()));
+        }
+        if (1..SMALLEST_BYTES).contains(&found.len()) {
+            return Err(corrupt("too short for an SQLite file".into()));
         }
         let connection = connect(path)?;
         if connection.is_readonly("main")? {
