@@ -1,5 +1,7 @@
 //! The embedded store passes the suite that every store must pass.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

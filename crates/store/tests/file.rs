@@ -1,5 +1,7 @@
 //! The file of an embedded store: how it is made, which files are refused, and how large it grows.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! The processes are this test binary again, which runs only `the_child` with orders in its environment.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
