@@ -107,6 +107,11 @@ impl Members {
         Ok(Self { members, timeout: config.timeout, login })
     }
 
+    /// How long an operation takes at most.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Asks one member after the other, the own region's first, until one answers or the time is up.
     pub(crate) async fn call<T, F>(&self, repeat: Repeat, request: impl Fn(&Connected) -> F) -> Result<T>
     where

@@ -1,14 +1,18 @@
 //! A watch that goes on at another member when its own is gone.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use etcd_client::{Event, EventType, GetOptions, WatchOptions, WatchResponse, WatchStream};
 use lifeboat_model::state::{Change, Revision};
-use lifeboat_store::{Error, Result, Watch};
+use lifeboat_store::{Error, Executed, Result, Watch};
 
 use crate::convert;
 use crate::members::{Members, Repeat};
+
+/// How long to wait before the next stream, so that a member that ends each of them at once is not flooded.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A place in the history, and the stream that is read from there.
 pub(crate) struct EtcdWatch {
@@ -16,6 +20,8 @@ pub(crate) struct EtcdWatch {
     prefix: String,
     after: Revision,
     stream: Option<WatchStream>,
+    /// Since when no stream has lasted.
+    failing_since: Option<Instant>,
 }
 
 impl std::fmt::Debug for EtcdWatch {
@@ -26,7 +32,7 @@ impl std::fmt::Debug for EtcdWatch {
 
 impl EtcdWatch {
     pub(crate) fn new(members: Members, prefix: &str, after: Revision) -> Self {
-        Self { members, prefix: prefix.to_owned(), after, stream: None }
+        Self { members, prefix: prefix.to_owned(), after, stream: None, failing_since: None }
     }
 
     async fn begin(&self) -> Result<WatchStream> {
@@ -37,9 +43,7 @@ impl EtcdWatch {
         if self.after > convert::revision(newest.header())? {
             return Err(Error::Compacted);
         }
-        let options = WatchOptions::new()
-            .with_start_revision(convert::signed(self.after.0.saturating_add(1)))
-            .with_progress_notify();
+        let options = WatchOptions::new().with_start_revision(convert::signed(self.after.0.saturating_add(1)));
         let options = if self.prefix.is_empty() { options.with_all_keys() } else { options.with_prefix() };
         let watch = |mut client: etcd_client::WatchClient, options| async move {
             client.watch(self.prefix.as_str(), Some(options)).await
@@ -47,14 +51,14 @@ impl EtcdWatch {
         self.members.call(Repeat::Freely, |client| watch(client.watch(), options.clone())).await
     }
 
-    /// The changes of an answer, which may be none; `None` where the stream has come to its end.
-    fn read(&mut self, answer: Option<WatchResponse>) -> Result<Option<Vec<Change>>> {
-        let Some(answer) = answer else { return Ok(None) };
+    /// The changes of an answer, which may be none, or why the stream has come to its end.
+    fn read(&mut self, answer: Option<WatchResponse>) -> Result<Result<Vec<Change>, String>> {
+        let Some(answer) = answer else { return Ok(Err("the connection was lost".into())) };
         if answer.compact_revision() > 0 {
             return Err(Error::Compacted);
         }
         if answer.canceled() {
-            return Ok(None);
+            return Ok(Err(answer.cancel_reason().to_owned()));
         }
         let changes = answer.events().iter().map(change).collect::<Result<Vec<_>>>()?;
         // An answer ends with a whole revision, because it was not asked for in fragments.
@@ -63,11 +67,20 @@ impl EtcdWatch {
                 Change::Put(entry) => entry.revision,
                 Change::Delete { revision, .. } => *revision,
             };
-        } else if !answer.created() {
-            // Progress: everything up to there was sent.
-            self.after = self.after.max(convert::revision(answer.header())?);
         }
-        Ok(Some(changes))
+        Ok(Ok(changes))
+    }
+
+    /// Goes on with another stream, unless none has lasted for as long as an operation may take.
+    async fn start_anew(&mut self, why: String) -> Result<()> {
+        self.stream = None;
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > self.members.timeout() {
+            self.failing_since = None;
+            return Err(Error::Unreachable { executed: Executed::No, why });
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
     }
 }
 
@@ -84,13 +97,13 @@ impl Watch for EtcdWatch {
             };
             let answer = stream.message().await.unwrap_or(None);
             match self.read(answer) {
-                Ok(Some(changes)) if changes.is_empty() => {}
-                Ok(Some(changes)) => return Ok(changes),
-                Ok(None) => {
-                    self.stream = None;
-                    // A member that ends every stream at once shall not be asked without a pause.
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                Ok(Ok(changes)) => {
+                    if !changes.is_empty() {
+                        self.failing_since = None;
+                        return Ok(changes);
+                    }
                 }
+                Ok(Err(why)) => self.start_anew(why).await?,
                 Err(error) => {
                     self.stream = None;
                     return Err(error);
