@@ -1,0 +1,183 @@
+//! Servers of one database in several regions, each on a loopback address of its own, and a client that writes to them.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lifeboat_driver_postgres::{Config, Postgres, Secrets};
+use lifeboat_model::database::{Action, DatabaseState, Gate, Note, Order, Refusal, Role};
+use lifeboat_model::{Epoch, Moment, RegionId};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
+use tokio_postgres::{Client, NoTls};
+
+/// Nothing in these tests takes as long, on however slow a machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Regions `a`, `b`, … on one machine. Whatever still runs is ended when it is dropped, also by a panic.
+pub struct Lab {
+    directory: tempfile::TempDir,
+    servers: BTreeMap<RegionId, SocketAddr>,
+    secrets: Secrets,
+}
+
+impl Lab {
+    pub fn new(regions: &[&str]) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let open_to_postgres = std::fs::Permissions::from_mode(0o755);
+        let directory =
+            tempfile::Builder::new().prefix("lifeboat-pg-").permissions(open_to_postgres).tempdir().unwrap();
+        let random = std::hash::RandomState::new().build_hasher().finish().to_be_bytes();
+        let port = 20000 + u16::from_be_bytes([random[0], random[1]]) % 10000;
+        let address = |n: usize| IpAddr::V4(Ipv4Addr::new(127, random[2] | 1, random[3], u8::try_from(n).unwrap() + 1));
+        let servers = regions.iter().enumerate().map(|(n, name)| ((*name).into(), (address(n), port).into())).collect();
+        let secrets = Secrets::load_or_create(directory.path()).unwrap();
+        Self { directory, servers, secrets }
+    }
+
+    pub fn config(&self, region: &str) -> Config {
+        let own = self.servers[&RegionId::from(region)];
+        let peers = self.servers.iter().filter(|(name, _)| name.as_str() != region);
+        Config {
+            region: region.into(),
+            database: "orders".into(),
+            directory: self.directory.path().join(region),
+            address: own.ip(),
+            port: own.port(),
+            peers: peers.map(|(name, server)| (name.clone(), *server)).collect(),
+            secrets: self.secrets.clone(),
+            bin: None,
+            observe_every: Duration::from_millis(100),
+            overrides: BTreeMap::new(),
+        }
+    }
+
+    pub async fn open(&self, region: &str) -> Postgres {
+        Postgres::open(self.config(region)).await.unwrap()
+    }
+
+    pub fn data(&self, region: &str) -> PathBuf {
+        std::fs::canonicalize(self.directory.path()).unwrap().join(region).join("data")
+    }
+
+    /// `a` writes behind the gate `ANY 1 (b)`, `b` is its standby; both under epoch 1.
+    pub async fn pair(&self) -> (Postgres, Postgres) {
+        let (a, b) = (self.open("a").await, self.open("b").await);
+        act(&a, 1, Action::Create { gate: Gate::Node }).await;
+        act(&b, 1, Action::Seed { from: "a".into() }).await;
+        act(&a, 1, Action::SetGate { gate: peers(1, &["b"]) }).await;
+        state(&a, "b confirms", |s| s.followers.get("b").is_some_and(|b| b.streaming && b.confirms)).await;
+        (a, b)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for region in self.servers.keys() {
+            let data = self.data(region.as_str());
+            while let Some(&pid) = processes(&data).first() {
+                let _ = kill_process(pid, Signal::KILL);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// The PostgreSQL processes of a data directory; the first that was started is not always the first here.
+pub fn processes(data: &Path) -> Vec<Pid> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    let runs = |pid: &Pid| {
+        let of = |what: &str| std::fs::read_link(format!("/proc/{}/{what}", pid.as_raw_nonzero()));
+        of("exe").is_ok_and(|exe| exe.ends_with("postgres")) && of("cwd").is_ok_and(|cwd| cwd == data)
+    };
+    pids.filter(runs).collect()
+}
+
+/// The server's first process.
+pub fn postmaster(data: &Path) -> Pid {
+    let text = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
+}
+
+/// Ends a server as a power cut would: all processes, without a word.
+pub async fn crash(data: &Path) {
+    let _ = kill_process(postmaster(data), Signal::KILL);
+    while let Some(&pid) = processes(data).first() {
+        let _ = kill_process(pid, Signal::KILL);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+pub fn peers(needed: usize, named: &[&str]) -> Gate {
+    Gate::Peers { needed, named: named.iter().map(|name| (*name).into()).collect() }
+}
+
+pub async fn try_act(server: &Postgres, epoch: u64, action: Action) -> Result<Note, Refusal> {
+    tokio::time::timeout(PATIENCE * 2, server.act(Order { epoch: Epoch(epoch), action }))
+        .await
+        .expect("an action takes for ever")
+}
+
+pub async fn act(server: &Postgres, epoch: u64, action: Action) -> String {
+    let named = format!("{action:?}");
+    match try_act(server, epoch, action).await {
+        Ok(note) => note.unwrap_or_default(),
+        Err(refusal) => panic!("{named}: {refusal}"),
+    }
+}
+
+/// Waits until the state is as described.
+pub async fn state(server: &Postgres, what: &str, met: impl Fn(&DatabaseState) -> bool) -> DatabaseState {
+    let mut states = server.states();
+    let found = tokio::time::timeout(PATIENCE, states.wait_for(&met)).await.map(|found| found.unwrap().clone());
+    found.unwrap_or_else(|_| panic!("never: {what}; it is {:?}", states.borrow()))
+}
+
+pub fn role(server: &Postgres) -> Role {
+    server.states().borrow().role.clone()
+}
+
+pub fn boot_clock() -> Moment {
+    let time = clock_gettime(ClockId::Boottime);
+    Moment(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+pub async fn try_client(server: &Postgres) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(&server.application_url(), NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+pub async fn client(server: &Postgres) -> Client {
+    let mut last = String::new();
+    for _ in 0..600 {
+        match try_client(server).await {
+            Ok(client) => return client,
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no connection: {last}");
+}
+
+/// Makes the table; its commits wait like any other's.
+pub async fn make_table(client: &Client) {
+    client.batch_execute("CREATE TABLE orders (id int PRIMARY KEY, note text)").await.unwrap();
+}
+
+pub async fn insert(client: &Client, id: i32) -> Result<u64, tokio_postgres::Error> {
+    client.execute("INSERT INTO orders VALUES ($1, 'a''note')", &[&id]).await
+}
+
+/// Whether a write is acknowledged within a time in which it would be if it could.
+pub async fn acknowledged(client: &Client, id: i32) -> bool {
+    matches!(tokio::time::timeout(Duration::from_millis(1500), insert(client, id)).await, Ok(Ok(1)))
+}
+
+pub async fn ids(client: &Client) -> Vec<i32> {
+    client.query("SELECT id FROM orders ORDER BY id", &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
