@@ -1,0 +1,273 @@
+//! The report of a drill as a page: one file, no external resources, light and dark, the verdict first.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
+
+use crate::report::{Finding, Report, Run};
+use crate::report_svg::{drawing, marks, seconds};
+
+const STYLE: &str = include_str!("report.css");
+
+/// Above so many runs each is folded away behind its figures.
+const UNFOLDED_RUNS: usize = 2;
+
+/// The page.
+pub fn html(report: &Report) -> String {
+    let title = format!("{}: {} in {}", report.app, report.fault, report.region);
+    markup! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " – Lifeboat drill" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (heading(report))
+                    @if !report.problems.is_empty() { (problems(report)) }
+                    @if report.medians.is_empty() { (figures(report)) } @else { (medians(report)) }
+                    @for run in &report.runs { (run_section(run, report.runs.len() > UNFOLDED_RUNS)) }
+                    (promises(report))
+                    (environment(report))
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn heading(report: &Report) -> Markup {
+    markup! {
+        header class=(if report.passed { "passed" } else { "failed" }) {
+            p.brand { "Lifeboat drill" }
+            p.verdict { (if report.passed { "passed" } else { "failed" }) }
+            h1 { (report.app) " " span.dim { "·" } " " (report.fault) " " span.dim { "·" } " " (report.region) }
+            p.when { (report.environment.started) }
+        }
+    }
+}
+
+fn problems(report: &Report) -> Markup {
+    markup! { section.problems { ul { @for problem in &report.problems { li { (problem) } } } } }
+}
+
+fn figures(report: &Report) -> Markup {
+    markup! {
+        section.figures { @for run in &report.runs {
+            div.figure {
+                p.intent { (run.intent) " " span.dim { (way(run)) } }
+                div.pair {
+                    div {
+                        p.label { "RTO" }
+                        p class={ "value " (held(run.rto_held())) } { (seconds(run.rto_ms)) }
+                        p.objective { (objective(run.objective.rto_ms)) " " (badge(run.rto_held())) }
+                        @if let Some(limit) = run.objective.rto_ms.filter(|limit| *limit > 0) {
+                            (meter(run.rto_ms, limit))
+                        }
+                    }
+                    div {
+                        p.label { "RPO" }
+                        p class={ "value " (held(run.rpo_held())) } { (loss(run)) }
+                        p.objective { (objective(run.objective.rpo_ms)) " " (badge(run.rpo_held())) }
+                        p.objective { (there(run)) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// `1841 of 1841 acknowledged orders are there`.
+pub(crate) fn there(run: &Run) -> String {
+    match run.lost {
+        Some(lost) => {
+            format!("{} of {} acknowledged orders are there", run.acknowledged.saturating_sub(lost), run.acknowledged)
+        }
+        None => format!("{} acknowledged orders; nobody could be asked which are there", run.acknowledged),
+    }
+}
+
+/// `0 rows`, `3 rows over 12 ms`.
+pub(crate) fn loss(run: &Run) -> String {
+    match run.lost {
+        None => "unknown".into(),
+        Some(1) => "1 row".into(),
+        Some(lost) if lost > 0 && run.lost_span_ms > 0 => format!("{lost} rows over {}", seconds(run.lost_span_ms)),
+        Some(lost) => format!("{lost} rows"),
+    }
+}
+
+/// Where writing went.
+pub(crate) fn way(run: &Run) -> String {
+    if run.from == run.to { format!("in {}", run.from) } else { format!("{} → {}", run.from, run.to) }
+}
+
+fn objective(ms: Option<u64>) -> String {
+    match ms {
+        None => "no objective".into(),
+        Some(0) => "objective 0".into(),
+        Some(ms) if ms % 1000 == 0 && ms < 120_000 => format!("objective {} s", ms / 1000),
+        Some(ms) => format!("objective {}", seconds(ms)),
+    }
+}
+
+fn held(held: Option<bool>) -> &'static str {
+    match held {
+        None => "not-checked",
+        Some(true) => "held",
+        Some(false) => "broken",
+    }
+}
+
+fn badge(is_held: Option<bool>) -> Markup {
+    markup! { @if is_held.is_some() { span class={ "badge " (held(is_held)) } { (held(is_held)) } } }
+}
+
+/// How much of what is allowed was used.
+fn meter(used: u64, limit: u64) -> Markup {
+    let permille = (used.saturating_mul(1000) / limit).min(1000);
+    let class = if used > limit { "meter over" } else { "meter" };
+    markup! {
+        svg class=(class) viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+            rect.all width="1000" height="10" rx="5" {}
+            rect.used width=(permille.max(8)) height="10" rx="5" {}
+        }
+    }
+}
+
+fn medians(report: &Report) -> Markup {
+    markup! {
+        section {
+            h2 { "Medians" }
+            div.scroll { table.numbers {
+                thead { tr { th { "intent" } th { "runs" } th { "RTO" } th { "shortest" } th { "longest" }
+                    th { "detect" } th { "decide" } th { "execute" } th { "route" } th { "recover" } } }
+                tbody { @for (intent, median) in &report.medians { tr {
+                    th { (intent) } td { (median.runs) } td { strong { (seconds(median.rto_ms)) } }
+                    td { (seconds(median.rto_min_ms)) } td { (seconds(median.rto_max_ms)) }
+                    @for (_, ms) in median.split_ms.parts() { td { (ms) " ms" } }
+                } } }
+            } }
+        }
+    }
+}
+
+fn run_section(run: &Run, folded: bool) -> Markup {
+    let body = markup! {
+        div.drawing { (drawing(run)) }
+        (legend(run))
+        (timeline(run))
+    };
+    markup! {
+        section.run {
+            @if folded {
+                details {
+                    summary {
+                        span.intent { (run.repetition) ". " (run.intent) } " " span.dim { (way(run)) }
+                        span.right { "RTO " (seconds(run.rto_ms)) " " (badge(run.rto_held())) " RPO " (loss(run)) " " (badge(run.rpo_held())) }
+                    }
+                    (body)
+                }
+            } @else {
+                h2 { (capital(&run.intent)) " " span.dim { (way(run)) } }
+                (body)
+            }
+        }
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn legend(run: &Run) -> Markup {
+    markup! {
+        p.legend { @for (name, ms) in run.split_ms.parts() {
+            span { i class=(name) {} (name) " " b { (ms) " ms" } }
+        } }
+    }
+}
+
+fn timeline(run: &Run) -> Markup {
+    let marks = marks(run);
+    let number = |entry| marks.iter().find(|(_, marked)| std::ptr::eq(*marked, entry)).map(|(number, _)| *number);
+    markup! {
+        div.scroll { table.timeline {
+            thead { tr { th {} th.at { "time" } th { "region" } th { "what" } th { "why" } } }
+            tbody { @for entry in &run.timeline {
+                tr class=(entry.kind) {
+                    td.number { @if let Some(number) = number(entry) { span { (number) } } }
+                    td.at { (at(entry.at_ms)) }
+                    td.region { (entry.region) }
+                    td.what { (entry.what) }
+                    td.why { (entry.why) }
+                }
+            } }
+        } }
+    }
+}
+
+/// `0.213 s`.
+pub(crate) fn at(ms: i64) -> String {
+    format!("{}{}.{:03} s", if ms < 0 { "−" } else { "" }, ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000)
+}
+
+fn promises(report: &Report) -> Markup {
+    let says = |promise: &str| match promise {
+        "S1" => "One writer",
+        "S2" => "Nothing acknowledged is lost",
+        "S3" => "Bounded loss",
+        "S4" => "Never to worse",
+        "S5" => "Old news is harmless",
+        "S6" => "Residency",
+        "L1" => "Progress",
+        "L2" => "Static stability",
+        "A1" => "Nothing unexplained",
+        _ => "",
+    };
+    let order = |promise: &str| (!promise.starts_with('S'), !promise.starts_with('L'), promise.to_owned());
+    let mut sorted: Vec<_> = report.promises.iter().collect();
+    sorted.sort_by_key(|(promise, _)| order(promise));
+    markup! {
+        section {
+            h2 { "Promises" }
+            div.scroll { table.promises { tbody { @for (promise, finding) in sorted {
+                tr {
+                    th { (promise) }
+                    td.name { (says(promise)) }
+                    td { span class={ "badge " (finding.as_str()) } { (words(*finding)) } }
+                    td.why { (report.reasons.get(promise).map_or("", String::as_str)) }
+                }
+            } } } }
+        }
+    }
+}
+
+fn words(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Held => "held",
+        Finding::Broken => "broken",
+        Finding::NotChecked => "not checked",
+    }
+}
+
+fn environment(report: &Report) -> Markup {
+    let environment = &report.environment;
+    let known = |text: &str| if text.is_empty() { "unknown".to_owned() } else { text.to_owned() };
+    markup! {
+        section {
+            h2 { "Measured on" }
+            dl {
+                dt { "Lifeboat" } dd { (environment.lifeboat) }
+                dt { "PostgreSQL" } dd { (known(&environment.postgresql)) }
+                dt { "Kernel" } dd { (environment.kernel) }
+                dt { "Processor" } dd { (known(&environment.processor)) ", " (environment.cores) " cores" }
+                dt { "Memory" } dd { (environment.memory_mib / 1024) " GiB" }
+                dt { "Client" } dd { "4 workers on the same machine, new orders without pause, request time-out 1 s" }
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The world of one drill: a run directory, a node per region with everything that it supervises, and what is done to them.
+//!
+//! Whatever happens, nothing of it remains: [`World::close`] ends every process and removes the directory, and dropping the
+//! world (a panic, a cancelled drill) does the same without the niceties.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use lifeboat_model::RegionId;
+use lifeboat_model::app::{App, Kind};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::options::Options;
+use crate::processes::{self, Process, SharedMemory};
+use crate::{Error, Fault, ports};
+
+/// Tells a node whose child it is in spirit: it ends everything that it supervises when this process is gone.
+const PARENT_VARIABLE: &str = "LIFEBOAT_DRILL_PID";
+/// Marks whatever a node starts as belonging to this drill and region.
+const REGION_VARIABLE: &str = "LIFEBOAT_DRILL_REGION";
+
+/// How many of a log's last lines an error shows.
+const LOG_LINES: usize = 12;
+
+/// Nodes and their directory.
+pub(crate) struct World {
+    directory: Option<TempDir>,
+    path: PathBuf,
+    file: PathBuf,
+    app: App,
+    lifeboat: PathBuf,
+    shop: PathBuf,
+    keep: bool,
+    nodes: BTreeMap<RegionId, Child>,
+    memory: BTreeSet<SharedMemory>,
+}
+
+impl World {
+    /// Checks that every address is free, and makes the run directory. Starts nothing.
+    pub(crate) fn create(options: &Options) -> Result<Self, Error> {
+        ports::check_free(&options.app)?;
+        let parent = std::env::temp_dir();
+        // Short: a Unix socket's path below it has room for about a hundred bytes.
+        let directory = tempfile::Builder::new()
+            .prefix("lb-")
+            .tempdir_in(&parent)
+            .map_err(Error::io("cannot make a directory in", &parent))?;
+        let path = directory.path().to_owned();
+        // PostgreSQL runs as another user if the drill runs as root: it may pass through, but not look around.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))
+            .map_err(Error::io("cannot set the permissions of", &path))?;
+        let file = path.join("lifeboat.yaml");
+        std::fs::copy(&options.file, &file).map_err(Error::io("cannot copy", &options.file))?;
+        Ok(Self {
+            directory: Some(directory),
+            path,
+            file,
+            app: options.app.clone(),
+            lifeboat: absolute(&options.lifeboat)?,
+            shop: absolute(&options.shop)?,
+            keep: options.keep,
+            nodes: BTreeMap::new(),
+            memory: BTreeSet::new(),
+        })
+    }
+
+    /// The run directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts the node of every region.
+    pub(crate) fn start(&mut self) -> Result<(), Error> {
+        let regions: Vec<RegionId> = self.app.regions.keys().cloned().collect();
+        regions.iter().try_for_each(|region| self.start_node(region))
+    }
+
+    /// Starts the node of one region, after a fault has taken it.
+    pub(crate) fn start_node(&mut self, region: &RegionId) -> Result<(), Error> {
+        let log_path = self.log_path(region);
+        let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
+        let log = open().map_err(Error::io("cannot write", &log_path))?;
+        let same_log = log.try_clone().map_err(Error::io("cannot write", &log_path))?;
+        let child = Command::new(&self.lifeboat)
+            .args(["node", "--region", region.as_str(), "--directory"])
+            .arg(&self.path)
+            .arg(&self.file)
+            .env("SHOP", &self.shop)
+            .env(PARENT_VARIABLE, std::process::id().to_string())
+            .env(REGION_VARIABLE, self.region_directory(region).join(""))
+            .current_dir(&self.path)
+            .stdin(Stdio::null())
+            .stdout(same_log)
+            .stderr(log)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Error::io("cannot start", &self.lifeboat))?;
+        self.nodes.insert(region.clone(), child);
+        Ok(())
+    }
+
+    /// An error if a node that nobody killed has ended.
+    pub(crate) fn check_nodes(&mut self) -> Result<(), Error> {
+        let mut ended = None;
+        for (region, child) in &mut self.nodes {
+            if let Ok(Some(status)) = child.try_wait() {
+                ended = Some((region.clone(), status.to_string()));
+            }
+        }
+        match ended {
+            Some((region, status)) => {
+                let logs = self.last_lines(&region);
+                Err(Error::NodeEnded { region, status, logs })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a node runs there, as far as the drill itself has done anything to it.
+    pub(crate) fn has_node(&self, region: &RegionId) -> bool {
+        self.nodes.contains_key(region)
+    }
+
+    /// Does the fault to the region and says what it did: `killed: node, PostgreSQL, web`.
+    /// [`Fault::Pause`] only stops it; [`World::resume`] lets it go on.
+    pub(crate) async fn inject(&mut self, fault: Fault, region: &RegionId) -> String {
+        let directory = self.region_directory(region);
+        let node = self.node(region);
+        match fault {
+            Fault::RegionLoss => {
+                let frozen = processes::freeze(|| processes::of_region(&directory, node));
+                let names = self.describe(&frozen, region);
+                self.memory.extend(processes::kill(&frozen).await);
+                self.reap(region).await;
+                format!("killed: {names}")
+            }
+            Fault::Pause => {
+                let frozen = processes::freeze(|| processes::of_region(&directory, node));
+                format!("paused: {}", self.describe(&frozen, region))
+            }
+            Fault::DatabaseLoss => {
+                let frozen = processes::freeze(|| {
+                    processes::of_region(&directory, node).into_iter().filter(|p| p.name() == "postgres").collect()
+                });
+                let names = self.describe(&frozen, region);
+                self.memory.extend(processes::kill(&frozen).await);
+                format!("killed: {names}")
+            }
+            Fault::NodeLoss => {
+                let node: BTreeSet<Process> = node.into_iter().collect();
+                processes::kill(&node).await;
+                self.reap(region).await;
+                "killed: node".into()
+            }
+            Fault::AppLoss => {
+                let apps = self.app_processes(region);
+                let frozen =
+                    processes::freeze(|| apps.iter().flat_map(|app| processes::with_descendants(*app)).collect());
+                let names = self.describe(&frozen, region);
+                processes::kill(&frozen).await;
+                format!("killed: {names}")
+            }
+        }
+    }
+
+    /// Lets a paused region go on.
+    pub(crate) fn resume(&self, region: &RegionId) {
+        for process in processes::of_region(&self.region_directory(region), self.node(region)) {
+            process.signal(Signal::CONT);
+        }
+    }
+
+    /// The last lines of every node's log, for an error.
+    pub(crate) fn logs(&self) -> String {
+        self.app.regions.keys().map(|region| self.last_lines(region)).collect()
+    }
+
+    /// The secret that lets a client ask for a switchover.
+    pub(crate) fn operator_token(&self) -> Result<String, Error> {
+        let path = self.path.join("secrets/operator.token");
+        let text = std::fs::read_to_string(&path).map_err(Error::io("cannot read", &path))?;
+        Ok(text.trim().into())
+    }
+
+    /// The major version of the PostgreSQL that ran, from a data directory.
+    pub(crate) fn postgres_version(&self) -> Option<String> {
+        let databases: Vec<_> = self.app.databases().map(|(id, _)| id.clone()).collect();
+        self.app.regions.keys().find_map(|region| {
+            databases.iter().find_map(|database| {
+                let path = self.region_directory(region).join(database.as_str()).join("data/PG_VERSION");
+                Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
+            })
+        })
+    }
+
+    /// Ends everything and removes the run directory, unless it is to be kept: then its path is returned.
+    pub(crate) async fn close(mut self) -> Result<Option<PathBuf>, Error> {
+        let regions: Vec<RegionId> = self.app.regions.keys().cloned().collect();
+        // The nodes first, all at one moment, so that none of them sees another one go and acts.
+        let nodes: BTreeSet<Process> = regions.iter().filter_map(|region| self.node(region)).collect();
+        processes::freeze(|| nodes.clone());
+        let all = self.everything();
+        // An immediate shutdown, because then PostgreSQL removes its own shared memory.
+        let postmasters: BTreeSet<Process> = self.postmasters();
+        for process in &all {
+            if postmasters.contains(process) {
+                process.signal(Signal::QUIT);
+                process.signal(Signal::CONT);
+            }
+        }
+        for process in all.iter().filter(|process| process.name() == "postgres") {
+            process.signal(Signal::CONT);
+        }
+        processes::gone(&postmasters, Duration::from_secs(3)).await;
+        // A process may have been started in between; a few rounds find the last one.
+        for _ in 0..5 {
+            let rest = processes::freeze(|| self.everything());
+            if rest.is_empty() {
+                break;
+            }
+            let memory = processes::kill(&rest).await;
+            self.memory.extend(memory);
+        }
+        for region in &regions {
+            self.reap(region).await;
+        }
+        self.memory.iter().for_each(SharedMemory::remove);
+        self.memory.clear();
+        match self.directory.take() {
+            Some(directory) if self.keep => Ok(Some(directory.keep())),
+            Some(directory) => {
+                directory.close().map_err(Error::io("cannot remove", &self.path))?;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn node(&self, region: &RegionId) -> Option<Process> {
+        Process::find(self.nodes.get(region)?.id()?)
+    }
+
+    /// Collects the ended node's status, so that it is no zombie.
+    async fn reap(&mut self, region: &RegionId) {
+        if let Some(mut child) = self.nodes.remove(region) {
+            let _ = child.kill().await;
+        }
+    }
+
+    fn everything(&self) -> BTreeSet<Process> {
+        self.app
+            .regions
+            .keys()
+            .flat_map(|region| processes::of_region(&self.region_directory(region), self.node(region)))
+            .collect()
+    }
+
+    fn postmasters(&self) -> BTreeSet<Process> {
+        let databases: Vec<_> = self.app.databases().map(|(id, _)| id.clone()).collect();
+        let of = |region: &RegionId| {
+            let directory = self.region_directory(region);
+            databases
+                .iter()
+                .filter_map(|database| {
+                    processes::named_by(&directory.join(database.as_str()).join("data/postmaster.pid"))
+                })
+                .collect::<Vec<_>>()
+        };
+        self.app.regions.keys().flat_map(of).collect()
+    }
+
+    fn app_processes(&self, region: &RegionId) -> Vec<Process> {
+        let directory = self.region_directory(region);
+        self.processes_of_the_file()
+            .filter_map(|name| processes::named_by(&directory.join(format!("{name}.pid"))))
+            .collect()
+    }
+
+    fn processes_of_the_file(&self) -> impl Iterator<Item = &str> {
+        self.app.components.iter().filter(|(_, component)| component.kind == Kind::Process).map(|(id, _)| id.as_str())
+    }
+
+    /// `node, PostgreSQL, web`: in words, what these processes are.
+    fn describe(&self, found: &BTreeSet<Process>, region: &RegionId) -> String {
+        let mut names: Vec<String> = Vec::new();
+        if self.node(region).is_some_and(|node| found.contains(&node)) {
+            names.push("node".into());
+        }
+        if found.iter().any(|process| process.name() == "postgres") {
+            names.push("PostgreSQL".into());
+        }
+        let directory = self.region_directory(region);
+        for name in self.processes_of_the_file() {
+            if processes::named_by(&directory.join(format!("{name}.pid"))).is_some_and(|p| found.contains(&p)) {
+                names.push(name.into());
+            }
+        }
+        if names.is_empty() { "nothing (no such process was found)".into() } else { names.join(", ") }
+    }
+
+    fn region_directory(&self, region: &RegionId) -> PathBuf {
+        self.path.join(region.as_str())
+    }
+
+    fn log_path(&self, region: &RegionId) -> PathBuf {
+        self.path.join(format!("{region}.log"))
+    }
+
+    fn last_lines(&self, region: &RegionId) -> String {
+        let text = std::fs::read(self.log_path(region)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        let mut shown = format!("\n  {region}.log:");
+        if last.is_empty() {
+            shown += " empty";
+        }
+        for line in last {
+            shown += "\n    ";
+            shown += line;
+        }
+        shown
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.directory.is_none() {
+            return;
+        }
+        let rest = processes::freeze(|| self.everything());
+        for process in rest {
+            process.signal(Signal::KILL);
+        }
+        self.memory.iter().for_each(SharedMemory::remove);
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::fs::canonicalize(path).map_err(Error::io("cannot find", path))
+}
