@@ -10,7 +10,7 @@ use lifeboat_model::state::{Transaction, Write};
 use lifeboat_model::{ComponentId, Epoch, RegionId};
 
 use crate::brain::{Brain, Mutation, is_synchronous, keeps_copy, put};
-use crate::confirm::{self, Change, covers, order_of_change};
+use crate::confirm::{self, Change, order_of_change};
 use crate::record::{self, DatabaseRecord, Origin, Stage};
 
 /// A standby that is further behind than this is not waited for yet, so that commits do not hang while it catches up.
@@ -180,10 +180,7 @@ impl Brain {
                 }
             }
             (recorded, actual) if recorded != actual => {
-                // The record came first, or what was begun is not wanted any more: the server follows the record
-                // where that is safe from here.
-                let safe = *recorded == Gate::Node || covers(recorded, actual);
-                debug_assert!(safe, "recorded {recorded:?} does not cover {actual:?}");
+                // The record came first, or what was begun is not wanted any more: the server follows the record.
                 self.order(database, record.epoch, Action::SetGate { gate: recorded.clone() });
             }
             (recorded, _) if *recorded == desired => {
