@@ -851,12 +851,14 @@ impl World {
             matches!(happening, Happening::OrderEnds(there, of, _, order) if there == region && *of == incarnation
                 && matches!(order.action, Action::SetGate { .. } | Action::Detach))
         };
-        let numbers: Vec<u64> = self.happenings.iter().filter(|(_, happening)| quick(happening)).map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> =
+            self.happenings.iter().filter(|(_, happening)| quick(happening)).map(|(number, _)| *number).collect();
         for number in numbers {
             if let Some(Happening::OrderEnds(_, _, database, order)) = self.happenings.remove(&number) {
                 if self.chance(50) {
                     let checks = self.broke != Some(Broke::DriverIgnoresEpoch);
-                    let server = self.servers.get_mut(&(region.clone(), database)).expect("only copies are given orders");
+                    let server =
+                        self.servers.get_mut(&(region.clone(), database)).expect("only copies are given orders");
                     // Refused or done: nobody is left to be told.
                     let _told_nobody = server.act(order.epoch, &order.action, None, checks);
                 }

@@ -21,7 +21,10 @@ fn hunt(seeds: std::ops::Range<u64>, broke: Option<Broke>) -> Option<Box<Failure
     };
     std::thread::scope(|scope| {
         let workers = [scope.spawn(worker), scope.spawn(worker)];
-        workers.into_iter().filter_map(|worker| worker.join().expect("a worker panicked")).min_by_key(|failure| failure.seed)
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().expect("a worker panicked"))
+            .min_by_key(|failure| failure.seed)
     })
 }
 
@@ -42,7 +45,9 @@ fn a_thousand_histories_break_no_promise() {
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
-    let ends = |seed| history::run(seed, None).map(|ended| (ended.steps, ended.claims, ended.acknowledged)).map_err(|f| f.broken);
+    let ends = |seed| {
+        history::run(seed, None).map(|ended| (ended.steps, ended.claims, ended.acknowledged)).map_err(|f| f.broken)
+    };
     assert_eq!(ends(3), ends(3));
     assert_ne!(ends(3), ends(10), "two seeds of one fleet differ");
 }

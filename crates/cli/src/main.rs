@@ -1,3 +1,50 @@
-//! The lifeboat command.
+//! The `lifeboat` command: reads the words, calls the crate that does it, tells the outcome.
+//!
+//! Exit codes: 0 all is well, 1 it was tried and failed or an objective was missed, 2 the command or the file is wrong,
+//! 3 nobody could be asked.
 
-fn main() {}
+mod ask;
+mod command;
+mod exit;
+mod file;
+mod local;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::command::{Arguments, Verb};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.verb {
+        Verb::Validate(validate) => local::validate(&validate),
+        Verb::Schema => local::schema(),
+        Verb::Completions { shell } => local::completions(shell),
+        Verb::Plan(plan) => runtime().and_then(|runtime| runtime.block_on(ask::plan(&plan))),
+        Verb::Node(node) => runtime().and_then(|runtime| runtime.block_on(local::node(node))),
+        Verb::Drill(drill) => runtime().and_then(|runtime| runtime.block_on(local::drill(drill))),
+        Verb::Status(which) => runtime().and_then(|runtime| runtime.block_on(ask::status(&which))),
+        Verb::Events(events) => runtime().and_then(|runtime| runtime.block_on(ask::events(&events))),
+        Verb::Failover(request) => runtime().and_then(|runtime| runtime.block_on(ask::request(&request, "failover"))),
+        Verb::Switchover(request) => {
+            runtime().and_then(|runtime| runtime.block_on(ask::request(&request, "switchover")))
+        }
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.tell();
+            failure.code()
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+}

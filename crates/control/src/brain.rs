@@ -213,9 +213,10 @@ impl Brain {
     /// Most events of a quiet day are such.
     fn is_old_news(&mut self, event: &Event) -> bool {
         match event {
-            Event::Reading { target, evidence: Evidence::Ok } => {
-                self.watched.get(target).is_some_and(|watched| watched.sight() == Some(Sight::Up) && !watched.in_doubt())
-            }
+            Event::Reading { target, evidence: Evidence::Ok } => self
+                .watched
+                .get(target)
+                .is_some_and(|watched| watched.sight() == Some(Sight::Up) && !watched.in_doubt()),
             Event::Database { component, state } => {
                 let now = self.clock.now;
                 let Some(local) = self.locals.get_mut(component) else { return true };
@@ -731,7 +732,9 @@ impl Brain {
                 .watched
                 .iter()
                 .filter(|(target, _)| target.region != self.me || matches!(target.what, What::Compute(_)))
-                .filter_map(|(target, watched)| Some((target.to_string(), watched.sight().filter(|sight| *sight != Sight::Up)?)))
+                .filter_map(|(target, watched)| {
+                    Some((target.to_string(), watched.sight().filter(|sight| *sight != Sight::Up)?))
+                })
                 .collect(),
             databases: self.locals.iter().filter_map(|(id, local)| Some((id.clone(), local.state.clone()?))).collect(),
             compute: self.compute.clone(),

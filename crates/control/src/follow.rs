@@ -86,7 +86,9 @@ impl Brain {
     fn may_be_followed(&self, database: &ComponentId, record: &DatabaseRecord) -> bool {
         record.open
             || self.component(database).without_standby == WithoutStandby::Stop
-                && self.server(&record.writer, database).is_some_and(|s| s.role == Role::Primary && s.epoch == record.epoch)
+                && self
+                    .server(&record.writer, database)
+                    .is_some_and(|s| s.role == Role::Primary && s.epoch == record.epoch)
     }
 
     /// Whether the writer's server is there to be followed: its node says so, and this node can reach it.

@@ -205,7 +205,11 @@ impl Brain {
     fn is_changing_record(&self, database: &ComponentId) -> bool {
         let key = record::database_key(database);
         self.in_flight.as_ref().is_some_and(|in_flight| {
-            in_flight.transaction.then.iter().any(|write| matches!(write, Write::Put { key: changed, .. } if *changed == key))
+            in_flight
+                .transaction
+                .then
+                .iter()
+                .any(|write| matches!(write, Write::Put { key: changed, .. } if *changed == key))
         })
     }
 

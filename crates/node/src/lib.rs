@@ -1,1 +1,22 @@
 //! The daemon of one region: wires probe, control, store, drivers and dns.
+//!
+//! It decides nothing: [`lifeboat_control::Brain`] does, and this crate carries facts to it and its commands to those who can do
+//! them. [`run`] is the whole of it. One task owns the brain ([`mind`]); everything else sends it events.
+
+mod api;
+mod clock;
+mod databases;
+mod error;
+mod guard;
+mod mind;
+mod names;
+mod options;
+mod probes;
+mod processes;
+mod run;
+mod shared;
+
+pub use error::Error;
+pub use options::{Options, WhenStopped};
+pub use run::run;
+pub use shared::{TOKEN_DIRECTORY, operator_token, viewer_token};

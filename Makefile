@@ -1,0 +1,27 @@
+# The two commands of the README are `make demo` and `make test`; the rest is for people who change Lifeboat.
+#
+# Cargo's target directory lies in a cache outside the clone, so that a second clone builds quickly.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lifeboat/target
+
+FAULT  ?= region-loss
+REPEAT ?= 1
+
+.PHONY: demo test lint unit build tools clean-cache
+
+demo: tools ## Lose a region for real, and see the app live
+	cargo build --quiet --release -p lifeboat -p shop
+	$(CARGO_TARGET_DIR)/release/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --out demo-report
+
+test: tools lint ## Everything
+	tools/test
+
+lint: ## Format, clippy, licences, the direction of dependencies
+	cargo fmt --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	python3 tools/dependencies.py
+
+build:
+	cargo build --workspace --all-targets
+
+tools: ## Install what is missing, and say so
+	@tools/install

@@ -1,0 +1,279 @@
+//! Commands that ask a running node.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
+use hyper_util::rt::TokioIo;
+use lifeboat_model::journal::JournalEntry;
+use lifeboat_model::status::{Health, Status};
+use lifeboat_model::{App, ComponentId, RegionId};
+use lifeboat_plan::{Durations, Intent};
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use crate::command::{Events, Plan, PlanIntent, Request, Which};
+use crate::exit::Failure;
+use crate::{file, local, show};
+
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The nodes of a file, and how they are asked.
+struct Nodes {
+    app: App,
+    directory: PathBuf,
+    region: Option<RegionId>,
+}
+
+impl Nodes {
+    fn of(which: &Which) -> Result<Self, Failure> {
+        let app = file::read(&which.file)?;
+        if let Some(region) = which.region.as_ref().filter(|region| !app.regions.contains_key(*region)) {
+            let known: Vec<&str> = app.regions.keys().map(RegionId::as_str).collect();
+            return Err(Failure::Wrong(format!(
+                "lifeboat: the file has no region `{region}`; it has: {}",
+                known.join(", ")
+            )));
+        }
+        Ok(Self {
+            app,
+            directory: local::directory(&which.file, which.directory.as_ref()),
+            region: which.region.clone(),
+        })
+    }
+
+    /// The nodes' addresses, in the order in which they are asked.
+    fn addresses(&self) -> Vec<(RegionId, SocketAddr)> {
+        self.app
+            .regions
+            .iter()
+            .filter(|(id, _)| self.region.as_ref().is_none_or(|wanted| wanted == *id))
+            .filter_map(|(id, region)| Some((id.clone(), SocketAddr::new(region.address?, region.api_port))))
+            .collect()
+    }
+
+    /// The first answer that any node gives.
+    async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<(StatusCode, Bytes), Failure> {
+        let token = self.token();
+        let mut tried = Vec::new();
+        for (region, address) in self.addresses() {
+            let asking = exchange(address, method.clone(), path, token.as_deref(), body.clone());
+            match tokio::time::timeout(PATIENCE, asking).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => tried.push(format!("{region} ({address}): {error}")),
+                Err(_) => tried.push(format!("{region} ({address}): no answer within {} s", PATIENCE.as_secs())),
+            }
+        }
+        Err(Failure::Unreachable(format!("no node answers:\n  {}", tried.join("\n  "))))
+    }
+
+    /// The operator's token where this user may read it; looking needs none on loopback.
+    fn token(&self) -> Option<String> {
+        let path = self.directory.join(lifeboat_node::TOKEN_DIRECTORY).join("operator.token");
+        std::env::var("LIFEBOAT_TOKEN")
+            .ok()
+            .or_else(|| std::fs::read_to_string(path).ok())
+            .map(|token| token.trim().to_owned())
+    }
+
+    async fn status(&self) -> Result<(Status, Bytes), Failure> {
+        let (code, body) = self.ask(Method::GET, "/v1/status", None).await?;
+        Ok((read(code, &body)?, body))
+    }
+}
+
+async fn exchange(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<String>,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let mut request = hyper::Request::builder().method(method).uri(path).header("host", address.to_string());
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request =
+        request.header("content-type", "application/json").body(Full::new(Bytes::from(body.unwrap_or_default())))?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let code = response.status();
+        Ok::<_, hyper::Error>((code, response.into_body().collect().await?.to_bytes()))
+    };
+    tokio::pin!(connection);
+    tokio::select! {
+        answer = answer => Ok(answer?),
+        ended = &mut connection => Err(ended.err().map_or_else(|| "the connection was closed".into(), Into::into)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    error: String,
+}
+
+fn read<T: serde::de::DeserializeOwned>(code: StatusCode, body: &Bytes) -> Result<T, Failure> {
+    if code.is_success() {
+        return serde_json::from_slice(body)
+            .map_err(|error| Failure::Failed(format!("an answer that cannot be read: {error}")));
+    }
+    let why = serde_json::from_slice::<Problem>(body)
+        .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |problem| problem.error);
+    Err(Failure::Failed(why))
+}
+
+/// `lifeboat status`: 0 where every database is open and has a ready standby, 1 otherwise.
+pub async fn status(which: &Which) -> Result<ExitCode, Failure> {
+    let (status, body) = Nodes::of(which)?.status().await?;
+    if which.json {
+        println!("{}", String::from_utf8_lossy(&body));
+    } else {
+        print!("{}", show::status(&status));
+    }
+    let well = status.regions.values().all(|region| region.health == Health::Up)
+        && status.databases.values().all(|database| {
+            database.open
+                && database
+                    .readiness
+                    .iter()
+                    .any(|(region, ready)| Some(region) != database.writer.as_ref() && ready.ready)
+        });
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Deserialize, serde::Serialize)]
+struct Recorded {
+    revision: u64,
+    entry: JournalEntry,
+}
+
+/// `lifeboat events`
+pub async fn events(events: &Events) -> Result<ExitCode, Failure> {
+    let nodes = Nodes::of(&events.which)?;
+    let mut after = events.after;
+    loop {
+        let (code, body) = nodes.ask(Method::GET, &format!("/v1/events?after={after}"), None).await?;
+        let recorded: Vec<Recorded> = read(code, &body)?;
+        after = recorded.last().map_or(after, |last| last.revision);
+        if events.which.json && !events.follow {
+            println!("{}", String::from_utf8_lossy(&body));
+        } else if events.which.json {
+            for line in &recorded {
+                println!("{}", serde_json::to_string(line).map_err(|error| Failure::Failed(error.to_string()))?);
+            }
+        } else {
+            recorded.iter().for_each(|line| println!("{}", show::entry(&line.entry)));
+        }
+        if !events.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// `lifeboat failover`, `lifeboat switchover`
+pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure> {
+    let nodes = Nodes::of(&request.which)?;
+    let by = std::env::var("USER").unwrap_or_else(|_| "an operator".into());
+    let mut ask = serde_json::json!({ "by": by });
+    if let Some(to) = &request.to {
+        ask["to"] = to.as_str().into();
+    }
+    if let Some(database) = &request.database {
+        ask["database"] = database.as_str().into();
+    }
+    if verb == "failover" {
+        ask["accept_loss"] = request.accept_loss.into();
+        ask["vouch"] = request.vouch.into();
+    }
+    let (code, body) = nodes.ask(Method::POST, &format!("/v1/{verb}"), Some(ask.to_string())).await?;
+    #[derive(Deserialize)]
+    struct Accepted {
+        run: String,
+    }
+    let accepted: Accepted = read(code, &body)?;
+    if request.which.json {
+        println!("{}", String::from_utf8_lossy(&body));
+    } else {
+        println!("{verb} accepted: {}\nwatch it with `lifeboat events --follow` and `lifeboat status`", accepted.run);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lifeboat plan`
+pub async fn plan(plan: &Plan) -> Result<ExitCode, Failure> {
+    let nodes = Nodes::of(&plan.which)?;
+    let app = &nodes.app;
+    let database = match &plan.database {
+        Some(database) => database.clone(),
+        None => only_database(app)?,
+    };
+    // The running nodes know who writes now; without them the file says who does at first.
+    let home = app.components.get(&database).and_then(|component| component.writer.clone());
+    let (writer, ready) = match nodes.status().await {
+        Ok((status, _)) => {
+            let database = status.databases.get(&database);
+            (database.and_then(|d| d.writer.clone()).or_else(|| home.clone()), database.map(|d| d.readiness.clone()))
+        }
+        Err(Failure::Unreachable(_)) => (home.clone(), None),
+        Err(other) => return Err(other),
+    };
+    let intent = match plan.intent {
+        PlanIntent::Failover => Intent::Failover,
+        PlanIntent::Switchover => Intent::Switchover,
+        PlanIntent::Failback => Intent::Failback,
+        PlanIntent::Reprotect => Intent::Reprotect,
+    };
+    let to = match (&plan.to, intent, home) {
+        (Some(to), _, _) => to.clone(),
+        (None, Intent::Failback, Some(home)) => home,
+        (None, _, _) => best_target(&nodes.app, &database, writer.as_ref(), ready.as_ref()).ok_or_else(|| {
+            Failure::Failed(format!("no region is ready to take over {database}; name one with --to"))
+        })?,
+    };
+    let made = lifeboat_plan::Plan::build(app, intent, &database, writer.as_ref(), &to, &Durations::default())
+        .map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
+    if plan.which.json {
+        let path = made.critical_path(true);
+        let json =
+            serde_json::json!({ "plan": made, "outage_ms": path.expected.as_millis(), "critical_path": path.steps });
+        println!("{}", serde_json::to_string_pretty(&json).map_err(|error| Failure::Failed(error.to_string()))?);
+    } else {
+        print!("{}", show::plan(&made, ready.as_ref().and_then(|ready| ready.get(&to))));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn only_database(app: &App) -> Result<ComponentId, Failure> {
+    let all: Vec<&ComponentId> = app.databases().map(|(id, _)| id).collect();
+    match all.as_slice() {
+        [only] => Ok((*only).clone()),
+        [] => Err(Failure::Wrong("lifeboat: this app has no database".into())),
+        many => {
+            let names: Vec<&str> = many.iter().map(|id| id.as_str()).collect();
+            Err(Failure::Wrong(format!("lifeboat: which database? --database {}", names.join("|"))))
+        }
+    }
+}
+
+fn best_target(
+    app: &App,
+    database: &ComponentId,
+    writer: Option<&RegionId>,
+    ready: Option<&std::collections::BTreeMap<RegionId, lifeboat_model::status::Readiness>>,
+) -> Option<RegionId> {
+    let component = app.components.get(database)?;
+    let copies = component.writer.iter().chain(component.standbys.keys());
+    copies
+        .filter(|region| Some(*region) != writer)
+        .filter(|region| ready.is_none_or(|ready| ready.get(*region).is_some_and(|readiness| readiness.ready)))
+        .max_by_key(|region| (app.regions.get(*region).map(|r| r.preference), std::cmp::Reverse((*region).clone())))
+        .cloned()
+}

@@ -1,0 +1,196 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lifeboat_drill::Fault;
+use lifeboat_model::{ComponentId, RegionId};
+
+/// Keeps an application alive when a whole cloud region goes dark.
+///
+/// One file, lifeboat.yaml, says what the application is and how much downtime and data loss it may suffer.
+#[derive(Debug, Parser)]
+#[command(name = "lifeboat", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 all is well; 1 it failed, or an objective was missed; 2 the command or the file is wrong; 3 no node could be asked."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Check a file and say everything that is wrong with it
+    Validate(Validate),
+    /// Rehearse a fault on real servers of this machine, and measure RTO and RPO
+    Drill(Drill),
+    /// Run the daemon of one region
+    Node(Node),
+    /// Show how things are
+    Status(Which),
+    /// Show the journal: what was decided, and why
+    Events(Events),
+    /// Show what a failover, switchover, failback or reprotect would do, without doing it
+    Plan(Plan),
+    /// Move writing to another region although the present one may be gone
+    Failover(Request),
+    /// Move writing to another region in an orderly way, with nothing lost
+    Switchover(Request),
+    /// Print the JSON Schema of the file, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which file, and how to answer.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// Where the nodes keep what they share [default: the file's directory]
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Ask this region's node [default: the first that answers]
+    #[arg(long)]
+    pub region: Option<RegionId>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `validate`
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml")]
+    pub file: PathBuf,
+    /// Answer in JSON: an array of problems
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `node`
+#[derive(Debug, Args)]
+pub struct Node {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// The region that this node is of
+    #[arg(long)]
+    pub region: RegionId,
+    /// Where to keep data, logs, secrets and the embedded store [default: the file's directory]
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// What becomes of the region's databases and processes when the node is stopped in an orderly way
+    #[arg(long, value_enum, default_value = "keep")]
+    pub servers: Servers,
+    /// Stop, and stop everything, when this process has ended
+    #[arg(long, hide = true, env = "LIFEBOAT_DRILL_PID", value_name = "PID")]
+    pub parent: Option<u32>,
+}
+
+/// What becomes of databases and processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Servers {
+    /// They run on; the next node takes charge of them
+    Keep,
+    /// They are stopped
+    Stop,
+}
+
+/// `drill`
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// The app's file, with all regions on this machine
+    #[arg(default_value = "lifeboat.yaml")]
+    pub file: PathBuf,
+    /// What goes wrong in the writer's region: region-loss, database-loss, node-loss, app-loss, pause
+    #[arg(long, default_value = "region-loss")]
+    pub fault: Fault,
+    /// How many times; the report then has medians
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// Where report.json and report.html go [default: no files]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Keep the run directory: data, logs, journal
+    #[arg(long)]
+    pub keep: bool,
+    /// Print report.json at the end instead of the summary
+    #[arg(long)]
+    pub json: bool,
+    /// The program behind $SHOP in the file [default: `shop` beside this program]
+    #[arg(long, env = "SHOP", value_name = "PROGRAM")]
+    pub shop: Option<PathBuf>,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Which file, and how to answer
+    #[command(flatten)]
+    pub which: Which,
+    /// Only entries after this revision
+    #[arg(long, default_value_t = 0, value_name = "REVISION")]
+    pub after: u64,
+    /// Go on as new entries come
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// What the plan is for
+    #[arg(value_enum)]
+    pub intent: PlanIntent,
+    /// Which file, and how to answer
+    #[command(flatten)]
+    pub which: Which,
+    /// The region to write in (reprotect: to make a standby) [failback: the file's writer]
+    #[arg(long)]
+    pub to: Option<RegionId>,
+    /// Which database [default: the only one]
+    #[arg(long)]
+    pub database: Option<ComponentId>,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanIntent {
+    /// Unplanned; the source may be gone
+    Failover,
+    /// Planned, nothing lost
+    Switchover,
+    /// A switchover to the region that the file names as writer
+    Failback,
+    /// Give the writer a standby again
+    Reprotect,
+}
+
+/// `failover`, `switchover`
+#[derive(Debug, Args)]
+pub struct Request {
+    /// Which file, and how to answer
+    #[command(flatten)]
+    pub which: Which,
+    /// The region to write in [default: the best of the ready ones]
+    #[arg(long)]
+    pub to: Option<RegionId>,
+    /// Which database [default: the only one]
+    #[arg(long)]
+    pub database: Option<ComponentId>,
+    /// Failover: accept that acknowledged writes are lost; the status says how many seconds of them
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// Failover: I know that the old writer and every standby that confirms its commits are stopped
+    #[arg(long)]
+    pub vouch: bool,
+}

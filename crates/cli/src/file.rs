@@ -1,0 +1,51 @@
+//! Reading the file, and showing what is wrong with it where it is wrong.
+
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use lifeboat_model::{App, Problem};
+
+use crate::exit::Failure;
+
+/// The app that a file declares.
+pub fn read(path: &Path) -> Result<App, Failure> {
+    let bytes = bytes(path)?;
+    lifeboat_model::parse_bytes(&bytes)
+        .map_err(|problems| Failure::Wrong(render(path, &String::from_utf8_lossy(&bytes), &problems)))
+}
+
+/// What a file holds.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", path.display())))
+}
+
+/// Every problem with its place in the file.
+pub fn render(path: &Path, text: &str, problems: &[Problem]) -> String {
+    use std::io::IsTerminal as _;
+    let renderer = if std::io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() };
+    let origin = path.display().to_string();
+    let mut shown: Vec<String> = problems
+        .iter()
+        .map(|problem| {
+            let title = if problem.field.is_empty() {
+                problem.message.clone()
+            } else {
+                format!("{}: {}", problem.field, problem.message)
+            };
+            let annotation = AnnotationKind::Primary.span(problem.byte_range(text)).label(&problem.expected);
+            let group =
+                Level::ERROR.primary_title(&title).element(Snippet::source(text).path(&origin).annotation(annotation));
+            let help = problem.suggestion.as_ref().map(|suggestion| format!("did you mean `{suggestion}`?"));
+            let group = match &help {
+                Some(help) => group.element(Level::HELP.message(help)),
+                None => group,
+            };
+            renderer.render(&[group]).to_string()
+        })
+        .collect();
+    shown.push(match problems.len() {
+        1 => "1 problem".into(),
+        many => format!("{many} problems"),
+    });
+    shown.join("\n\n")
+}

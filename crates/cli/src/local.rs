@@ -1,0 +1,116 @@
+//! Commands that need no running node: checking a file, being one, rehearsing.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::CommandFactory as _;
+use lifeboat_drill::{Progress, StoreKind, Terminal};
+use lifeboat_node::WhenStopped;
+
+use crate::command::{Arguments, Drill, Node, Servers, Validate};
+use crate::exit::Failure;
+use crate::file;
+
+/// `lifeboat validate`
+pub fn validate(validate: &Validate) -> Result<ExitCode, Failure> {
+    let bytes = file::bytes(&validate.file)?;
+    match lifeboat_model::parse_bytes(&bytes) {
+        Ok(app) => {
+            if validate.json {
+                println!("[]");
+            } else {
+                println!(
+                    "{}: {} is well formed: {} regions, {} components, {} routes",
+                    validate.file.display(),
+                    app.name,
+                    app.regions.len(),
+                    app.components.len(),
+                    app.routes.len()
+                );
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) if validate.json => {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&problems).map_err(|error| Failure::Failed(error.to_string()))?
+            );
+            Ok(ExitCode::from(2))
+        }
+        Err(problems) => Err(Failure::Wrong(file::render(&validate.file, &String::from_utf8_lossy(&bytes), &problems))),
+    }
+}
+
+/// `lifeboat schema`
+pub fn schema() -> Result<ExitCode, Failure> {
+    let text =
+        serde_json::to_string_pretty(&lifeboat_model::schema()).map_err(|error| Failure::Failed(error.to_string()))?;
+    println!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lifeboat completions`
+pub fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+    clap_complete::generate(shell, &mut Arguments::command(), "lifeboat", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the nodes of a file keep what they share.
+pub fn directory(file: &Path, given: Option<&PathBuf>) -> PathBuf {
+    match (given, file.parent()) {
+        (Some(given), _) => given.clone(),
+        (None, Some(parent)) if !parent.as_os_str().is_empty() => parent.join("lifeboat-data"),
+        (None, _) => PathBuf::from("lifeboat-data"),
+    }
+}
+
+/// `lifeboat node`
+pub async fn node(node: Node) -> Result<ExitCode, Failure> {
+    let app = file::read(&node.file)?;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let directory = directory(&node.file, node.directory.as_ref());
+    let directory = std::path::absolute(&directory)
+        .map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", directory.display())))?;
+    let stop = node.servers == Servers::Stop || node.parent.is_some();
+    let options = lifeboat_node::Options {
+        app: Arc::new(app),
+        region: node.region,
+        directory,
+        when_stopped: if stop { WhenStopped::Stop } else { WhenStopped::Keep },
+        parent: node.parent,
+    };
+    lifeboat_node::run(options).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lifeboat drill`
+pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
+    let app = file::read(&drill.file)?;
+    let lifeboat = std::env::current_exe()
+        .map_err(|error| Failure::Failed(format!("where this program lies is unknown: {error}")))?;
+    let colours = std::env::var_os("NO_COLOR").is_none();
+    let shop = drill.shop.unwrap_or_else(|| lifeboat.with_file_name("shop"));
+    let options = lifeboat_drill::Options {
+        file: drill.file,
+        app,
+        fault: drill.fault,
+        repeat: drill.repeat,
+        out: drill.out,
+        keep: drill.keep,
+        lifeboat,
+        shop,
+        store: StoreKind::File,
+    };
+    let mut told: Box<dyn Progress> = if drill.json {
+        Box::new(Terminal::new(std::io::stderr(), false, None))
+    } else {
+        Box::new(Terminal::stdout(colours))
+    };
+    let report = lifeboat_drill::run(options, &mut *told).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    if drill.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|error| Failure::Failed(error.to_string()))?);
+    }
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

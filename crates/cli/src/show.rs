@@ -1,0 +1,132 @@
+//! How answers look on a terminal: aligned, the one important line first.
+
+use std::fmt::Write as _;
+
+use lifeboat_model::database::{Gate, Role};
+use lifeboat_model::journal::JournalEntry;
+use lifeboat_model::status::{DatabaseStatus, Health, Readiness, Status};
+use lifeboat_plan::Plan;
+
+/// `lifeboat status`
+pub fn status(status: &Status) -> String {
+    let mut text = format!(
+        "{}  as {} sees it{}\n\n",
+        status.app,
+        status.region,
+        if status.store_reachable { "" } else { "; THE STATE STORE CANNOT BE REACHED" }
+    );
+    let width = status.regions.keys().map(|region| region.as_str().len()).max().unwrap_or(0);
+    for (region, seen) in &status.regions {
+        let health = match seen.health {
+            Health::Up => "up",
+            Health::Suspected => "SUSPECTED",
+            Health::Down => "DOWN",
+            Health::Unknown => "unknown",
+        };
+        // A String's formatting cannot fail.
+        let _ = writeln!(text, "  {region:width$}  {health:9}  {}", seen.reason);
+    }
+    for (id, database) in &status.databases {
+        let writer = database.writer.as_ref().map_or("nobody", |region| region.as_str());
+        let open = if database.open { "" } else { ", NOT OPEN YET" };
+        let _ = writeln!(text, "\n{id}  written in {writer} under epoch {}{open}", database.epoch);
+        servers(&mut text, database, width);
+    }
+    for (host, answer) in &status.routes {
+        let addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
+        let _ =
+            writeln!(text, "\n{host}  -> {}  ttl {} s  {}", addresses.join(", "), answer.ttl_seconds, answer.reason);
+    }
+    for run in &status.runs {
+        let _ = writeln!(text, "\n{}  {} of {} to {}: {}", run.id, run.intent, run.database, run.to, run.state);
+        if run.state == "running" {
+            for (step, state) in &run.steps {
+                let _ = writeln!(text, "  {state:8} {step}");
+            }
+        }
+    }
+    text
+}
+
+fn servers(text: &mut String, database: &DatabaseStatus, width: usize) {
+    for (region, server) in &database.servers {
+        let role = match &server.role {
+            Role::Absent => "no data".to_owned(),
+            Role::Stopped { .. } => "stopped".to_owned(),
+            Role::Starting => "starting".to_owned(),
+            Role::Primary => match &server.gate {
+                Gate::Node => "primary, alone".to_owned(),
+                Gate::Peers { needed, named } => {
+                    let names: Vec<&str> = named.iter().map(|region| region.as_str()).collect();
+                    format!("primary, {needed} of {} confirms", names.join(", "))
+                }
+            },
+            Role::Standby if server.streaming => "standby, streams".to_owned(),
+            Role::Standby => "standby, does not stream".to_owned(),
+        };
+        let ready = database
+            .readiness
+            .get(region)
+            .map_or(String::new(), |r| format!("{}: {}", if r.ready { "ready" } else { "NOT READY" }, r.reason));
+        let _ =
+            writeln!(text, "  {region:width$}  {role}  at {} (timeline {})  {ready}", server.flushed, server.timeline);
+        if let Some(trouble) = &server.trouble {
+            let _ = writeln!(text, "  {:width$}  trouble: {trouble}", "");
+        }
+    }
+}
+
+/// One line of `lifeboat events`.
+pub fn entry(entry: &JournalEntry) -> String {
+    let seconds = entry.unix_ms / 1_000;
+    let (hours, minutes, rest) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let epoch = entry.epoch.map_or(String::new(), |epoch| format!(" [epoch {epoch}]"));
+    format!(
+        "{hours:02}:{minutes:02}:{rest:02}.{:03}Z  {:10}  {}{epoch}  ({})",
+        entry.unix_ms % 1_000,
+        entry.region,
+        entry.what,
+        entry.why
+    )
+}
+
+/// `lifeboat plan`
+pub fn plan(plan: &Plan, readiness: Option<&Readiness>) -> String {
+    let path = plan.critical_path(true);
+    let from = plan.from.as_ref().map_or("nobody", |region| region.as_str());
+    let mut text = format!(
+        "{} of {} from {from} to {}: clients wait about {} ms\n",
+        plan.intent,
+        plan.database,
+        plan.to,
+        path.expected.as_millis()
+    );
+    if let Some(readiness) = readiness {
+        let _ = writeln!(
+            text,
+            "{} is {}: {}",
+            plan.to,
+            if readiness.ready { "ready" } else { "NOT READY" },
+            readiness.reason
+        );
+    }
+    text.push('\n');
+    let width = plan.steps.iter().map(|step| step.kind.to_string().len()).max().unwrap_or(0);
+    let actor = plan.steps.iter().map(|step| step.actor.as_str().len()).max().unwrap_or(0);
+    for step in &plan.steps {
+        let critical = if path.steps.contains(&step.id) { "*" } else { " " };
+        let needs: Vec<String> = step.needs.iter().map(|need| (need.0 + 1).to_string()).collect();
+        let after = if needs.is_empty() { String::new() } else { format!("  after {}", needs.join(", ")) };
+        let _ = writeln!(
+            text,
+            "{critical} {:>2}  {:width$}  {:actor$}  {:>5} ms{after}  done when {}",
+            step.id.0 + 1,
+            step.kind.to_string(),
+            step.actor,
+            step.expected.as_millis(),
+            step.kind.done_when()
+        );
+    }
+    text.push_str("\n* the critical path: what clients wait for\n");
+    text
+}

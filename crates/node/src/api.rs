@@ -1,0 +1,211 @@
+//! The node's JSON API: how things are, what happened, and what a person may ask for.
+//!
+//! Looking needs no token on loopback; beyond it the viewer's. What changes something always needs the operator's.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use lifeboat_control::record::Request;
+use lifeboat_model::journal::JournalEntry;
+use lifeboat_model::state::Revision;
+use lifeboat_model::{App, ComponentId, RegionId};
+use lifeboat_plan::Intent;
+use lifeboat_store::Store;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::mind::Input;
+
+/// What the handlers share.
+pub struct Api {
+    /// The app.
+    pub app: Arc<App>,
+    /// This node's region.
+    pub region: RegionId,
+    /// To the brain's task.
+    pub inputs: mpsc::Sender<Input>,
+    /// For the journal.
+    pub store: Arc<dyn Store>,
+    /// Allows everything.
+    pub operator: String,
+    /// Allows to look; `None`: everybody who can connect may.
+    pub viewer: Option<String>,
+}
+
+/// Serves until `stop` is ready.
+pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Output = ()> + Send + 'static) {
+    let router = Router::new()
+        .route("/v1/health", get(health))
+        .route("/v1/status", get(status))
+        .route("/v1/events", get(events))
+        .route("/v1/failover", post(failover))
+        .route("/v1/switchover", post(switchover))
+        .with_state(api);
+    if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(stop)
+        .await
+    {
+        tracing::error!("the API has ended: {error}");
+    }
+}
+
+#[derive(Serialize)]
+struct Healthy<'a> {
+    app: &'a str,
+    region: &'a str,
+    version: &'static str,
+}
+
+async fn health(State(api): State<Arc<Api>>) -> Response {
+    // Asking the brain proves that it thinks; a node that only accepts connections is not well.
+    let (sender, answer) = oneshot::channel();
+    let asked = api.inputs.send(Input::Ping(sender)).await.is_ok();
+    match (asked, answer.await) {
+        (true, Ok(())) => Json(Healthy {
+            app: api.app.name.as_str(),
+            region: api.region.as_str(),
+            version: env!("CARGO_PKG_VERSION"),
+        })
+        .into_response(),
+        (false, _) | (_, Err(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
+    }
+}
+
+async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    if let Err(refusal) = may_look(&api, &headers) {
+        return refusal;
+    }
+    match ask_status(&api).await {
+        Ok(status) => Json(status).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn ask_status(api: &Api) -> Result<lifeboat_model::status::Status, Response> {
+    let (sender, answer) = oneshot::channel();
+    let stopping = || problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping");
+    api.inputs.send(Input::Status(sender)).await.map_err(|_| stopping())?;
+    answer.await.map_err(|_| stopping())
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+#[derive(Serialize)]
+struct Recorded {
+    revision: u64,
+    entry: JournalEntry,
+}
+
+async fn events(State(api): State<Arc<Api>>, headers: HeaderMap, Query(after): Query<After>) -> Response {
+    if let Err(refusal) = may_look(&api, &headers) {
+        return refusal;
+    }
+    match lifeboat_store::journal::read_after(&*api.store, Revision(after.after)).await {
+        Ok((_, entries)) => {
+            let recorded: Vec<Recorded> =
+                entries.into_iter().map(|(revision, entry)| Recorded { revision: revision.0, entry }).collect();
+            Json(recorded).into_response()
+        }
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    /// Which database; may be left out where there is one.
+    database: Option<ComponentId>,
+    /// Where to; left out: the best of the ready ones.
+    to: Option<RegionId>,
+    /// Accept what a forced failover loses.
+    #[serde(default)]
+    accept_loss: bool,
+    /// Vouch that the old writer and its confirming standbys are stopped.
+    #[serde(default)]
+    vouch: bool,
+    /// Who asks.
+    by: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    run: String,
+}
+
+async fn failover(State(api): State<Arc<Api>>, headers: HeaderMap, Json(ask): Json<Ask>) -> Response {
+    take(&api, &headers, ask, Intent::Failover).await
+}
+
+async fn switchover(State(api): State<Arc<Api>>, headers: HeaderMap, Json(ask): Json<Ask>) -> Response {
+    take(&api, &headers, ask, Intent::Switchover).await
+}
+
+async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Response {
+    if bearer(headers) != Some(api.operator.as_str()) {
+        return problem(StatusCode::UNAUTHORIZED, "this needs the operator's token (Authorization: Bearer …)");
+    }
+    let database = match ask.database {
+        Some(database) => database,
+        None => {
+            let mut all = api.app.databases().map(|(id, _)| id.clone());
+            match (all.next(), all.next()) {
+                (Some(only), None) => only,
+                (None, _) => return problem(StatusCode::BAD_REQUEST, "this app has no database"),
+                (Some(_), Some(_)) => {
+                    return problem(StatusCode::BAD_REQUEST, "this app has several databases: name one");
+                }
+            }
+        }
+    };
+    let request = Request {
+        intent,
+        to: ask.to,
+        accept_loss: ask.accept_loss,
+        vouch: ask.vouch,
+        by: ask.by.unwrap_or_else(|| "an operator".into()),
+    };
+    let (sender, answer) = oneshot::channel();
+    let stopping = || problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping");
+    if api.inputs.send(Input::Person(database, request, sender)).await.is_err() {
+        return stopping();
+    }
+    match answer.await {
+        Ok(Ok(run)) => (StatusCode::ACCEPTED, Json(Accepted { run })).into_response(),
+        Ok(Err(why)) => problem(StatusCode::CONFLICT, &why),
+        Err(_) => stopping(),
+    }
+}
+
+fn may_look(api: &Api, headers: &HeaderMap) -> Result<(), Response> {
+    let given = bearer(headers);
+    match &api.viewer {
+        Some(viewer) if given != Some(viewer.as_str()) && given != Some(api.operator.as_str()) => {
+            Err(problem(StatusCode::UNAUTHORIZED, "this needs the viewer's token (Authorization: Bearer …)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    error: &'a str,
+}
+
+fn problem(status: StatusCode, error: &str) -> Response {
+    (status, Json(Problem { error })).into_response()
+}

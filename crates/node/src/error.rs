@@ -1,0 +1,81 @@
+//! Why a node cannot run.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lifeboat_model::{ComponentId, RegionId};
+
+/// Why a node cannot run. Each says what to do about it, as far as that can be known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such region.
+    #[error("the file has no region `{0}`; it has: {1}")]
+    NoSuchRegion(RegionId, String),
+    /// The region has no address.
+    #[error("region `{0}` has no `address`, on which its node could listen")]
+    NoAddress(RegionId),
+    /// Another node has the directory.
+    #[error("a node of region `{region}` runs already (process {process}); it has {}", directory.display())]
+    RunsAlready {
+        /// The region.
+        region: RegionId,
+        /// The other node.
+        process: String,
+        /// What both want.
+        directory: PathBuf,
+    },
+    /// An address is taken.
+    #[error("cannot listen on {address} for {what}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What for.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file or directory.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] lifeboat_store::Error),
+    /// A kind of store that this build does not have.
+    #[error("`store: {0}` is not supported by this build; use a file")]
+    StoreKind(String),
+    /// A database's driver.
+    #[error("{component}: {source}")]
+    Database {
+        /// Which.
+        component: ComponentId,
+        /// Why not.
+        source: lifeboat_driver_postgres::Error,
+    },
+    /// A kind of component that this build cannot run.
+    #[error("{component}: a node cannot run components of kind `{kind}` in {region}")]
+    Kind {
+        /// Which.
+        component: ComponentId,
+        /// Its kind.
+        kind: &'static str,
+        /// Where.
+        region: RegionId,
+    },
+    /// A process.
+    #[error("{component}: {source}")]
+    Process {
+        /// Which.
+        component: ComponentId,
+        /// Why not.
+        source: lifeboat_driver_process::Error,
+    },
+    /// The zones that the routes make.
+    #[error("the routes make no valid zone: {0}")]
+    Zones(String),
+}

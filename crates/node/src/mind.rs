@@ -1,0 +1,219 @@
+//! The task that owns the brain: feeds it events one at a time and carries out its commands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_control::event::StoreFailure;
+use lifeboat_control::record::{self, Request};
+use lifeboat_control::{Brain, Command, Event};
+use lifeboat_dns::Zones;
+use lifeboat_model::status::Status;
+use lifeboat_model::{App, ComponentId};
+use lifeboat_store::{Error as StoreError, Executed, Store};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::databases::Databases;
+use crate::probes::Probes;
+use crate::processes::Processes;
+use crate::{clock, names};
+
+/// What reaches the brain's task.
+#[derive(Debug)]
+pub enum Input {
+    /// A fact.
+    Event(Event),
+    /// Somebody wants to know whether the brain's task lives.
+    Ping(oneshot::Sender<()>),
+    /// Somebody wants to know how things are.
+    Status(oneshot::Sender<Status>),
+    /// A person asks for something.
+    Person(ComponentId, Request, oneshot::Sender<Result<String, String>>),
+}
+
+/// The most inputs that wait; whoever sends more waits too.
+pub const QUEUE: usize = 1_024;
+
+/// What the brain's task works with.
+pub struct Mind {
+    /// The app.
+    pub app: Arc<App>,
+    /// The brain itself.
+    pub brain: Brain,
+    /// The state store.
+    pub store: Arc<dyn Store>,
+    /// This region's databases.
+    pub databases: Arc<Databases>,
+    /// This region's processes.
+    pub processes: Processes,
+    /// The prober.
+    pub probes: Probes,
+    /// Where the DNS server reads.
+    pub zones: watch::Sender<Arc<Zones>>,
+    /// For the results of what is carried out.
+    pub inputs: mpsc::Sender<Input>,
+    /// Tells the watcher of the store to begin anew.
+    pub relist: Arc<Notify>,
+    /// How many tables were served.
+    pub serial: u32,
+}
+
+impl Mind {
+    /// Until `stop` is ready. Gives back what has to be stopped in an orderly way.
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, stop: impl Future<Output = ()>) -> Processes {
+        let mut calls = JoinSet::new();
+        let mut answers: BTreeMap<u64, oneshot::Sender<Result<String, String>>> = BTreeMap::new();
+        let mut tickets = 0;
+        tokio::pin!(stop);
+        self.think(Event::Tick, &mut calls, &mut answers);
+        loop {
+            let wait = self.brain.wake_at().since(clock::now().now);
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_ended) = calls.join_next() => {}
+                input = inputs.recv() => match input {
+                    Some(Input::Event(event)) => self.think(event, &mut calls, &mut answers),
+                    Some(Input::Person(database, request, answer)) => {
+                        tickets += 1;
+                        answers.insert(tickets, answer);
+                        self.think(Event::Person { ticket: tickets, database, request }, &mut calls, &mut answers);
+                    }
+                    // Whoever asked may have gone.
+                    Some(Input::Status(answer)) => drop(answer.send(self.brain.status())),
+                    Some(Input::Ping(answer)) => drop(answer.send(())),
+                    None => break,
+                },
+                () = tokio::time::sleep(wait) => self.think(Event::Tick, &mut calls, &mut answers),
+            }
+        }
+        self.probes.stop().await;
+        calls.shutdown().await;
+        self.processes
+    }
+
+    fn think(
+        &mut self,
+        event: Event,
+        calls: &mut JoinSet<()>,
+        answers: &mut BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
+    ) {
+        for command in self.brain.step(clock::now(), event) {
+            self.obey(command, calls, answers);
+        }
+    }
+
+    fn obey(
+        &mut self,
+        command: Command,
+        calls: &mut JoinSet<()>,
+        answers: &mut BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
+    ) {
+        let (store, inputs) = (self.store.clone(), self.inputs.clone());
+        match command {
+            Command::Transact(transaction) => {
+                calls.spawn(async move {
+                    let result = store.transact(transaction).await;
+                    reply(&inputs, Event::Transacted(result.map_err(failure))).await;
+                });
+            }
+            Command::Grant(length) => {
+                calls.spawn(async move {
+                    let result = store.grant(length).await;
+                    reply(&inputs, Event::Granted(result.map_err(failure))).await;
+                });
+            }
+            Command::Renew(lease) => {
+                calls.spawn(async move {
+                    let result = store.renew(lease).await;
+                    reply(&inputs, Event::Renewed(result.map_err(failure))).await;
+                });
+            }
+            Command::Relist => self.relist.notify_one(),
+            Command::Order { component, order } => self.databases.order(&component, order),
+            Command::Confirm { component, epoch, until } => self.databases.confirm(&component, epoch, until),
+            Command::Compute { component, wanted } => self.processes.want(&component, wanted),
+            Command::Serve(routes) => {
+                self.serial = self.serial.wrapping_add(1);
+                match names::zones(&self.app, &routes, self.serial) {
+                    Ok(zones) => drop(self.zones.send_replace(zones)),
+                    Err(why) => tracing::error!("the old answers are still served: {why}"),
+                }
+            }
+            Command::ProbeNow(target) => self.probes.probe_now(&target),
+            Command::Journaled(entry) => {
+                let component = entry.component.as_ref().map(ComponentId::as_str).unwrap_or_default();
+                tracing::info!(component, epoch = entry.epoch.map(|e| e.0), "{}: {}", entry.what, entry.why);
+            }
+            Command::Answer { ticket, answer } => {
+                if let Some(sender) = answers.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    let _ = sender.send(answer);
+                }
+            }
+        }
+    }
+}
+
+async fn reply(inputs: &mpsc::Sender<Input>, event: Event) {
+    // The brain's task has ended: nobody is left to be told.
+    let _ = inputs.send(Input::Event(event)).await;
+}
+
+fn failure(error: StoreError) -> StoreFailure {
+    match error {
+        StoreError::LeaseGone => StoreFailure::LeaseGone,
+        StoreError::Unreachable { executed: Executed::No, .. } => StoreFailure::NotExecuted,
+        StoreError::Unreachable { executed: Executed::Unknown, .. } => StoreFailure::Unknown,
+        other @ (StoreError::Compacted | StoreError::Corrupt { .. } | StoreError::Invalid(_)) => {
+            tracing::error!("the state store refuses: {other}");
+            StoreFailure::NotExecuted
+        }
+    }
+}
+
+/// How long is waited after the store could not be read.
+const AFTER_ERROR: Duration = Duration::from_millis(200);
+
+/// Feeds the store's state and its changes to the brain; begins anew when asked to, and when there is a gap.
+pub async fn follow_store(store: Arc<dyn Store>, inputs: mpsc::Sender<Input>, relist: Arc<Notify>) {
+    loop {
+        let (revision, entries) = match store.list(record::STATE).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!("{error}");
+                tokio::time::sleep(AFTER_ERROR).await;
+                continue;
+            }
+        };
+        let mut watch = match store.watch(record::STATE, revision).await {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::warn!("{error}");
+                tokio::time::sleep(AFTER_ERROR).await;
+                continue;
+            }
+        };
+        if inputs.send(Input::Event(Event::Snapshot { revision, entries })).await.is_err() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = relist.notified() => break,
+                changes = watch.next() => match changes {
+                    Ok(changes) => {
+                        if inputs.send(Input::Event(Event::Changes(changes))).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(StoreError::Unreachable { .. }) => tokio::time::sleep(AFTER_ERROR).await,
+                    Err(error) => {
+                        tracing::warn!("the store is read anew: {error}");
+                        break;
+                    }
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a node is told when it is started.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifeboat_model::app::StoreChoice;
+use lifeboat_model::{App, RegionId};
+
+/// What becomes of the region's databases and processes when the node is stopped in an orderly way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStopped {
+    /// They run on, and the next node takes charge of them: what an upgrade of Lifeboat wants.
+    Keep,
+    /// They are stopped: what a rehearsal wants.
+    Stop,
+}
+
+/// Everything that a node is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The app, from its file.
+    pub app: Arc<App>,
+    /// The region that this node is of.
+    pub region: RegionId,
+    /// Where the store's file and the secrets lie, and below it a directory for each region: beside the app's file, or where
+    /// `--directory` says.
+    pub directory: PathBuf,
+    /// Databases and processes at an orderly end.
+    pub when_stopped: WhenStopped,
+    /// A process whose end ends this node too, and everything that it started.
+    pub parent: Option<u32>,
+}
+
+impl Options {
+    /// The directory of this region.
+    pub fn region_directory(&self) -> PathBuf {
+        self.directory.join(self.region.as_str())
+    }
+
+    /// The embedded store's file; `None` where the file names another store.
+    pub fn store_file(&self) -> Option<PathBuf> {
+        match &self.app.store {
+            StoreChoice::File(path) => Some(self.directory.join(path)),
+            StoreChoice::Etcd(_) => None,
+        }
+    }
+}

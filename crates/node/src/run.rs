@@ -1,0 +1,148 @@
+//! Putting a node together, and taking it apart.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_control::Brain;
+use lifeboat_dns::Server;
+use lifeboat_store::{Embedded, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::api::{self, Api};
+use crate::databases::Databases;
+use crate::guard::Guard;
+use crate::mind::{self, Mind, QUEUE};
+use crate::options::{Options, WhenStopped};
+use crate::probes::Probes;
+use crate::processes::Processes;
+use crate::{Error, names, shared};
+
+/// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
+///
+/// # Errors
+/// Whatever keeps it from starting; once it runs, it goes on.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let app = options.app.clone();
+    let Some(region) = app.regions.get(&options.region) else {
+        let known: Vec<&str> = app.regions.keys().map(lifeboat_model::RegionId::as_str).collect();
+        return Err(Error::NoSuchRegion(options.region.clone(), known.join(", ")));
+    };
+    let address = region.address.ok_or_else(|| Error::NoAddress(options.region.clone()))?;
+    let _guard = Guard::take(&options.region_directory(), &options.region)?;
+
+    // Everything that can fail comes first; nothing is started until all of it is there.
+    let api_address = SocketAddr::new(address, region.api_port);
+    let listener = TcpListener::bind(api_address).await.map_err(|source| Error::Listen {
+        address: api_address,
+        what: "the node's API",
+        source,
+    })?;
+    let empty = names::zones(&app, &BTreeMap::new(), 0).map_err(Error::Zones)?;
+    let (zones, table) = watch::channel(empty);
+    let dns_address = SocketAddr::new(address, app.dns.port);
+    let dns = Server::bind(dns_address, table).await.map_err(|source| Error::Listen {
+        address: dns_address,
+        what: "DNS",
+        source,
+    })?;
+    let store = open_store(&options)?;
+    let operator = shared::operator_token(&options.directory)?;
+    let viewer = if address.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
+
+    let (inputs, receiver) = mpsc::channel(QUEUE);
+    let mut tasks = JoinSet::new();
+    let databases = Arc::new(Databases::open(&options, &inputs, &mut tasks).await?);
+    let processes = Processes::open(&options, &databases, &inputs, &mut tasks)?;
+
+    let brain = Brain::new(app.clone(), options.region.clone());
+    let probes = Probes::start(&options, brain.targets(), &inputs);
+    let relist = Arc::new(Notify::new());
+    tasks.spawn(mind::follow_store(store.clone(), inputs.clone(), relist.clone()));
+    let (stop, stopped) = watch::channel(false);
+    tasks.spawn(dns.run(until(stopped.clone())));
+    let api = Api {
+        app: app.clone(),
+        region: options.region.clone(),
+        inputs: inputs.clone(),
+        store: store.clone(),
+        operator,
+        viewer,
+    };
+    tasks.spawn(api::serve(listener, Arc::new(api), until(stopped.clone())));
+    tracing::info!(region = %options.region, %api_address, %dns_address, "node started");
+
+    let mind =
+        Mind { app, brain, store, databases: databases.clone(), processes, probes, zones, inputs, relist, serial: 0 };
+    let parent = options.parent;
+    let processes = mind.run(receiver, async move { told_to_stop(parent).await }).await;
+    tracing::info!(region = %options.region, "node stopping");
+    // Nobody listens any more when this fails.
+    let _ = stop.send(true);
+    if options.when_stopped == WhenStopped::Stop {
+        processes.stop_all().await;
+        databases.stop_all().await;
+    }
+    let orderly =
+        tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
+    if orderly.is_err() {
+        tasks.shutdown().await;
+    }
+    Ok(())
+}
+
+fn open_store(options: &Options) -> Result<Arc<dyn Store>, Error> {
+    match options.store_file() {
+        Some(path) => {
+            if let Some(directory) = path.parent() {
+                make_directory(directory)?;
+            }
+            Ok(Arc::new(Embedded::open(&path, lifeboat_store::Options::default())?))
+        }
+        None => Err(Error::StoreKind("etcd".into())),
+    }
+}
+
+fn make_directory(directory: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(directory).map_err(|source| Error::File { path: directory.to_owned(), source })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the node.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// How often a parent is looked for.
+const PARENT_EVERY: Duration = Duration::from_millis(200);
+
+async fn told_to_stop(parent: Option<u32>) {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::error!("SIGTERM cannot be received: {error}");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let orphaned = async {
+        match parent.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)) {
+            Some(pid) => {
+                while rustix::process::test_kill_process(pid).is_ok() {
+                    tokio::time::sleep(PARENT_EVERY).await;
+                }
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = orphaned => {}
+    }
+}
