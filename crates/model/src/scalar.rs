@@ -249,7 +249,8 @@ fn read_share(text: &str, plain: bool) -> Result<Value, Misread> {
             if !digits || !(1..=2).contains(&whole.len()) {
                 return Err(wrong());
             }
-            percent.parse::<f64>().map_err(|_| wrong())? / 100.0
+            // Not divided by 100, which would make 0.9990000000000001 of 99.9%.
+            format!("{percent}e-2").parse::<f64>().map_err(|_| wrong())?
         }
         None => read_number(text, plain)?,
     };
