@@ -1,5 +1,6 @@
 //! The members of the cluster: which one is asked, and what is done when it does not answer.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,51 +121,47 @@ impl Members {
         let deadline = Instant::now() + self.timeout;
         let remaining = || deadline.saturating_duration_since(Instant::now());
         let mut executed = Executed::No;
-        let mut failures;
+        let mut last_words = BTreeMap::new();
         loop {
-            failures = Vec::new();
             for member in self.in_order() {
-                let client = match tokio::time::timeout(remaining().min(self.timeout / 2), self.connect(member)).await {
-                    Ok(Ok(client)) => client,
-                    Ok(Err(why)) => {
+                let patience = remaining().min(self.timeout / 2);
+                if patience.is_zero() {
+                    break;
+                }
+                let connected = tokio::time::timeout(patience, self.connect(member)).await;
+                let client = match connected.unwrap_or_else(|_| Err("no connection in time".into())) {
+                    Ok(client) => client,
+                    Err(why) => {
                         member.pass_over();
-                        failures.push(format!("{}: {why}", member.url));
-                        continue;
-                    }
-                    Err(_) => {
-                        member.pass_over();
-                        failures.push(format!("{}: no connection in time", member.url));
+                        last_words.insert(&member.url, why);
                         continue;
                     }
                 };
                 let answer = tokio::time::timeout(remaining().min(self.timeout / 2), request(&client)).await;
-                match answer.map_or_else(|_| Failure::Lost("no answer in time".into()), |answer| answer.into()) {
-                    Failure::None(answer) => {
+                match answer.map_or_else(|_| Answer::Lost("no answer in time".into()), Answer::from) {
+                    Answer::Good(answer) => {
                         member.answered();
                         return Ok(answer);
                     }
-                    Failure::Final(error) => return Err(error),
-                    Failure::NotExecuted(why) => {
+                    Answer::Final(error) => return Err(error),
+                    Answer::NotExecuted(why) => {
                         member.pass_over();
-                        failures.push(format!("{}: {why}", member.url));
+                        last_words.insert(&member.url, why);
                     }
-                    Failure::Lost(why) => {
+                    Answer::Lost(why) => {
                         member.pass_over();
-                        failures.push(format!("{}: {why}", member.url));
+                        last_words.insert(&member.url, why);
                         if repeat != Repeat::Freely {
                             executed = Executed::Unknown;
                         }
                         if repeat == Repeat::Never {
-                            return Err(Error::Unreachable { executed, why: failures.join("; ") });
+                            return Err(unreachable(executed, &last_words));
                         }
                     }
                 }
-                if remaining().is_zero() {
-                    break;
-                }
             }
             if remaining() <= PAUSE {
-                return Err(Error::Unreachable { executed, why: failures.join("; ") });
+                return Err(unreachable(executed, &last_words));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -212,10 +209,15 @@ impl Member {
     }
 }
 
+fn unreachable(executed: Executed, last_words: &BTreeMap<&String, String>) -> Error {
+    let why: Vec<String> = last_words.iter().map(|(url, why)| format!("{url}: {why}")).collect();
+    Error::Unreachable { executed, why: why.join("; ") }
+}
+
 /// What became of a request.
-enum Failure<T> {
+enum Answer<T> {
     /// It was answered.
-    None(T),
+    Good(T),
     /// It was answered with an error that another member would give, too.
     Final(Error),
     /// It was not executed.
@@ -224,10 +226,10 @@ enum Failure<T> {
     Lost(String),
 }
 
-impl<T> From<Result<T, etcd_client::Error>> for Failure<T> {
+impl<T> From<Result<T, etcd_client::Error>> for Answer<T> {
     fn from(answer: Result<T, etcd_client::Error>) -> Self {
         match answer {
-            Ok(answer) => Self::None(answer),
+            Ok(answer) => Self::Good(answer),
             Err(etcd_client::Error::GRpcStatus(status)) => Self::of(&status),
             Err(etcd_client::Error::InvalidArgs(why)) => Self::Final(Error::Invalid(why)),
             Err(error) => Self::Lost(error.to_string()),
@@ -235,7 +237,7 @@ impl<T> From<Result<T, etcd_client::Error>> for Failure<T> {
     }
 }
 
-impl<T> Failure<T> {
+impl<T> Answer<T> {
     /// The codes are those of etcd's `rpctypes`. What it rejects before or instead of applying it was not executed;
     /// time-outs and lost connections tell nothing.
     fn of(status: &Status) -> Self {

@@ -1,7 +1,6 @@
 //! A cluster of etcd members on loopback addresses of its own, which ends with the test.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -34,6 +33,13 @@ impl Drop for Member {
 }
 
 impl Member {
+    /// Stops the process without ending it: connections stay open, and nothing answers.
+    #[allow(dead_code, reason = "not every test file freezes members")]
+    pub fn freeze(&self) {
+        let process = rustix::process::Pid::from_child(self.process.as_ref().unwrap());
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    }
+
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -52,12 +58,23 @@ pub struct Cluster {
 impl Cluster {
     /// Starts that many members and waits until they have a leader. `options` are added to each member's command line.
     pub async fn start(size: usize, scheme: &'static str, options: &[String]) -> Self {
-        let members = (0..size).map(|_| Member { address: free_address(), process: None }).collect();
+        let addresses = (0..size).map(|_| free_address()).collect();
+        Self::start_at(addresses, scheme, options, |cluster| cluster.config(0)).await
+    }
+
+    /// The same on addresses that were chosen, and known to those who have such a configuration.
+    pub async fn start_at(
+        addresses: Vec<Ipv4Addr>,
+        scheme: &'static str,
+        options: &[String],
+        config: impl Fn(&Self) -> Config,
+    ) -> Self {
+        let members = addresses.into_iter().map(|address| Member { address, process: None }).collect();
         let mut cluster = Self { directory: tempfile::tempdir().unwrap(), members, scheme, options: options.to_vec() };
-        for number in 0..size {
+        for number in 0..cluster.members.len() {
             cluster.start_member(number);
         }
-        let store = cluster.store(0);
+        let store = Etcd::new(config(&cluster)).unwrap();
         let begun = Instant::now();
         while let Err(error) = store.list("").await {
             let logged = std::fs::read_to_string(cluster.directory.path().join("0.log")).unwrap_or_default();
@@ -96,6 +113,7 @@ impl Cluster {
     }
 
     /// The member that leads, as the others see it.
+    #[allow(dead_code, reason = "not every test file looks for the leader")]
     pub async fn leader(&self) -> usize {
         loop {
             for (number, member) in self.members.iter().enumerate().filter(|(_, member)| member.process.is_some()) {
@@ -128,11 +146,6 @@ impl Cluster {
     pub fn store(&self, own: usize) -> Arc<Etcd> {
         Arc::new(Etcd::new(self.config(own)).unwrap())
     }
-
-    #[allow(dead_code, reason = "not every test needs files")]
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
 }
 
 fn last_lines(log: &str) -> String {
@@ -141,7 +154,7 @@ fn last_lines(log: &str) -> String {
 }
 
 /// A loopback address on which etcd's ports are free.
-fn free_address() -> Ipv4Addr {
+pub fn free_address() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let number = std::process::id().wrapping_mul(31).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

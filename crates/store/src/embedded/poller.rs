@@ -14,8 +14,11 @@ use super::file::{Failure, StoreFile};
 use super::ledger::Ledger;
 use crate::Options;
 
-/// How often the file is looked at. One look costs some microseconds, for nothing is read unless something has changed.
+/// How often the file is looked at. One look is three system calls, for nothing is read unless
+/// something has changed.
 const EVERY: Duration = Duration::from_millis(5);
+/// After how many looks it is checked that the file is still the one that others would open.
+const LOOKS_BETWEEN_CHECKS: u32 = 20;
 
 /// The thread; dropping it ends and joins it. It sleeps while nobody watches.
 #[derive(Debug)]
@@ -105,6 +108,7 @@ struct Seen {
     connection: Connection,
     version: i64,
     next_expiry: Option<Moment>,
+    looks: u32,
 }
 
 struct Look {
@@ -132,13 +136,17 @@ impl Look {
     fn look(&mut self) -> Result<(), Failure> {
         let seen = match &mut self.seen {
             Some(seen) => {
-                self.file.check_in_place()?;
+                seen.looks = seen.looks.wrapping_add(1);
+                if seen.looks.is_multiple_of(LOOKS_BETWEEN_CHECKS) {
+                    self.file.check_in_place()?;
+                }
                 seen
             }
             none => none.insert(Seen {
                 connection: self.file.connect()?,
                 version: -1,
                 next_expiry: Some(Moment::default()),
+                looks: 0,
             }),
         };
         // Changes whenever another connection, of this process or of another, has committed something.
