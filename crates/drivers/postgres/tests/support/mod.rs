@@ -173,11 +173,47 @@ pub async fn insert(client: &Client, id: i32) -> Result<u64, tokio_postgres::Err
     client.execute("INSERT INTO orders VALUES ($1, 'a''note')", &[&id]).await
 }
 
-/// Whether a write is acknowledged within a time in which it would be if it could.
+/// Whether a write is acknowledged within a time in which it would be if it could. Where it is not, it goes on waiting, and so does
+/// everything after it on this connection.
 pub async fn acknowledged(client: &Client, id: i32) -> bool {
-    matches!(tokio::time::timeout(Duration::from_millis(1500), insert(client, id)).await, Ok(Ok(1)))
+    match tokio::time::timeout(Duration::from_millis(1500), insert(client, id)).await {
+        Ok(done) => done.expect("a write neither waits nor is acknowledged") == 1,
+        Err(_) => false,
+    }
 }
 
 pub async fn ids(client: &Client) -> Vec<i32> {
     client.query("SELECT id FROM orders ORDER BY id", &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// A connection that may do everything, over the socket.
+pub async fn superuser(lab: &Lab, region: &str) -> Client {
+    let config = lab.config(region);
+    let mut to = tokio_postgres::Config::new();
+    to.host_path(config.directory.join("socket")).port(config.port).user("lifeboat").password(&config.secrets.superuser);
+    let (client, connection) = to.dbname("orders").options("-c synchronous_commit=local").connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Waits until this many commits wait for a standby.
+pub async fn commits_wait(superuser: &Client, count: i64) {
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let met = async { while superuser.query_one(query, &[]).await.unwrap().get::<_, i64>(0) < count {} };
+    tokio::time::timeout(PATIENCE, met).await.expect("the commits never waited");
+}
+
+/// The rows that were saved as divergent, as JSON values, of every time that it was done.
+pub fn saved_rows(lab: &Lab, region: &str) -> Vec<serde_json::Value> {
+    let divergent = lab.data(region).parent().unwrap().join("divergent");
+    let files = std::fs::read_dir(divergent).unwrap().flatten().map(|entry| entry.path().join("rows.jsonl"));
+    let lines = files.filter_map(|path| std::fs::read_to_string(path).ok()).flat_map(|text| {
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+}
+
+/// Lets the gate confirm for as long as anybody waits.
+pub fn open_gate(server: &Postgres, epoch: u64) {
+    server.confirm(Epoch(epoch), Some(Moment(u64::MAX)));
 }
