@@ -1,4 +1,5 @@
 //! Whatever arrives: no panic, no response to a response, nothing over the limit, and what is said can be parsed.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

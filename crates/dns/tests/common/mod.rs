@@ -1,5 +1,6 @@
 //! What the tests share: a table to serve, a running server, queries as bytes, and responses as a line of text.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
