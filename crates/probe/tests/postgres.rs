@@ -1,0 +1,124 @@
+//! The PostgreSQL probe against a real server: alive, standing still, gone.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use lifeboat_probe::{Evidence, Target, probe_once};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+
+const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Postgres {
+    directory: TempDir,
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Postgres {
+    /// `None`, aloud, where it is not installed.
+    fn start() -> Option<Self> {
+        if !Path::new(PROGRAMS).join("postgres").exists() {
+            eprintln!("SKIPPED: no PostgreSQL in {PROGRAMS}");
+            return None;
+        }
+        let directory = TempDir::new().unwrap();
+        let data = directory.path().join("data");
+        if let Some((user, group)) = postgres_user() {
+            chown(directory.path(), Some(user), Some(group)).unwrap();
+        }
+        let mut initdb = command("initdb", directory.path());
+        initdb.args(["--no-sync", "--auth=reject", "--pgdata"]).arg(&data);
+        assert!(initdb.stdout(std::process::Stdio::null()).status().unwrap().success());
+        let host = Ipv4Addr::new(127, 0, 54, 32);
+        let address = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let child = command("postgres", directory.path())
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", &format!("listen_addresses={host}"), "-c", &format!("port={}", address.port())])
+            .args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "logging_collector=off"])
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Some(Self { directory, address, child })
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    async fn seen(&self, limit: Duration) -> Evidence {
+        probe_once(&Target::Postgres { address: self.address }, None, limit).await
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Already gone is fine, too.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
+        let _ = kill_process(Pid::from_child(&self.child), Signal::CONT);
+        let _ = self.child.wait();
+    }
+}
+
+/// PostgreSQL refuses to run as root: then it runs as its own user.
+fn command(program: &str, directory: &Path) -> Command {
+    let mut command = Command::new(Path::new(PROGRAMS).join(program));
+    command.current_dir(directory).env("LC_ALL", "C");
+    if let Some((user, group)) = postgres_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+fn postgres_user() -> Option<(u32, u32)> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let fields: Vec<&str> = users.lines().find(|line| line.starts_with("postgres:")).unwrap().split(':').collect();
+    Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
+}
+
+#[tokio::test]
+async fn a_server_lives_stands_still_and_dies() {
+    let Some(mut server) = Postgres::start() else { return };
+    let answers = Evidence::Ok { detail: "answers, without TLS".into() };
+    let started = std::time::Instant::now();
+    while server.seen(PATIENCE).await != answers {
+        assert!(started.elapsed() < PATIENCE, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    while !server.log().contains("ready to accept connections") {
+        assert!(started.elapsed() < PATIENCE, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = server.log();
+    for _ in 0..20 {
+        assert_eq!(server.seen(PATIENCE).await, answers);
+    }
+
+    server.signal(Signal::STOP);
+    assert_eq!(server.seen(Duration::from_millis(200)).await, Evidence::Silent, "the kernel still accepts");
+    let connected = probe_once(&Target::Tcp { address: server.address }, None, PATIENCE).await;
+    assert_eq!(connected, Evidence::Ok { detail: "connected".into() }, "which is all that a TCP probe sees");
+    server.signal(Signal::CONT);
+    assert_eq!(server.seen(PATIENCE).await, answers);
+
+    assert_eq!(server.log(), log, "probes leave no trace in the log of a server without TLS");
+    server.signal(Signal::QUIT);
+    server.child.wait().unwrap();
+    assert_eq!(server.seen(PATIENCE).await, Evidence::Refused);
+}
