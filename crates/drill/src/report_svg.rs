@@ -124,7 +124,8 @@ fn grid(chart: &Chart, scale: &Scale, axis: f64) -> Markup {
         @for tick in &ticks {
             line class=(if *tick == 0 { "zero" } else { "grid" }) x1=(px(scale.x(*tick))) x2=(px(scale.x(*tick)))
                 y1=(px(BARS_TOP)) y2=(px(axis + 4.0)) {}
-            text class=(if *tick == 0 { "tick zero-label" } else { "tick" }) x=(px(scale.x(*tick))) y=(px(axis + 18.0)) text-anchor="middle" {
+            text class=(if *tick == 0 { "tick zero-label" } else { "tick" }) x=(px(scale.x(*tick))) y=(px(axis + 18.0))
+                text-anchor=(if scale.x(*tick) > RIGHT - 12.0 { "end" } else { "middle" }) {
                 (tick_label(*tick, step))
             }
         }
@@ -155,7 +156,8 @@ fn bars(chart: &Chart, scale: &Scale, marks: &[(usize, &TimelineEntry)]) -> Mark
     let bottom = BARS_TOP + BARS_HEIGHT;
     let bucket = i64::try_from(chart.bucket_ms).unwrap_or(50);
     let width = (float(bucket) * scale.per_ms - 1.0).max(0.5);
-    let here: Vec<_> = marks.iter().filter(|(_, entry)| entry.kind == "client").collect();
+    let elsewhere = |entry: &TimelineEntry| chart.lanes.iter().all(|lane| lane.region != entry.region);
+    let here: Vec<_> = marks.iter().filter(|(_, entry)| elsewhere(entry)).collect();
     html! {
         text class="lane-name" x="0" y=(px(BARS_TOP + 34.0)) { "orders" }
         text class="lane-note" x="0" y=(px(BARS_TOP + 50.0)) { "accepted per" }
