@@ -245,8 +245,8 @@ pub(crate) fn report() -> Report {
         })
         .collect();
     let promises = [
-        ("S1", Finding::Held, "each of 1418 orders was accepted by the region that had the epoch (3 in all)"),
-        ("S2", Finding::Held, "1418 of 1418 acknowledged orders are there"),
+        ("S1", Finding::Held, "each of 1799 orders was accepted by the region that had the epoch (3 in all)"),
+        ("S2", Finding::Held, "1799 of 1799 acknowledged orders are there"),
         ("S3", Finding::NotChecked, "the objective allows no loss, or any; see S2"),
         ("S4", Finding::NotChecked, "the drill offers no region that is not ready"),
         ("S5", Finding::Held, "3 epochs, each newer than the one before, none opened after a newer claim"),

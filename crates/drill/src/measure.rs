@@ -299,8 +299,9 @@ mod tests {
 
     #[test]
     fn the_longest_gap_begins_with_the_last_order_before_the_fault_or_later() {
+        type Case<'a> = (&'a [i64], i64, (i64, i64, bool));
         // Orders, the phase's end → from, to, closed.
-        let cases: &[(&[i64], i64, (i64, i64, bool))] = &[
+        let cases: &[Case<'_>] = &[
             // The plain case.
             (&[-30, -20, -10, 470, 480, 490], 500, (-10, 470, true)),
             // An answer that was under way arrives after the fault.

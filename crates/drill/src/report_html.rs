@@ -2,8 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
+use crate::client::{PAUSE_AFTER_SUCCESS, REQUEST_TIMEOUT, WORKERS};
 use crate::report::{Finding, Report, Run};
-use crate::report_svg::{drawing, marks, seconds};
+use crate::report_svg::{drawing, marks, patterns, seconds};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -24,6 +25,7 @@ pub fn html(report: &Report) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
+                (patterns())
                 main {
                     (heading(report))
                     @if !report.problems.is_empty() { (problems(report)) }
@@ -122,7 +124,7 @@ fn held(held: Option<bool>) -> &'static str {
 }
 
 fn badge(is_held: Option<bool>) -> Markup {
-    markup! { @if is_held.is_some() { span class={ "badge " (held(is_held)) } { (held(is_held)) } } }
+    markup! { @if is_held.is_some() { span class={ "badge " (held(is_held)) } { (if is_held == Some(true) { "held" } else { "missed" }) } } }
 }
 
 /// How much of what is allowed was used.
@@ -266,7 +268,10 @@ fn environment(report: &Report) -> Markup {
                 dt { "Kernel" } dd { (environment.kernel) }
                 dt { "Processor" } dd { (known(&environment.processor)) ", " (environment.cores) " cores" }
                 dt { "Memory" } dd { (environment.memory_mib / 1024) " GiB" }
-                dt { "Client" } dd { "4 workers on the same machine, new orders without pause, request time-out 1 s" }
+                dt { "Client" } dd {
+                    (WORKERS) " orders at a time from the same machine, " (PAUSE_AFTER_SUCCESS.as_millis())
+                    " ms after each, given up after " (REQUEST_TIMEOUT.as_millis()) " ms"
+                 }
             }
         }
     }
@@ -312,6 +317,7 @@ mod tests {
         let mut failed = report.runs[0].clone();
         failed.served_again = false;
         failed.lost = None;
+        failed.repetition = 2;
         report.runs.extend([failed.clone(), failed]);
         report.medians = crate::measure::medians(&report.runs);
         report.passed = false;

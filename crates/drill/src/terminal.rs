@@ -217,6 +217,11 @@ impl<W: Write + Send> Progress for Terminal<W> {
             }
             News::Happened(entry) => self.happened(entry),
             News::Pulse(pulse) => self.pulse(pulse),
+            News::Cleaning => {
+                if std::mem::take(&mut self.last_line) {
+                    let _ = write!(self.out, "\r\x1b[2K");
+                }
+            }
             News::Finished(report) => self.finished(report),
             News::Kept(path) => self.line(&format!("  kept: {}", path.display())),
         }

@@ -3,6 +3,8 @@
 //! The binary plays every part: without arguments it runs the scenarios, as `node` and `app` what a drill starts,
 //! as `drive` a drill that is interrupted by a signal.
 
+#![expect(clippy::unwrap_used, reason = "a test, though with a main of its own")]
+
 mod node;
 
 use std::collections::BTreeMap;
@@ -131,7 +133,7 @@ impl Progress for Notes {
                 }
             }
             News::Happened(entry) => self.happened.push(format!("{} {}", entry.region, entry.what)),
-            News::Began { .. } | News::Pulse(_) | News::Finished(_) | News::Kept(_) => {}
+            News::Began { .. } | News::Pulse(_) | News::Cleaning | News::Finished(_) | News::Kept(_) => {}
         }
     }
 }
