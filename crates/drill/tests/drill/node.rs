@@ -3,8 +3,8 @@
 //! everything claims when the writer's node does not answer three times in a row.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -41,26 +41,45 @@ pub struct Script {
 struct State {
     epoch: u64,
     writer: Option<RegionId>,
+    /// Until then nobody accepts orders: that is the fence.
+    open: bool,
     holders: BTreeSet<RegionId>,
     events: Vec<(u64, JournalEntry)>,
-    orders: Vec<String>,
+    /// Of an epoch, how many orders its successor knows of; all, if it is not here.
+    known: BTreeMap<u64, usize>,
     runs: Vec<RunStatus>,
 }
 
-/// Changes the shared state under a lock.
-fn with_state<T>(directory: &Path, change: impl FnOnce(&mut State) -> T) -> T {
-    let path = directory.join("state");
-    let mut file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-    file.lock().unwrap();
-    let mut text = String::new();
-    file.read_to_string(&mut text).unwrap();
-    let mut state: State = serde_json::from_str(&text).unwrap_or_default();
-    let outcome = change(&mut state);
-    let text = serde_json::to_vec(&state).unwrap();
-    file.rewind().unwrap();
-    file.write_all(&text).unwrap();
-    file.set_len(text.len() as u64).unwrap();
-    outcome
+/// Changes the shared state. Each version is a file of its own, and a new one is there only if nobody else made it first: a
+/// lock could be held by a process that stands still.
+fn with_state<T>(directory: &Path, mut change: impl FnMut(&mut State) -> T) -> T {
+    let version = |number: u64| directory.join(format!("state.{number}"));
+    loop {
+        let names = std::fs::read_dir(directory).unwrap().flatten().map(|entry| entry.file_name());
+        let newest = names.filter_map(|name| name.to_str()?.strip_prefix("state.")?.parse().ok()).max().unwrap_or(0);
+        let before = std::fs::read(version(newest)).unwrap_or_else(|_| b"null".to_vec());
+        let mut state: State = serde_json::from_slice::<Option<State>>(&before).unwrap().unwrap_or_default();
+        let outcome = change(&mut state);
+        let after = serde_json::to_vec(&state).unwrap();
+        if after == before {
+            return outcome;
+        }
+        let mut draft = tempfile::NamedTempFile::new_in(directory).unwrap();
+        draft.write_all(&after).unwrap();
+        if std::fs::hard_link(draft.path(), version(newest + 1)).is_ok() {
+            return outcome;
+        }
+    }
+}
+
+/// The orders that were accepted under an epoch, a line each.
+fn orders_file(directory: &Path, epoch: u64) -> PathBuf {
+    directory.join(format!("orders.{epoch}"))
+}
+
+fn orders_of(directory: &Path, epoch: u64) -> Vec<String> {
+    let text = std::fs::read_to_string(orders_file(directory, epoch)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
 }
 
 fn now() -> Moment {
@@ -86,13 +105,25 @@ impl State {
         self.events.push((number, entry));
     }
 
-    fn move_to(&mut self, region: &RegionId, why: &str) {
+    fn claim(&mut self, region: &RegionId, why: &str) {
         self.epoch += 1;
         self.writer = Some(region.clone());
+        self.open = false;
         self.tell(region, EntryKind::Claim, Some(self.epoch), format!("epoch {} claimed for orders", self.epoch), why);
-        self.tell(region, EntryKind::Open, Some(self.epoch), format!("epoch {} is open", self.epoch), "");
-        self.tell(region, EntryKind::Route, None, format!("{HOST} -> {region}"), why);
     }
+
+    fn accepts_in(&self, region: &RegionId) -> bool {
+        self.open && self.writer.as_ref() == Some(region)
+    }
+}
+
+/// The second half of a claim, after the first one is written down.
+fn open(directory: &Path, region: &RegionId) {
+    with_state(directory, |state| {
+        state.open = true;
+        state.tell(region, EntryKind::Open, Some(state.epoch), format!("epoch {} is open", state.epoch), "");
+        state.tell(region, EntryKind::Route, None, format!("{HOST} -> {region}"), "it writes");
+    });
 }
 
 /// `node --region REGION --directory DIRECTORY FILE`
@@ -108,15 +139,20 @@ pub fn play(arguments: &[String]) {
     std::fs::create_dir_all(directory.join(region.as_str())).unwrap();
     std::fs::create_dir_all(directory.join("secrets")).unwrap();
     std::fs::write(directory.join("secrets/operator.token"), "sesame\n").unwrap();
-    with_state(&directory, |state| {
-        if state.writer.is_none() && region == script.home {
+    let first = with_state(&directory, |state| {
+        let first = state.writer.is_none() && region == script.home;
+        if first {
             state.holders = script.addresses.keys().filter(|region| **region != script.witness).cloned().collect();
-            state.move_to(&region, "it is the file's writer");
+            state.claim(&region, "it is the file's writer");
         } else {
             // Whoever was away holds everything only after a while.
             state.tell(&region, EntryKind::Node, None, "node started".into(), "");
         }
+        first
     });
+    if first {
+        open(&directory, &region);
+    }
     let api = TcpListener::bind((address, API_PORT)).unwrap();
     let (directory_, script_, region_) = (directory.clone(), script.clone(), region.clone());
     std::thread::spawn(move || serve(&api, |request| answer(request, &region_, &directory_, &script_)));
@@ -129,7 +165,8 @@ pub fn play(arguments: &[String]) {
 /// Keeps the app running, watches the writer, joins again.
 fn supervise(region: &RegionId, directory: &Path, script: &Script) {
     let parent = std::env::var("LIFEBOAT_DRILL_PID").unwrap();
-    let (mut failed, mut since_start) = (0, 0);
+    // A writer that was never well is one that is still starting.
+    let (mut failed, mut since_start, mut was_well) = (0, 0, false);
     loop {
         std::thread::sleep(Duration::from_millis(20));
         if !Path::new("/proc").join(&parent).exists() {
@@ -145,6 +182,7 @@ fn supervise(region: &RegionId, directory: &Path, script: &Script) {
             failed = 0;
         } else if healthy((script.addresses[&writer], API_PORT).into()) {
             failed = 0;
+            was_well = true;
             since_start += 1;
             if since_start == 25 {
                 with_state(directory, |state| {
@@ -154,18 +192,24 @@ fn supervise(region: &RegionId, directory: &Path, script: &Script) {
                     }
                 });
             }
-        } else {
+        } else if was_well {
             failed += 1;
             if failed == 3 {
-                with_state(directory, |state| {
-                    if state.writer.as_ref() == Some(&writer) && state.holders.contains(region) {
+                let claimed = with_state(directory, |state| {
+                    let may = state.writer.as_ref() == Some(&writer) && state.holders.contains(region);
+                    if may {
                         let what = format!("{writer} is down");
                         state.tell(region, EntryKind::Verdict, None, what, "its node was silent three times");
-                        state.orders.truncate(state.orders.len().saturating_sub(script.forgets));
                         state.holders = BTreeSet::from([region.clone()]);
-                        state.move_to(region, "it holds everything");
+                        state.claim(region, "it holds everything");
                     }
+                    may
                 });
+                if claimed {
+                    // What the old writer accepted until now is there; it accepts nothing any more.
+                    count(directory, script);
+                    open(directory, region);
+                }
             }
         }
         // A writer that was frozen finds that another one has claimed, and begins to follow.
@@ -175,10 +219,20 @@ fn supervise(region: &RegionId, directory: &Path, script: &Script) {
     }
 }
 
+/// Forgets the newest orders of the epoch before, if the scenario says so.
+fn count(directory: &Path, script: &Script) {
+    if script.forgets > 0 {
+        with_state(directory, |state| {
+            let there = orders_of(directory, state.epoch - 1).len();
+            state.known.insert(state.epoch - 1, there.saturating_sub(script.forgets));
+        });
+    }
+}
+
 fn healthy(address: SocketAddr) -> bool {
     let ask = || {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(100))?;
-        stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(400))?;
+        stream.set_read_timeout(Some(Duration::from_millis(400)))?;
         stream.write_all(b"GET /v1/health HTTP/1.1\r\nconnection: close\r\n\r\n")?;
         let mut first = [0; 12];
         stream.read_exact(&mut first)?;
@@ -229,15 +283,21 @@ pub fn play_app(arguments: &[String]) {
     serve(&listener, |request| match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/orders") => {
             let order: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-            with_state(&directory, |state| {
-                if state.writer.as_ref() != Some(&region) {
-                    return (503, "read-only".into());
-                }
-                state.orders.push(order["id"].as_str().unwrap().into());
-                (201, String::new())
-            })
+            let mine = || with_state(&directory, |state| state.accepts_in(&region).then_some(state.epoch));
+            let Some(epoch) = mine() else { return (503, "read-only".into()) };
+            let mut file = OpenOptions::new().create(true).append(true).open(orders_file(&directory, epoch)).unwrap();
+            file.write_all(format!("{}\n", order["id"].as_str().unwrap()).as_bytes()).unwrap();
+            // Acknowledged only if nobody has claimed since: whoever claims counts what is there afterwards.
+            if mine() == Some(epoch) { (201, String::new()) } else { (503, "no longer the writer".into()) }
         }
-        ("GET", "/orders") => (200, with_state(&directory, |state| state.orders.join("\n"))),
+        ("GET", "/orders") => {
+            let (epoch, known) = with_state(&directory, |state| (state.epoch, state.known.clone()));
+            let of = |epoch| {
+                let known = known.get(&epoch).copied().unwrap_or(usize::MAX);
+                orders_of(&directory, epoch).into_iter().take(known)
+            };
+            (200, (1..=epoch).flat_map(of).collect::<Vec<_>>().join("\n"))
+        }
         _ => (404, String::new()),
     });
 }
@@ -312,14 +372,18 @@ fn answer(request: &Request, region: &RegionId, directory: &Path, script: &Scrip
         ("POST", "/v1/switchover") => {
             let asked: BTreeMap<String, RegionId> = serde_json::from_slice(&request.body).unwrap();
             let to = &asked["to"];
-            with_state(directory, |state| {
+            let from = with_state(directory, |state| {
                 let from = state.writer.clone();
-                state.move_to(to, "a planned switchover");
+                state.claim(to, "a planned switchover");
+                from
+            });
+            open(directory, to);
+            with_state(directory, |state| {
                 state.runs.push(RunStatus {
                     id: "run-1".into(),
                     intent: "switchover".into(),
                     database: "orders".into(),
-                    from,
+                    from: from.clone(),
                     to: to.clone(),
                     state: "done".into(),
                     steps: Vec::new(),
@@ -345,7 +409,7 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
             DatabaseStatus {
                 epoch: Epoch(state.epoch),
                 writer: state.writer.clone(),
-                open: true,
+                open: state.open,
                 holders: state.holders.clone(),
                 lease: None,
                 servers: data
