@@ -49,9 +49,11 @@ pub(crate) fn chart(
             *height += 1;
         }
     }
-    let lanes = app
-        .regions
-        .iter()
+    // Witnesses last: what happens is above.
+    let mut regions: Vec<_> = app.regions.iter().collect();
+    regions.sort_by_key(|(_, region)| region.role == RegionRole::Witness);
+    let lanes = regions
+        .into_iter()
         .map(|(id, region)| {
             let resting = match region.role {
                 RegionRole::Witness => LaneState::Witness,
@@ -156,4 +158,63 @@ fn spans(changes: &[(Moment, Part)], resting: LaneState, began: Moment, from_ms:
         spans.push(Span { from_ms, to_ms, state: resting, epoch: None });
     }
     spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{FAULT, acknowledged, app, at, journal, phases};
+    use crate::measure::longest_gap;
+
+    fn drawn(outages: &[Outage]) -> Chart {
+        let (phase, acknowledged) = (&phases()[0], acknowledged());
+        chart(&app(), phase, longest_gap(&acknowledged, phase), &acknowledged, &journal(), outages)
+    }
+
+    #[test]
+    fn every_order_in_the_window_is_in_exactly_one_bar_and_the_gap_has_none() {
+        let chart = drawn(&[]);
+        assert_eq!((chart.from_ms, chart.bucket_ms, chart.gap_ms), (-1050, 50, (-3, 471)));
+        let within =
+            acknowledged().iter().filter(|order| order.at >= at(chart.from_ms) && order.at < at(chart.to_ms)).count();
+        assert_eq!(chart.acknowledged.iter().sum::<u32>() as usize, within);
+        let bar = |ms: i64| chart.acknowledged[usize::try_from((ms - chart.from_ms) / 50).unwrap()];
+        for ms in (0..450).step_by(50) {
+            assert_eq!(bar(ms), 0, "{ms}");
+        }
+        assert!(bar(-50) > 0 && bar(450) > 0);
+    }
+
+    #[test]
+    fn lanes_have_no_holes_and_tell_who_was_what() {
+        let chart = drawn(&[Outage { region: "stockholm".into(), from: FAULT, to: at(4000) }]);
+        for lane in &chart.lanes {
+            let mut edge = chart.from_ms;
+            for span in &lane.spans {
+                assert_eq!(span.from_ms, edge, "{lane:?}");
+                edge = span.to_ms;
+            }
+            assert_eq!(edge, chart.to_ms, "{lane:?}");
+        }
+        let states = |region: &str| -> Vec<(LaneState, Option<u64>, i64)> {
+            let lane = chart.lanes.iter().find(|lane| lane.region == region).unwrap();
+            lane.spans.iter().map(|span| (span.state, span.epoch, span.to_ms)).collect()
+        };
+        use LaneState::{Claiming, Faulty, Standby, Witness, Writer};
+        assert_eq!(states("ireland"), [(Witness, None, chart.to_ms)]);
+        assert_eq!(states("stockholm"), [(Writer, Some(6), 0), (Faulty, None, chart.to_ms)]);
+        assert_eq!(
+            states("frankfurt"),
+            [(Standby, None, 233), (Claiming, Some(7), 398), (Writer, Some(7), chart.to_ms)]
+        );
+    }
+
+    #[test]
+    fn a_long_gap_gets_wider_bars_instead_of_more() {
+        let phase = Phase { ended: at(100_000), ..phases()[0].clone() };
+        let gap = Gap { from: at(-3), to: at(90_000), closed: true };
+        let chart = chart(&app(), &phase, gap, &acknowledged(), &[], &[]);
+        assert!(chart.acknowledged.len() <= 241, "{}", chart.acknowledged.len());
+        assert_eq!(chart.bucket_ms % 50, 0);
+    }
 }

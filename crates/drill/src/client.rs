@@ -20,11 +20,11 @@ use crate::http::Connection;
 use crate::lookup::Resolver;
 
 /// How many orders are under way at once.
-const WORKERS: usize = 4;
+pub(crate) const WORKERS: usize = 4;
 /// A request that takes longer is given up; whether it was carried out is unknown then.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// A pause after each order, so that the client does not take the machine from those whom it measures.
-const PAUSE_AFTER_SUCCESS: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE_AFTER_SUCCESS: Duration = Duration::from_millis(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
 
 /// An order that was answered with 201.
@@ -214,4 +214,149 @@ fn listed(body: &[u8]) -> Option<BTreeSet<String>> {
     }
     let values: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
     values.iter().map(|value| value.as_str().or_else(|| value.get("id")?.as_str()).map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::Message;
+    use hickory_proto::rr::{RData, Record};
+    use std::net::Ipv4Addr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UdpSocket};
+
+    /// What the order service does with a request.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Mood {
+        Accepts,
+        Refuses(u16),
+        HangsUp,
+        Silent,
+    }
+
+    #[derive(Default)]
+    struct Seen {
+        /// Every id that arrived, in order.
+        ids: Vec<String>,
+        /// Those that were answered with 201.
+        accepted: BTreeSet<String>,
+        connections: usize,
+    }
+
+    async fn name_server(address: [u8; 4]) -> SocketAddr {
+        let socket = UdpSocket::bind("127.83.1.11:0").await.unwrap();
+        let at = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
+                let query = Message::from_vec(&buffer[..length]).unwrap();
+                let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+                answer.add_answer(Record::from_rdata(
+                    query.queries[0].name().clone(),
+                    60,
+                    RData::A(Ipv4Addr::from(address).into()),
+                ));
+                socket.send_to(&answer.to_vec().unwrap(), client).await.unwrap();
+            }
+        });
+        at
+    }
+
+    async fn order_service(mood: tokio::sync::watch::Receiver<Mood>, seen: Arc<Mutex<Seen>>) -> SocketAddr {
+        let listener = TcpListener::bind("127.83.1.11:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                seen.lock().unwrap().connections += 1;
+                let (mood, seen) = (mood.clone(), Arc::clone(&seen));
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 4096];
+                    // The client's requests are small, and it waits for each answer: one read is one request or its parts.
+                    let mut text = String::new();
+                    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                        text += std::str::from_utf8(&buffer[..length]).unwrap();
+                        let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
+                        let Ok(order) = serde_json::from_str::<serde_json::Value>(body) else { continue };
+                        let id = order["id"].as_str().unwrap().to_owned();
+                        seen.lock().unwrap().ids.push(id.clone());
+                        text.clear();
+                        let now = *mood.borrow();
+                        let status = match now {
+                            Mood::Accepts => 201,
+                            Mood::Refuses(status) => status,
+                            Mood::HangsUp => return,
+                            Mood::Silent => std::future::pending().await,
+                        };
+                        if status == 201 {
+                            seen.lock().unwrap().accepted.insert(id);
+                        }
+                        let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+                        if stream.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        at
+    }
+
+    #[tokio::test]
+    async fn only_what_was_answered_with_201_is_remembered_and_no_id_is_used_twice() {
+        let (mood, moods) = tokio::sync::watch::channel(Mood::Accepts);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let service = order_service(moods, Arc::clone(&seen)).await;
+        let server = name_server([127, 83, 1, 11]).await;
+        let client = Client::start("shop.example.test", service.port(), vec![server], "t".into()).unwrap();
+        let before_outages = clock::now();
+        let until = async |done: &dyn Fn() -> bool| {
+            let waited = async {
+                while !done() {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(30), waited).await.unwrap();
+        };
+        let arrived = || seen.lock().unwrap().ids.len();
+        until(&|| client.progress().0 >= 40).await;
+        assert_eq!(seen.lock().unwrap().connections, WORKERS, "connections are kept while all is well");
+        for outage in [Mood::Refuses(503), Mood::Refuses(409), Mood::Refuses(200), Mood::HangsUp, Mood::Silent] {
+            mood.send(outage).unwrap();
+            let before = arrived();
+            // More than one round of all workers; of silence this takes their time-outs.
+            until(&|| arrived() > before + 2 * WORKERS).await;
+            let accepted = client.progress().0;
+            mood.send(Mood::Accepts).unwrap();
+            until(&|| client.progress().0 > accepted + WORKERS).await;
+        }
+        let first_back = client.first_after(before_outages, |_| false, Duration::from_millis(500));
+        assert!(first_back.is_some(), "the silence was a noticeable pause");
+        let history = client.stop().await;
+
+        let seen = seen.lock().unwrap();
+        let unique: BTreeSet<&String> = seen.ids.iter().collect();
+        assert_eq!(unique.len(), seen.ids.len(), "an id was sent twice");
+        let remembered: BTreeSet<String> = history.acknowledged.iter().map(|order| history.id(order.number)).collect();
+        assert_eq!(remembered.len(), history.acknowledged.len());
+        assert!(remembered.is_subset(&seen.accepted));
+        // An answer may have crossed the client's time-out, one for each worker at most.
+        assert!(seen.accepted.len() <= remembered.len() + WORKERS);
+        assert!(history.acknowledged.is_sorted_by_key(|order| order.at));
+        assert!(history.acknowledged.iter().all(|order| order.sent <= order.at));
+        assert!(history.failed.len() >= 5 * WORKERS);
+    }
+
+    #[test]
+    fn lists_are_read_as_lines_and_as_json() {
+        let expected = BTreeSet::from(["a-1".to_owned(), "a-2".to_owned()]);
+        for text in ["a-1\na-2\n", "a-2\r\na-1", r#"["a-1", "a-2"]"#, r#"[{"id": "a-1"}, {"id": "a-2", "item": "x"}]"#]
+        {
+            assert_eq!(listed(text.as_bytes()), Some(expected.clone()), "{text}");
+        }
+        assert_eq!(listed(b""), Some(BTreeSet::new()));
+        assert_eq!(listed(b"[1, 2]"), None);
+        assert_eq!(listed(b"[\"a-1\""), None, "a list that breaks off");
+    }
 }

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use lifeboat_model::app::{App, Component, Kind, Provider, Replication};
+use lifeboat_model::database::Role;
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{DatabaseStatus, Status};
 use lifeboat_model::{ComponentId, HostName, Moment, RegionId};
@@ -41,6 +42,9 @@ const SWITCHED_WITHIN: Duration = Duration::from_secs(60);
 /// The app must list its orders within this time.
 const LISTED_WITHIN: Duration = Duration::from_secs(20);
 
+/// The nodes' views of each other must agree within this time after the last change.
+const AGREED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a drill tells while it goes on.
 #[derive(Debug)]
 pub enum News<'a> {
@@ -61,6 +65,8 @@ pub enum News<'a> {
     Happened(&'a TimelineEntry),
     /// A sign of life, some 50 times a second.
     Pulse(Pulse<'a>),
+    /// Everything is about to be ended and removed.
+    Cleaning,
     /// It is over.
     Finished(&'a Report),
     /// The run directory was kept.
@@ -138,6 +144,7 @@ pub async fn run_until(
             outcome = rehearse(&options, &facts, repetition, &mut world, progress) => outcome,
         };
         environment.postgresql = world.postgres_version().unwrap_or_default();
+        progress.tell(News::Cleaning);
         let closed = world.close().await;
         if let Ok(Some(path)) = &closed {
             progress.tell(News::Kept(path));
@@ -522,10 +529,7 @@ impl Stage<'_> {
             }
         };
         self.look().await?;
-        let mut nodes = BTreeMap::new();
-        for region in self.options.app.regions.keys() {
-            nodes.insert(region.clone(), self.nodes.status_of(region).await);
-        }
+        let nodes = self.agreed().await;
 
         let acknowledged = &history.acknowledged;
         let mut runs = Vec::new();
@@ -558,6 +562,29 @@ impl Stage<'_> {
             runs: &runs,
         });
         Ok(Repetition { runs, findings, problems: self.problems })
+    }
+
+    /// What each node says. A node's view of the others is as old as their last report, so they are given a while to agree
+    /// on which server is writable; if they do not, the last answers stand.
+    async fn agreed(&mut self) -> BTreeMap<RegionId, Option<Status>> {
+        let deadline = clock::now() + AGREED_WITHIN;
+        loop {
+            let mut nodes = BTreeMap::new();
+            for region in self.options.app.regions.keys() {
+                nodes.insert(region.clone(), self.nodes.status_of(region).await);
+            }
+            let writable = |status: &Option<Status>| {
+                let servers = &status.as_ref()?.databases.get(&self.facts.database)?.servers;
+                let primaries = servers.iter().filter(|(_, server)| server.role == Role::Primary);
+                Some(primaries.map(|(region, _)| region.clone()).collect::<Vec<_>>())
+            };
+            let views: BTreeSet<_> = nodes.values().map(writable).collect();
+            let agree = views.len() == 1 && views.first().is_some_and(|v| v.as_ref().is_some_and(|v| v.len() == 1));
+            if agree || clock::now() > deadline {
+                return nodes;
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The ids that the serving region knows; it may need a moment after the last change.

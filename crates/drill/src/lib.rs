@@ -12,6 +12,8 @@ mod client;
 mod clock;
 mod drill;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod http;
 mod lookup;
 mod measure;

@@ -114,3 +114,97 @@ fn negative_ttl(answer: &Message) -> u32 {
         })
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::rr::Record;
+    use hickory_proto::rr::rdata::SOA;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    /// A name server that answers every question with `address` and `ttl`, or that there is none, and counts questions.
+    async fn server(address: Option<[u8; 4]>, ttl: u32) -> (SocketAddr, Arc<AtomicUsize>) {
+        let socket = UdpSocket::bind("127.83.1.10:0").await.unwrap();
+        let at = socket.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                let query = Message::from_vec(&buffer[..length]).unwrap();
+                let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+                let name = query.queries[0].name().clone();
+                match address {
+                    Some(address) => {
+                        answer.add_answer(Record::from_rdata(name, ttl, RData::A(Ipv4Addr::from(address).into())));
+                    }
+                    None => {
+                        let soa = SOA::new(name.clone(), name.clone(), 1, 60, 60, 60, ttl);
+                        answer.add_authority(Record::from_rdata(name, 3600, RData::SOA(soa)));
+                    }
+                }
+                // A stray datagram first: it must not be taken for the answer.
+                let mut stray = answer.clone();
+                stray.metadata.id = query.metadata.id.wrapping_add(1);
+                socket.send_to(&stray.to_vec().unwrap(), client).await.unwrap();
+                socket.send_to(&answer.to_vec().unwrap(), client).await.unwrap();
+            }
+        });
+        (at, asked)
+    }
+
+    fn asked(count: &AtomicUsize) -> usize {
+        count.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_for_its_time_to_live_and_not_longer() {
+        let (at, count) = server(Some([127, 0, 0, 7]), 1).await;
+        let resolver = Resolver::new("shop.example.test", vec![at]).unwrap();
+        let began = clock::now();
+        while clock::now().since(began) < Duration::from_millis(900) {
+            assert_eq!(resolver.addresses(clock::now()).await, [IpAddr::from([127, 0, 0, 7])]);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(asked(&count), 1);
+        while clock::now().since(began) < Duration::from_millis(1300) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        resolver.addresses(clock::now()).await;
+        assert_eq!(asked(&count), 2);
+    }
+
+    #[tokio::test]
+    async fn with_a_time_to_live_of_zero_each_attempt_asks_and_attempts_that_waited_share() {
+        let (at, count) = server(Some([127, 0, 0, 7]), 0).await;
+        let resolver = Resolver::new("shop.example.test", vec![at]).unwrap();
+        for _ in 0..3 {
+            resolver.addresses(clock::now()).await;
+        }
+        assert_eq!(asked(&count), 3);
+        let began = clock::now();
+        resolver.addresses(began).await;
+        resolver.addresses(began).await;
+        assert_eq!(asked(&count), 4);
+    }
+
+    #[tokio::test]
+    async fn silent_and_absent_servers_are_passed_over_once_and_there_is_none_is_kept_too() {
+        let silent = UdpSocket::bind("127.83.1.10:0").await.unwrap();
+        let gone = UdpSocket::bind("127.83.1.10:0").await.unwrap().local_addr().unwrap();
+        let (at, count) = server(None, 60).await;
+        let resolver = Resolver::new("shop.example.test", vec![gone, silent.local_addr().unwrap(), at]).unwrap();
+        assert!(resolver.addresses(clock::now()).await.is_empty());
+        assert!(resolver.addresses(clock::now()).await.is_empty());
+        assert_eq!(asked(&count), 1, "RFC 2308: kept for the SOA's minimum");
+        assert_eq!(resolver.kept.lock().await.server, 2, "whoever answered is asked first next time");
+
+        let alone = Resolver::new("shop.example.test", vec![gone]).unwrap();
+        assert!(alone.addresses(clock::now()).await.is_empty());
+        assert!(alone.kept.lock().await.answer.is_none(), "no answer is nothing to keep");
+    }
+}

@@ -276,3 +276,206 @@ pub(crate) fn medians(runs: &[Run]) -> BTreeMap<String, Median> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, FAULT, OBJECTIVE, acknowledged, at, entry, journal, phases};
+    use EntryKind::{Claim, Compute, Database, Open, Route, Suspicion, Verdict};
+
+    fn orders(at_ms: &[i64]) -> Vec<Acknowledged> {
+        let order = |(number, ms): (u64, &i64)| Acknowledged {
+            number,
+            sent: at(*ms) - Duration::from_millis(1),
+            at: at(*ms),
+            address: "127.0.10.1".parse().unwrap(),
+        };
+        (1..).zip(at_ms).map(order).collect()
+    }
+
+    fn fault_phase(ended_ms: i64) -> Phase {
+        Phase { ended: at(ended_ms), ..phases()[0].clone() }
+    }
+
+    #[test]
+    fn the_longest_gap_begins_with_the_last_order_before_the_fault_or_later() {
+        type Case<'a> = (&'a [i64], i64, (i64, i64, bool));
+        // Orders, the phase's end → from, to, closed.
+        let cases: &[Case<'_>] = &[
+            // The plain case.
+            (&[-30, -20, -10, 470, 480, 490], 500, (-10, 470, true)),
+            // An answer that was under way arrives after the fault.
+            (&[-30, -10, 2, 470, 480], 490, (2, 470, true)),
+            // A longer gap before the fault is not the fault's.
+            (&[-5000, -10, 100, 110], 120, (-10, 100, true)),
+            // Service stutters: the longer of two gaps counts.
+            (&[-10, 200, 210, 900, 910], 920, (210, 900, true)),
+            // It does not come back.
+            (&[-20, -10], 9000, (-10, 9000, false)),
+            // It comes back for a moment only.
+            (&[-10, 200, 210], 9000, (210, 9000, false)),
+            // Nothing was ever accepted: the gap begins with the fault.
+            (&[], 700, (0, 700, false)),
+            // Orders after the phase are the next one's.
+            (&[-10, 40, 5000], 60, (-10, 40, true)),
+        ];
+        for (orders_ms, ended, (from, to, closed)) in cases {
+            let gap = longest_gap(&orders(orders_ms), &fault_phase(*ended));
+            assert_eq!(gap, Gap { from: at(*from), to: at(*to), closed: *closed }, "{orders_ms:?}");
+        }
+    }
+
+    #[test]
+    fn the_split_sums_to_the_gap_whatever_the_journal_shows() {
+        let v = |ms| entry(ms, "frankfurt", Verdict, 0, "stockholm is down", "refused");
+        let c = |ms| entry(ms, "frankfurt", Claim, 7, "epoch 7 claimed for orders", "a holder");
+        let o = |ms| entry(ms, "frankfurt", Open, 7, "epoch 7 of orders is open", "");
+        let r = |ms| entry(ms, "frankfurt", Route, 0, "shop.example.test -> 127.0.20.1", "");
+        let s = |ms| entry(ms, "ireland", Suspicion, 0, "stockholm refuses", "");
+        let up = |ms, kind| entry(ms, "stockholm", kind, 0, "started", "");
+        let other = |ms| entry(ms, "frankfurt", Verdict, 0, "ireland is down", "refused");
+        let old = |ms| entry(ms, "stockholm", Claim, 6, "epoch 6 claimed for orders", "");
+        // Moved or not, the journal → detect, decide, execute, route, recover of a gap from -10 to 490 ms.
+        let cases = [
+            ("all there", true, vec![v(200), c(220), o(400), r(410)], [210, 20, 180, 10, 80]),
+            (
+                "the verdict of another region does not count",
+                true,
+                vec![other(50), v(200), c(220), o(400), r(410)],
+                [210, 20, 180, 10, 80],
+            ),
+            ("no verdict: its time is the decision's", true, vec![c(220), o(400), r(410)], [0, 230, 180, 10, 80]),
+            ("no open: its time is the route's", true, vec![v(200), c(220), r(410)], [210, 20, 0, 190, 80]),
+            ("no route: its time is the recovery's", true, vec![v(200), c(220), o(400)], [210, 20, 180, 0, 90]),
+            ("an empty journal", true, vec![], [0, 0, 0, 0, 500]),
+            (
+                "the route before the epoch is open takes no time",
+                true,
+                vec![v(200), c(220), r(230), o(400)],
+                [210, 20, 180, 0, 90],
+            ),
+            (
+                "of several routes the first after the opening",
+                true,
+                vec![v(200), c(220), r(230), o(400), r(405), r(470)],
+                [210, 20, 180, 5, 85],
+            ),
+            (
+                "an attempt that failed counts to the execution",
+                true,
+                vec![v(200), c(220), c(300), o(400), r(410)],
+                [210, 20, 180, 10, 80],
+            ),
+            (
+                "entries before the fault and after the gap",
+                true,
+                vec![old(-900), v(200), c(220), o(400), r(600)],
+                [210, 20, 180, 0, 90],
+            ),
+            (
+                "restarted in place, by a suspicion",
+                false,
+                vec![s(60), up(300, Database), up(350, Compute)],
+                [70, 0, 290, 0, 140],
+            ),
+            ("restarted in place, unnoticed", false, vec![up(100, Compute)], [0, 0, 110, 0, 390]),
+            ("restarted in place, nothing in the journal", false, vec![], [0, 0, 0, 0, 500]),
+        ];
+        let gap = Gap { from: at(-10), to: at(490), closed: true };
+        for (name, moved, events, expected) in cases {
+            let split = split(gap, &fault_phase(1000), moved, &events);
+            assert_eq!(split.parts().map(|(_, ms)| ms), expected, "{name}");
+            assert_eq!(split.parts().iter().map(|(_, ms)| ms).sum::<u64>(), 500, "{name}");
+        }
+    }
+
+    #[test]
+    fn parts_of_fractions_of_milliseconds_still_sum() {
+        let late = |ms, micros| JournalEntry {
+            at: at(ms) + Duration::from_micros(micros),
+            ..entry(ms, "frankfurt", Claim, 7, "claimed", "")
+        };
+        for micros in [0, 1, 333, 499, 500, 501, 999] {
+            let gap = Gap { from: at(-10) + Duration::from_micros(micros), to: at(470), closed: true };
+            let mut events = vec![late(100, micros * 7 % 1000), late(200, micros * 3 % 1000)];
+            events[1].kind = Open;
+            let split = split(gap, &fault_phase(1000), true, &events);
+            let rto = millis(gap.to, gap.from).unsigned_abs();
+            assert_eq!(split.parts().iter().map(|(_, ms)| ms).sum::<u64>(), rto, "{micros}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_only_meant_by_its_whole_name() {
+        let stockholm = RegionId::from("stockholm");
+        assert!(mentions("stockholm: down", &stockholm));
+        assert!(!mentions("stockholm-2 is down", &stockholm));
+        assert!(!mentions("stockholmer is down", &stockholm));
+    }
+
+    #[test]
+    fn the_phases_of_a_drill_share_its_orders_and_each_has_its_own_way() {
+        let (acknowledged, journal, phases) = (acknowledged(), journal(), phases());
+        // One order of the old writer, two of the new one in the first phase, one after the switchover.
+        let number = |ms| acknowledged.iter().find(|order| order.at >= at(ms)).unwrap().number;
+        let missing = BTreeSet::from([number(-50), number(600), number(1000), number(9000)]);
+        let runs: Vec<Run> =
+            phases.iter().map(|phase| run(phase, &acknowledged, &journal, &[], Some(&missing), OBJECTIVE).0).collect();
+        let facts: Vec<_> = runs.iter().map(|run| (run.intent.as_str(), run.from.as_str(), run.to.as_str())).collect();
+        assert_eq!(facts, [("failover", "stockholm", "frankfurt"), ("switchover", "frankfurt", "stockholm")]);
+        assert_eq!(runs[0].acknowledged + runs[1].acknowledged, acknowledged.len() as u64);
+        assert_eq!((runs[0].lost, runs[1].lost), (Some(3), Some(1)));
+        assert!((1040..1070).contains(&runs[0].lost_span_ms), "{}", runs[0].lost_span_ms);
+        assert_eq!(runs[1].lost_span_ms, 0);
+        assert_eq!((runs[0].rto_ms, runs[1].rto_ms), (474, 143));
+        assert_eq!((runs[0].rto_held(), runs[0].rpo_held()), (Some(true), Some(false)));
+        let first = runs[0].timeline.iter().find(|entry| entry.kind == "client").unwrap();
+        assert_eq!(first.at_ms, 471);
+        assert_eq!(runs[1].timeline[0].at_ms, 10, "the times of the way back count from its request");
+    }
+
+    #[test]
+    fn without_a_claim_elsewhere_it_was_a_restart() {
+        let phase = fault_phase(1000);
+        let same = entry(300, "stockholm", Claim, 7, "epoch 7 claimed for orders", "restarted");
+        for events in [vec![], vec![same]] {
+            let (run, _) = run(&phase, &orders(&[-10, 400, 410]), &events, &[], None, OBJECTIVE);
+            assert_eq!((run.intent.as_str(), run.from, run.to), ("restart", "stockholm".into(), "stockholm".into()));
+            assert_eq!((run.lost, run.objective.rpo_ms), (None, Some(0)));
+        }
+    }
+
+    #[test]
+    fn medians_are_by_intent_and_leave_out_what_never_came_back() {
+        let template = fixture::report().runs.remove(0);
+        let with = |intent: &str, rto_ms, detect, served_again| Run {
+            intent: intent.into(),
+            rto_ms,
+            served_again,
+            split_ms: Split { detect, ..Split::default() },
+            ..template.clone()
+        };
+        let runs = [
+            with("failover", 500, 300, true),
+            with("failover", 60_000, 0, false),
+            with("failover", 400, 310, true),
+            with("failover", 900, 290, true),
+            with("switchover", 100, 0, true),
+            with("switchover", 200, 0, true),
+        ];
+        let medians = medians(&runs);
+        assert_eq!(medians.len(), 2);
+        let failover = &medians["failover"];
+        assert_eq!((failover.runs, failover.rto_ms, failover.rto_min_ms, failover.rto_max_ms), (3, 500, 400, 900));
+        assert_eq!(failover.split_ms.detect, 300);
+        assert_eq!(medians["switchover"].rto_ms, 200);
+    }
+
+    #[test]
+    fn milliseconds_are_rounded_to_the_nearest_in_both_directions() {
+        assert_eq!(millis(FAULT + Duration::from_micros(1_500), FAULT), 2);
+        assert_eq!(millis(FAULT + Duration::from_micros(1_499), FAULT), 1);
+        assert_eq!(millis(FAULT - Duration::from_micros(1_499), FAULT), -1);
+        assert_eq!(millis(FAULT - Duration::from_micros(1_500), FAULT), -2);
+    }
+}

@@ -66,8 +66,9 @@ fn user_of(address: SocketAddr) -> Option<String> {
             }
         }
     }
-    let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    processes.map(|entry| entry.path()).find(|process| holds(process, &inodes)).map(|process| {
+    let numbered = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().parse::<u32>().is_ok());
+    let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    processes.filter(|path| numbered(path)).find(|process| holds(process, &inodes)).map(|process| {
         let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
         let pid = process.file_name().map(|pid| pid.to_string_lossy().into_owned()).unwrap_or_default();
         format!("{} (pid {pid})", name.trim())

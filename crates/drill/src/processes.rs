@@ -317,4 +317,73 @@ mod tests {
             process.signal(Signal::KILL);
         }
     }
+
+    #[tokio::test]
+    async fn every_process_of_a_real_postgresql_is_found_and_its_shared_memory_removed() {
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::process::CommandExt;
+        let Some(bin) = ["15", "16", "17", "18"]
+            .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
+            .into_iter()
+            .find(|bin| bin.join("initdb").exists())
+        else {
+            eprintln!("skipped: PostgreSQL is not installed");
+            return;
+        };
+        let run = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(run.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let region = run.path().join("a");
+        let data = region.join("orders/data");
+        std::fs::create_dir_all(&data).unwrap();
+        // PostgreSQL refuses to run as root.
+        let user = rustix::process::geteuid().is_root().then(|| {
+            let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+            let line = passwd.lines().find(|line| line.starts_with("postgres:")).unwrap().to_owned();
+            let number = |field| line.split(':').nth(field).unwrap().parse::<u32>().unwrap();
+            (number(2), number(3))
+        });
+        let program = |name: &str| {
+            let mut command = Command::new(bin.join(name));
+            if let Some((user, group)) = user {
+                command.uid(user).gid(group);
+            }
+            command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").stdout(Stdio::null()).process_group(0);
+            command
+        };
+        if let Some((user, group)) = user {
+            std::os::unix::fs::chown(&data, Some(user), Some(group)).unwrap();
+        }
+        assert!(program("initdb").args(["--auth=trust", "--no-sync", "-D"]).arg(&data).status().unwrap().success());
+        // A relative directory and a cleared environment: nothing but its working directory and pid file tells.
+        let mut server = program("postgres");
+        server.current_dir(&data).args(["-D", ".", "-c", "listen_addresses=", "-c", "unix_socket_directories=."]);
+        let server = Ended(server.stderr(Stdio::null()).spawn().unwrap());
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let settled = || {
+            let found = of_region(&region, None);
+            (found.len() >= 5 && data.join("postmaster.pid").exists()).then_some(found)
+        };
+        while settled().is_none() && std::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let postmaster = named_by(&data.join("postmaster.pid")).unwrap();
+        assert_eq!(postmaster, alive(&server));
+        let frozen = freeze(|| of_region(&region, None));
+        let family = with_descendants(postmaster);
+        assert!(family.len() >= 5 && family.is_subset(&frozen), "{family:?} in {frozen:?}");
+        assert!(family.iter().all(|process| process.name() == "postgres"));
+
+        let memory = kill(&frozen).await;
+        assert!(of_region(&region, None).is_empty());
+        let segments = |memory: &SharedMemory| match memory {
+            SharedMemory::File(path) => path.exists(),
+            SharedMemory::Segment(id) => std::fs::read_to_string("/proc/sysvipc/shm")
+                .unwrap()
+                .lines()
+                .any(|line| line.split_ascii_whitespace().nth(1) == Some(&id.to_string())),
+        };
+        assert!(memory.iter().any(segments), "a killed server leaves something: {memory:?}");
+        memory.iter().for_each(SharedMemory::remove);
+        assert!(!memory.iter().any(segments), "{memory:?}");
+    }
 }

@@ -311,3 +311,250 @@ fn explained(evidence: &Evidence<'_>) -> (Finding, String) {
         None => (Finding::Held, format!("{decisions} decisions, each with its reason; every epoch with its claim")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{OBJECTIVE, acknowledged, at, entry, journal, regions, report};
+    use lifeboat_model::database::DatabaseState;
+    use lifeboat_model::status::DatabaseStatus;
+
+    /// What everybody says at the end of the made history.
+    struct Scene {
+        events: Vec<JournalEntry>,
+        acknowledged: Vec<Acknowledged>,
+        missing: Option<BTreeSet<u64>>,
+        nodes: BTreeMap<RegionId, Option<Status>>,
+        objective: Objective,
+        runs: Vec<Run>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let server = |role| DatabaseState { role, ..DatabaseState::absent() };
+            let status = |region: &RegionId| Status {
+                app: "shop".into(),
+                region: region.clone(),
+                store_reachable: true,
+                regions: BTreeMap::new(),
+                databases: BTreeMap::from([(
+                    "orders".into(),
+                    DatabaseStatus {
+                        epoch: Epoch(8),
+                        writer: Some("stockholm".into()),
+                        open: true,
+                        holders: BTreeSet::new(),
+                        lease: None,
+                        servers: BTreeMap::from([
+                            ("stockholm".into(), server(Role::Primary)),
+                            ("frankfurt".into(), server(Role::Standby)),
+                        ]),
+                        readiness: BTreeMap::new(),
+                    },
+                )]),
+                routes: BTreeMap::new(),
+                runs: Vec::new(),
+            };
+            Self {
+                events: journal(),
+                acknowledged: acknowledged(),
+                missing: Some(BTreeSet::new()),
+                nodes: regions().into_values().map(|region| (region.clone(), Some(status(&region)))).collect(),
+                objective: OBJECTIVE,
+                runs: report().runs,
+            }
+        }
+
+        fn found(&self, promise: &str) -> (Finding, String) {
+            check(&Evidence {
+                database: &"orders".into(),
+                home: &"stockholm".into(),
+                events: &self.events,
+                acknowledged: &self.acknowledged,
+                regions: &regions(),
+                missing: self.missing.as_ref(),
+                nodes: &self.nodes,
+                objective: self.objective,
+                runs: &self.runs,
+            })
+            .remove(promise)
+            .unwrap()
+        }
+
+        fn order_at(&mut self, ms: i64) -> &mut Acknowledged {
+            self.acknowledged.iter_mut().find(|order| order.at >= at(ms)).unwrap()
+        }
+
+        fn at_frankfurt(&mut self, change: impl Fn(&mut DatabaseStatus)) {
+            let status = self.nodes.get_mut("frankfurt").unwrap().as_mut().unwrap();
+            change(status.databases.get_mut("orders").unwrap());
+        }
+    }
+
+    #[test]
+    fn each_way_of_breaking_a_promise_is_found_and_what_cannot_be_seen_is_not_claimed() {
+        use Finding::{Broken, Held, NotChecked};
+        type Change = fn(&mut Scene);
+        let cases: &[(&str, &str, Change, Finding)] = &[
+            ("S1", "nothing is wrong", |_| {}, Held),
+            (
+                "S1",
+                "the old writer acknowledges after the new epoch is open",
+                |s| {
+                    s.order_at(1000).address = "127.0.10.1".parse().unwrap();
+                },
+                Broken,
+            ),
+            (
+                "S1",
+                "the new writer acknowledges before it has claimed",
+                |s| {
+                    s.order_at(-500).address = "127.0.20.1".parse().unwrap();
+                },
+                Broken,
+            ),
+            (
+                "S1",
+                "an answer that was under way when the epoch changed may arrive later",
+                |s| {
+                    let order = s.order_at(470);
+                    (order.address, order.sent) = ("127.0.10.1".parse().unwrap(), at(390));
+                },
+                Held,
+            ),
+            (
+                "S1",
+                "somebody unknown answers",
+                |s| {
+                    s.order_at(1000).address = "127.0.99.1".parse().unwrap();
+                },
+                Broken,
+            ),
+            (
+                "S1",
+                "two servers are writable in the end",
+                |s| {
+                    s.at_frankfurt(|database| {
+                        database.servers.get_mut("frankfurt").unwrap().role = Role::Primary;
+                    })
+                },
+                Broken,
+            ),
+            (
+                "S1",
+                "no server is writable in the end",
+                |s| {
+                    for status in s.nodes.values_mut().flatten() {
+                        let database = status.databases.get_mut("orders").unwrap();
+                        database.servers.get_mut("stockholm").unwrap().role = Role::Starting;
+                    }
+                },
+                Broken,
+            ),
+            (
+                "S1",
+                "journal and node name different writers",
+                |s| {
+                    s.at_frankfurt(|database| {
+                        database.writer = Some("frankfurt".into());
+                    })
+                },
+                Broken,
+            ),
+            (
+                "S1",
+                "a node does not answer",
+                |s| {
+                    s.nodes.insert("frankfurt".into(), None);
+                },
+                NotChecked,
+            ),
+            ("S1", "an acknowledged order is missing", |s| s.missing = Some(BTreeSet::from([5])), Broken),
+            ("S1", "nobody lists the orders", |s| s.missing = None, NotChecked),
+            ("S1", "without entries everything must come from home", |s| s.events.clear(), Broken),
+            ("S2", "nothing is wrong", |_| {}, Held),
+            ("S2", "an acknowledged order is missing", |s| s.missing = Some(BTreeSet::from([5])), Broken),
+            ("S2", "nobody lists the orders", |s| s.missing = None, NotChecked),
+            ("S2", "loss is allowed", |s| s.objective.rpo_ms = Some(1000), NotChecked),
+            ("S3", "no loss is allowed", |_| {}, NotChecked),
+            (
+                "S3",
+                "a little is lost",
+                |s| {
+                    s.objective.rpo_ms = Some(1000);
+                    s.missing = Some(BTreeSet::from([5, 6]));
+                },
+                Held,
+            ),
+            (
+                "S3",
+                "too much is lost",
+                |s| {
+                    s.objective.rpo_ms = Some(1000);
+                    s.missing = Some(BTreeSet::from([5, 500]));
+                },
+                Broken,
+            ),
+            ("S5", "nothing is wrong", |_| {}, Held),
+            (
+                "S5",
+                "an old epoch is claimed",
+                |s| {
+                    s.events.push(entry(9500, "frankfurt", EntryKind::Claim, 7, "epoch 7 claimed", "why"));
+                },
+                Broken,
+            ),
+            (
+                "S5",
+                "an old epoch is opened",
+                |s| {
+                    s.events.push(entry(9500, "frankfurt", EntryKind::Open, 7, "epoch 7 is open", "why"));
+                },
+                Broken,
+            ),
+            ("S5", "the epoch never changed", |s| s.events.truncate(4), NotChecked),
+            ("L1", "nothing is wrong", |_| {}, Held),
+            ("L1", "it took too long", |s| s.runs[0].rto_ms = 15_001, Broken),
+            ("L1", "it never came back", |s| s.runs[0].served_again = false, Broken),
+            ("L1", "nothing is demanded", |s| s.objective.rto_ms = None, NotChecked),
+            ("A1", "nothing is wrong", |_| {}, Held),
+            (
+                "A1",
+                "a claim without a reason",
+                |s| {
+                    s.events.iter_mut().find(|e| e.kind == EntryKind::Claim).unwrap().why = " ".into();
+                },
+                Broken,
+            ),
+            (
+                "A1",
+                "an epoch without a claim",
+                |s| {
+                    s.events.retain(|e| !(e.kind == EntryKind::Claim && e.epoch == Some(Epoch(7))));
+                },
+                Broken,
+            ),
+            ("A1", "a node knows a newer epoch than the journal", |s| s.at_frankfurt(|d| d.epoch = Epoch(9)), Broken),
+            ("A1", "an empty journal", |s| s.events.clear(), NotChecked),
+            ("S4", "never", |_| {}, NotChecked),
+            ("S6", "never", |_| {}, NotChecked),
+            ("L2", "never", |_| {}, NotChecked),
+        ];
+        for (promise, name, change, expected) in cases {
+            let mut scene = Scene::new();
+            change(&mut scene);
+            let (finding, reason) = scene.found(promise);
+            assert_eq!(finding, *expected, "{promise}, {name}: {reason}");
+            assert!(!reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn repetitions_are_merged_with_the_worst_first() {
+        let one = |finding| Findings::from([("S1", (finding, String::new()))]);
+        let of = |all: &[Finding]| merge(all.iter().map(|finding| one(*finding)).collect())["S1"].0;
+        assert_eq!(of(&[Finding::Held, Finding::Held]), Finding::Held);
+        assert_eq!(of(&[Finding::Held, Finding::NotChecked]), Finding::NotChecked);
+        assert_eq!(of(&[Finding::NotChecked, Finding::Broken, Finding::Held]), Finding::Broken);
+    }
+}

@@ -2,8 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
+use crate::client::{PAUSE_AFTER_SUCCESS, REQUEST_TIMEOUT, WORKERS};
 use crate::report::{Finding, Report, Run};
-use crate::report_svg::{drawing, marks, seconds};
+use crate::report_svg::{drawing, marks, patterns, seconds};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -24,6 +25,7 @@ pub fn html(report: &Report) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
+                (patterns())
                 main {
                     (heading(report))
                     @if !report.problems.is_empty() { (problems(report)) }
@@ -42,7 +44,7 @@ fn heading(report: &Report) -> Markup {
     markup! {
         header class=(if report.passed { "passed" } else { "failed" }) {
             p.brand { "Lifeboat drill" }
-            p.verdict { (if report.passed { "passed" } else { "failed" }) }
+            p.outcome { (if report.passed { "passed" } else { "failed" }) }
             h1 { (report.app) " " span.dim { "·" } " " (report.fault) " " span.dim { "·" } " " (report.region) }
             p.when { (report.environment.started) }
         }
@@ -122,7 +124,7 @@ fn held(held: Option<bool>) -> &'static str {
 }
 
 fn badge(is_held: Option<bool>) -> Markup {
-    markup! { @if is_held.is_some() { span class={ "badge " (held(is_held)) } { (held(is_held)) } } }
+    markup! { @if is_held.is_some() { span class={ "badge " (held(is_held)) } { (if is_held == Some(true) { "held" } else { "missed" }) } } }
 }
 
 /// How much of what is allowed was used.
@@ -266,8 +268,64 @@ fn environment(report: &Report) -> Markup {
                 dt { "Kernel" } dd { (environment.kernel) }
                 dt { "Processor" } dd { (known(&environment.processor)) ", " (environment.cores) " cores" }
                 dt { "Memory" } dd { (environment.memory_mib / 1024) " GiB" }
-                dt { "Client" } dd { "4 workers on the same machine, new orders without pause, request time-out 1 s" }
+                dt { "Client" } dd {
+                    (WORKERS) " orders at a time from the same machine, " (PAUSE_AFTER_SUCCESS.as_millis())
+                    " ms after each, given up after " (REQUEST_TIMEOUT.as_millis()) " ms"
+                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use std::path::Path;
+
+    /// Compares with the file, or rewrites it when `UPDATE=1`: the change is reviewed as a diff.
+    fn agrees(name: &str, text: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == text, "{} differs; run the tests with UPDATE=1 and look at the diff", path.display());
+    }
+
+    #[test]
+    fn the_json_keeps_its_shape_and_reads_back() {
+        let report = fixture::report();
+        let json = serde_json::to_string_pretty(&report).unwrap() + "\n";
+        agrees("region-loss.json", &json);
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+
+    #[test]
+    fn the_page_is_one_file() {
+        let page = html(&fixture::report());
+        agrees("region-loss.html", &page);
+        for outside in ["http://", "https://", "<script", "<link", "@import", "url(h", "src="] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_repeated_and_failed_runs_says_so_and_escapes() {
+        let mut report = fixture::report();
+        let mut failed = report.runs[0].clone();
+        failed.served_again = false;
+        failed.lost = None;
+        failed.repetition = 2;
+        report.runs.extend([failed.clone(), failed]);
+        report.medians = crate::measure::medians(&report.runs);
+        report.passed = false;
+        report.problems = vec!["it did not happen that <service> is back".into()];
+        let page = html(&report);
+        agrees("failed-and-repeated.html", &page);
+        for expected in ["&lt;service&gt;", "<details>", "Medians", "no service for", "unknown"] {
+            assert!(page.contains(expected), "{expected}");
         }
     }
 }

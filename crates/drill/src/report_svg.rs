@@ -72,7 +72,19 @@ pub(crate) fn marks(run: &Run) -> Vec<(usize, &TimelineEntry)> {
     run.timeline.iter().filter(|entry| telling(entry) && within(entry)).zip(1..).map(|(entry, n)| (n, entry)).collect()
 }
 
-/// The whole drawing.
+/// What the drawings of a page share. Outside of them: in a folded one it would not be found by the others.
+pub(crate) fn patterns() -> Markup {
+    html! {
+        svg.patterns width="0" height="0" aria-hidden="true" {
+            pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                rect class="hatch-ground" width="7" height="7" {}
+                rect class="hatch-line" width="2.5" height="7" {}
+            }
+        }
+    }
+}
+
+/// The whole drawing; its page has the [`patterns`].
 pub(crate) fn drawing(run: &Run) -> Markup {
     let chart = &run.chart;
     let scale = Scale::of(chart);
@@ -86,20 +98,14 @@ pub(crate) fn drawing(run: &Run) -> Markup {
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img"
             aria-label=(format!("{} from {} to {}: {} without service", run.intent, run.from, run.to, seconds(run.rto_ms))) {
-            defs {
-                pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
-                    rect class="hatch-ground" width="7" height="7" {}
-                    rect class="hatch-line" width="2.5" height="7" {}
-                }
-            }
             rect class="gap" x=(px(gap_from)) y=(px(BARS_TOP - 8.0)) width=(px(gap_width)) height=(px(axis - BARS_TOP + 8.0)) {}
             (grid(chart, &scale, axis))
             (bars(chart, &scale, &marks))
+            path class="gap-edge" d=(format!("M{0} {1}V{2}M{3} {1}V{2}", px(gap_from), px(BARS_TOP - 8.0), px(axis), px(gap_to))) {}
             @for (index, lane) in chart.lanes.iter().enumerate() {
                 @let top = lanes_top + LANE_HEIGHT * float_of(index as u64);
                 (lane_row(lane, &scale, top, &marks))
             }
-            path class="gap-edge" d=(format!("M{0} {1}V{2}M{3} {1}V{2}", px(gap_from), px(BARS_TOP - 8.0), px(axis), px(gap_to))) {}
             (gap_label(run, gap_from, gap_to))
             path class="funnel" d=(format!(
                 "M{} {axis}L{} {axis}L{} {split_top}L{} {split_top}Z",
@@ -124,7 +130,8 @@ fn grid(chart: &Chart, scale: &Scale, axis: f64) -> Markup {
         @for tick in &ticks {
             line class=(if *tick == 0 { "zero" } else { "grid" }) x1=(px(scale.x(*tick))) x2=(px(scale.x(*tick)))
                 y1=(px(BARS_TOP)) y2=(px(axis + 4.0)) {}
-            text class=(if *tick == 0 { "tick zero-label" } else { "tick" }) x=(px(scale.x(*tick))) y=(px(axis + 18.0)) text-anchor="middle" {
+            text class=(if *tick == 0 { "tick zero-label" } else { "tick" }) x=(px(scale.x(*tick))) y=(px(axis + 18.0))
+                text-anchor=(if scale.x(*tick) > RIGHT - 12.0 { "end" } else { "middle" }) {
                 (tick_label(*tick, step))
             }
         }
@@ -155,7 +162,8 @@ fn bars(chart: &Chart, scale: &Scale, marks: &[(usize, &TimelineEntry)]) -> Mark
     let bottom = BARS_TOP + BARS_HEIGHT;
     let bucket = i64::try_from(chart.bucket_ms).unwrap_or(50);
     let width = (float(bucket) * scale.per_ms - 1.0).max(0.5);
-    let here: Vec<_> = marks.iter().filter(|(_, entry)| entry.kind == "client").collect();
+    let elsewhere = |entry: &TimelineEntry| chart.lanes.iter().all(|lane| lane.region != entry.region);
+    let here: Vec<_> = marks.iter().filter(|(_, entry)| elsewhere(entry)).collect();
     html! {
         text class="lane-name" x="0" y=(px(BARS_TOP + 34.0)) { "orders" }
         text class="lane-note" x="0" y=(px(BARS_TOP + 50.0)) { "accepted per" }

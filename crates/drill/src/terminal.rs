@@ -217,6 +217,11 @@ impl<W: Write + Send> Progress for Terminal<W> {
             }
             News::Happened(entry) => self.happened(entry),
             News::Pulse(pulse) => self.pulse(pulse),
+            News::Cleaning => {
+                if std::mem::take(&mut self.last_line) {
+                    let _ = write!(self.out, "\r\x1b[2K");
+                }
+            }
             News::Finished(report) => self.finished(report),
             News::Kept(path) => self.line(&format!("  kept: {}", path.display())),
         }
@@ -266,4 +271,69 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fault, fixture};
+
+    fn told(columns: Option<usize>, colours: bool) -> String {
+        let mut terminal = Terminal::new(Vec::new(), colours, columns);
+        let report = fixture::report();
+        terminal.tell(News::Began { app: "shop", fault: Fault::RegionLoss, region: "stockholm", repetition: (1, 1) });
+        terminal.tell(News::Preparing("a node per region"));
+        for entry in &report.runs[0].timeline[..5] {
+            terminal.tell(News::Happened(entry));
+        }
+        terminal.tell(News::Finished(&report));
+        String::from_utf8(terminal.out).unwrap()
+    }
+
+    #[test]
+    fn piped_it_is_plain_lines() {
+        let expected = "\
+lifeboat drill  shop  region-loss  stockholm
+
+  a node per region
+
+    0.000 s  stockholm  killed: node, PostgreSQL, web
+    0.212 s  frankfurt  stockholm is down: node refused, PostgreSQL refused (2 of 2 vantage points: frankfurt, ireland)
+    0.214 s  ireland    stockholm is down: node refused, PostgreSQL refused (2 of 2 vantage points: frankfurt, ireland)
+    0.233 s  frankfurt  epoch 7 claimed for orders: frankfurt was synchronous under epoch 6, so nothing to wait for
+
+  failover  stockholm → frankfurt
+  RTO  0.47 s     objective 15s     held     detect 0.22  decide 0.02  execute 0.17  route 0.01  recover 0.07
+  RPO  0 rows     objective 0       held     1441 of 1441 acknowledged orders are there
+
+  switchover  frankfurt → stockholm
+  RTO  0.14 s     objective 15s     held     detect 0.00  decide 0.02  execute 0.09  route 0.00  recover 0.04
+  RPO  0 rows     objective 0       held     358 of 358 acknowledged orders are there
+
+  held         A1 L1 S1 S2 S5
+  not checked  L2 S3 S4 S6
+
+  passed
+";
+        assert_eq!(told(None, false), expected);
+    }
+
+    #[test]
+    fn on_a_terminal_long_lines_are_wrapped_under_their_beginning_and_colours_do_not_count() {
+        let text = told(Some(60), true);
+        assert!(text.contains("\x1b[31mkilled: node, PostgreSQL, web\x1b[0m"), "{text}");
+        assert!(text.contains("frankfurt  stockholm is down\x1b[2m: node refused,\x1b[0m\n"), "{text}");
+        assert!(text.contains(&format!("\n{}\x1b[2mPostgreSQL refused (2 of 2 vantage", " ".repeat(24))), "{text}");
+    }
+
+    #[test]
+    fn the_last_line_is_replaced_by_what_happens() {
+        let mut terminal = Terminal::new(Vec::new(), false, Some(50));
+        let pulse =
+            Pulse { doing: "steady orders", since: Duration::from_millis(1500), acknowledged: 9, per_second: 6 };
+        terminal.tell(News::Pulse(pulse));
+        terminal.tell(News::Preparing("x"));
+        let text = String::from_utf8(terminal.out).unwrap();
+        assert_eq!(text, "\r\x1b[2K      1.5 s  9 orders accepted, 6 in the last sec\r\x1b[2K  x\n");
+    }
 }
