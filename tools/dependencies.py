@@ -19,7 +19,7 @@ MAY_USE = {
     "lifeboat-driver-postgres": ["lifeboat-model"],
     "lifeboat-driver-process": ["lifeboat-model"],
     "lifeboat-iac": ["lifeboat-model", "lifeboat-atlas"],
-    "lifeboat-drill": ["lifeboat-model"],
+    "lifeboat-drill": ["lifeboat-model", "lifeboat-dns"],
     "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control"],
     "lifeboat-node": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-store", "lifeboat-store-etcd", "lifeboat-probe",
                       "lifeboat-dns", "lifeboat-driver-postgres", "lifeboat-driver-process"],

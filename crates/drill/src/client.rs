@@ -77,7 +77,7 @@ impl Client {
     /// Starts to place orders at `host`, found through `servers`. `None`: `host` is not a host name.
     pub(crate) fn start(host: &str, port: u16, servers: Vec<SocketAddr>, prefix: String) -> Option<Self> {
         let shared = Arc::new(Shared {
-            resolver: Resolver::new(host, servers)?,
+            resolver: Resolver::new(host, servers),
             host: host.into(),
             port,
             history: Mutex::new(History { prefix, ..History::default() }),

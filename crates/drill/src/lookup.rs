@@ -1,13 +1,10 @@
 //! What a client's resolver does: asks the name servers for an address and keeps the answer for as long as it may be kept.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use lifeboat_dns::{Family, resolve};
 use lifeboat_model::Moment;
-use tokio::net::UdpSocket;
 use tokio::sync::Mutex;
 
 use crate::clock;
@@ -17,10 +14,9 @@ pub(crate) const SERVER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A cache of one name in front of several name servers.
 pub(crate) struct Resolver {
-    name: Name,
+    name: String,
     servers: Vec<SocketAddr>,
     kept: Mutex<Kept>,
-    serial: AtomicU16,
 }
 
 #[derive(Default)]
@@ -39,11 +35,9 @@ struct Answer {
 }
 
 impl Resolver {
-    /// `None`: `name` is not a host name.
-    pub(crate) fn new(name: &str, servers: Vec<SocketAddr>) -> Option<Self> {
-        let mut name = Name::from_ascii(name).ok()?;
-        name.set_fqdn(true);
-        Some(Self { name, servers, kept: Mutex::default(), serial: AtomicU16::new(1) })
+    /// Of a host name, asking these servers.
+    pub(crate) fn new(name: &str, servers: Vec<SocketAddr>) -> Self {
+        Self { name: name.to_owned(), servers, kept: Mutex::default() }
     }
 
     /// The addresses, from the cache while the answer's time to live lasts; otherwise asked for anew. `began` is when the
@@ -68,61 +62,23 @@ impl Resolver {
 
     /// One question to one server. `None`: no usable answer in time.
     async fn ask(&self, server: SocketAddr) -> Option<Answer> {
-        let any: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 16], 0).into() };
+        let family = if server.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
         let asked = clock::now();
-        let answer = tokio::time::timeout(SERVER_TIMEOUT, async {
-            let socket = UdpSocket::bind(any).await.ok()?;
-            socket.connect(server).await.ok()?;
-            let kind = if server.is_ipv4() { RecordType::A } else { RecordType::AAAA };
-            let mut question = Message::query();
-            question.metadata.id = self.serial.fetch_add(1, Ordering::Relaxed);
-            question.add_query(Query::query(self.name.clone(), kind));
-            socket.send(&question.to_vec().ok()?).await.ok()?;
-            let mut buffer = [0; 1232];
-            loop {
-                let length = socket.recv(&mut buffer).await.ok()?;
-                if let Ok(answer) = Message::from_vec(&buffer[..length])
-                    && answer.metadata.id == question.metadata.id
-                {
-                    return Some(answer);
-                }
-            }
-        })
-        .await
-        .ok()??;
-        if !matches!(answer.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) {
-            return None;
-        }
-        let addresses: Vec<IpAddr> = answer.answers.iter().filter_map(|record| record.data.ip_addr()).collect();
-        let ttl = if addresses.is_empty() {
-            negative_ttl(&answer)
-        } else {
-            answer.answers.iter().map(|record| record.ttl).min().unwrap_or(0)
-        };
-        Some(Answer { addresses, asked, expires: clock::now() + Duration::from_secs(ttl.into()) })
+        let found = resolve(&[server], &self.name, family, SERVER_TIMEOUT).await.ok()?;
+        Some(Answer { addresses: found.addresses, asked, expires: clock::now() + found.ttl })
     }
-}
-
-/// RFC 2308, section 5: for how long "there is none" may be kept.
-fn negative_ttl(answer: &Message) -> u32 {
-    answer
-        .authorities
-        .iter()
-        .find_map(|record| match &record.data {
-            RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
-            _ => None,
-        })
-        .unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_proto::rr::Record;
+    use hickory_proto::op::Message;
     use hickory_proto::rr::rdata::SOA;
+    use hickory_proto::rr::{RData, Record};
     use std::net::Ipv4Addr;
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::net::UdpSocket;
 
     /// A name server that answers every question with `address` and `ttl`, or that there is none, and counts questions.
     async fn server(address: Option<[u8; 4]>, ttl: u32) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -138,6 +94,7 @@ mod tests {
                 let query = Message::from_vec(&buffer[..length]).unwrap();
                 let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
                 let name = query.queries[0].name().clone();
+                answer.add_query(query.queries[0].clone());
                 match address {
                     Some(address) => {
                         answer.add_answer(Record::from_rdata(name, ttl, RData::A(Ipv4Addr::from(address).into())));
@@ -164,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_kept_for_its_time_to_live_and_not_longer() {
         let (at, count) = server(Some([127, 0, 0, 7]), 1).await;
-        let resolver = Resolver::new("shop.example.test", vec![at]).unwrap();
+        let resolver = Resolver::new("shop.example.test", vec![at]);
         let began = clock::now();
         while clock::now().since(began) < Duration::from_millis(900) {
             assert_eq!(resolver.addresses(clock::now()).await, [IpAddr::from([127, 0, 0, 7])]);
@@ -181,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn with_a_time_to_live_of_zero_each_attempt_asks_and_attempts_that_waited_share() {
         let (at, count) = server(Some([127, 0, 0, 7]), 0).await;
-        let resolver = Resolver::new("shop.example.test", vec![at]).unwrap();
+        let resolver = Resolver::new("shop.example.test", vec![at]);
         for _ in 0..3 {
             resolver.addresses(clock::now()).await;
         }
@@ -193,17 +150,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silent_and_absent_servers_are_passed_over_once_and_there_is_none_is_kept_too() {
+    async fn silent_and_absent_servers_are_passed_over() {
         let silent = UdpSocket::bind("127.83.1.10:0").await.unwrap();
         let gone = UdpSocket::bind("127.83.1.10:0").await.unwrap().local_addr().unwrap();
         let (at, count) = server(None, 60).await;
-        let resolver = Resolver::new("shop.example.test", vec![gone, silent.local_addr().unwrap(), at]).unwrap();
+        let resolver = Resolver::new("shop.example.test", vec![gone, silent.local_addr().unwrap(), at]);
         assert!(resolver.addresses(clock::now()).await.is_empty());
-        assert!(resolver.addresses(clock::now()).await.is_empty());
-        assert_eq!(asked(&count), 1, "RFC 2308: kept for the SOA's minimum");
+        assert_eq!(asked(&count), 1);
         assert_eq!(resolver.kept.lock().await.server, 2, "whoever answered is asked first next time");
 
-        let alone = Resolver::new("shop.example.test", vec![gone]).unwrap();
+        let alone = Resolver::new("shop.example.test", vec![gone]);
         assert!(alone.addresses(clock::now()).await.is_empty());
         assert!(alone.kept.lock().await.answer.is_none(), "no answer is nothing to keep");
     }

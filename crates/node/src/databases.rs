@@ -9,6 +9,7 @@ use lifeboat_driver_postgres::{Config, Postgres, Secrets};
 use lifeboat_model::app::{Component, Kind};
 use lifeboat_model::database::{Action, Order};
 use lifeboat_model::{ComponentId, Epoch, Moment};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -65,7 +66,12 @@ impl Databases {
             };
             let postgres = std::sync::Arc::new(Postgres::open(config).await.map_err(failed)?);
             let (orders, receiver) = mpsc::channel(1);
-            tasks.spawn(obey(id.clone(), postgres.clone(), receiver, inputs.clone()));
+            // On a thread of its own: what a driver does while it carries out an order may block.
+            let (runtime, obedient) = (Handle::current(), (id.clone(), postgres.clone(), inputs.clone()));
+            tasks.spawn_blocking(move || {
+                let (id, postgres, inputs) = obedient;
+                runtime.block_on(obey(id, postgres, receiver, inputs));
+            });
             tasks.spawn(report(id.clone(), postgres.clone(), inputs.clone()));
             drivers.insert(id.clone(), Driver { postgres, orders });
         }

@@ -15,7 +15,7 @@ use crate::mind::Input;
 use crate::options::Options;
 
 /// This region's processes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Processes {
     supervisors: BTreeMap<ComponentId, Process>,
 }

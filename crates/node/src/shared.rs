@@ -36,7 +36,7 @@ fn token(directory: &Path, name: &str) -> Result<String, Error> {
         Err(error) => return Err(failed(error)),
     }
     let mut random = [0_u8; 24];
-    getrandom::fill(&mut random).map_err(|error| failed(io::Error::other(error)))?;
+    getrandom::fill(&mut random).map_err(|error| failed(io::Error::other(error.to_string())))?;
     let made: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     // Written aside and linked into place, so that of several nodes one wins and nobody reads half a token.
     let aside = secrets.join(format!(".{name}.{}", &made[..8]));
