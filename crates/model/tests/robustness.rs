@@ -44,7 +44,8 @@ store: {etcd: ['https://10.0.0.1:2379']}
 dns: {port: 5300}
 ";
 
-static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| jsonschema::validator_for(&schema()).unwrap());
+static VALIDATOR: LazyLock<jsonschema::Validator> =
+    LazyLock::new(|| jsonschema::validator_for(&schema()).expect("the schema is one"));
 
 /// Everything that must hold of any answer.
 fn judged(text: &str) -> Result<(), TestCaseError> {
@@ -111,7 +112,7 @@ proptest! {
 }
 
 fn only(text: &str) -> Problem {
-    let mut problems = parse(text).unwrap_err();
+    let mut problems = parse(text).expect_err("this file is wrong");
     assert_eq!(problems.len(), 1, "{problems:?}");
     problems.remove(0)
 }

@@ -12,8 +12,8 @@ fn root() -> PathBuf {
 
 /// Every `lifeboat.yaml` below a directory.
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("a readable directory").path();
         if path.is_dir() {
             files(&path, found);
         } else if path.file_name().is_some_and(|name| name == "lifeboat.yaml") {

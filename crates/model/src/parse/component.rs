@@ -117,7 +117,7 @@ fn refuse_fields_of_other_kinds(fields: &Fields, kind: Kind, problems: &mut Prob
         let Some(field) = fields.object().field(name) else { continue };
         if !field.applies.to(kind) {
             let message = format!("`{name}` has no meaning for kind `{}`", kind.as_str());
-            problems.push(spot, message, format!("it in {} only", field.applies.describe()));
+            problems.push(spot, message, format!("this field in {} only", field.applies.describe()));
         }
     }
 }
@@ -217,7 +217,11 @@ fn database(fields: &Fields, declared: &Declared, problems: &mut Problems) -> Re
     if let Some(wanted) = fields.get("confirmations").and_then(|_| fields.integer::<usize>("confirmations")) {
         let most = replicas.synchronous();
         if wanted > most && !unreadable {
-            let message = format!("{wanted} confirmations cannot come from {most} synchronous standbys");
+            let message = format!(
+                "{} cannot come from {}",
+                counted(wanted, "confirmation"),
+                counted(most, "synchronous standby")
+            );
             let expected = match most {
                 0 => "no `confirmations`, or a `synchronous` standby".to_owned(),
                 1 => "1".to_owned(),
@@ -320,6 +324,10 @@ fn port_of_url(target: &str) -> Option<u16> {
         Some((_, port)) if !port.ends_with(']') => port.parse().ok(),
         _ => Some(80),
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn judge_process(fields: &Fields, port: Option<u16>, check: Option<&Check>, problems: &mut Problems) {

@@ -66,25 +66,25 @@ fn judge_majority(file: &Fields, declared: &Declared, mode: Option<FailoverMode>
 
 /// Regions that share a place fail together; those that share an address or a directory get into each other's way.
 fn judge_sharing(declared: &Declared, problems: &mut Problems) {
-    let mut report = |name: &str, why: &str, value_of: fn(&RegionDraft) -> Option<String>| {
+    let mut report = |name: &str, what: &str, why: &str, value_of: fn(&RegionDraft) -> Option<String>| {
         let mut seen: HashMap<String, &RegionId> = HashMap::new();
         let mut by_line: Vec<(&RegionId, &RegionDraft)> = declared.regions().collect();
         by_line.sort_by_key(|(_, region)| region.fields.spot.at);
         for (id, region) in by_line {
             let Some(value) = value_of(region) else { continue };
             if let Some(first) = seen.get(&value) {
-                let message = format!("`{value}` is also the {name} of `{first}`{why}");
-                problems.push(&region.fields.spot_of(name), message, format!("another {name} for each region"));
+                let message = format!("`{value}` is also the {what} of `{first}`{why}");
+                problems.push(&region.fields.spot_of(name), message, format!("another {what} for each region"));
             } else {
                 seen.insert(value, id);
             }
         }
     };
-    report("place", ", so that both fail together", |region| Some(region.region.as_ref()?.place.to_string()));
-    report("address", ", so that their DNS servers collide", |region| {
+    report("place", "place", ", so that both fail together", |region| Some(region.region.as_ref()?.place.to_string()));
+    report("address", "address", ", so that their DNS servers collide", |region| {
         Some(region.fields.address("address")?.to_string())
     });
-    report("data", "", |region| {
+    report("data", "data directory", "", |region| {
         let region = region.region.as_ref().filter(|region| region.place.provider == Provider::Local)?;
         Some(region.data.display().to_string())
     });

@@ -237,10 +237,12 @@ fn check_object(object: &'static Object, entries: &[Entry], spot: &Spot, problem
     }
     let chosen = fields.given.iter().filter(|(name, ..)| object.one_of.contains(name)).count();
     if !object.one_of.is_empty() && chosen != 1 {
-        let options = listed(object.one_of.iter().copied(), "or");
-        let message =
-            if chosen == 0 { format!("neither {options} is given") } else { format!("{options} are given together") };
-        problems.push(&fields.spot, message, format!("exactly one of {options}"));
+        let options = |last| listed(object.one_of.iter().copied(), last);
+        let message = match chosen {
+            0 => format!("neither {} is given", options("nor")),
+            _ => format!("{} are given together", options("and")),
+        };
+        problems.push(&fields.spot, message, format!("exactly one of {}", options("and")));
     }
     fields
 }
@@ -289,6 +291,6 @@ fn expected(shape: &Shape) -> String {
             };
             format!("{what}{}", if *least > 0 { " with at least one entry" } else { "" })
         }
-        Shape::List { item, .. } => format!("a list such as `[…]`, of {} each", item.expected()),
+        Shape::List { item, .. } => format!("a list `[…]`, each item of which is {}", item.expected()),
     }
 }
