@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// One thing that is wrong with a `lifeboat.yaml`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The line, from 1.
     pub line: usize,
