@@ -1,5 +1,6 @@
 //! Commands that need no running node: checking a file, being one, rehearsing.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -69,7 +70,8 @@ pub fn directory(file: &Path, given: Option<&PathBuf>) -> PathBuf {
 pub async fn node(node: Node) -> Result<ExitCode, Failure> {
     let app = file::read(&node.file)?;
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let directory = directory(&node.file, node.directory.as_ref());
     let directory = std::path::absolute(&directory)
         .map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", directory.display())))?;

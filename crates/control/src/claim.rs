@@ -44,7 +44,8 @@ impl Brain {
             let before = self.verdicts.insert(region.clone(), down);
             if before != Some(down) && (down || before.is_some()) {
                 let state = if down { "down" } else { "up again" };
-                let reason = self.who_saw_what(region);
+                let seen = self.who_saw_what(region);
+                let reason = if down { seen } else { format!("no majority sees it gone any more: {seen}") };
                 self.note(EntryKind::Verdict, None, format!("{region} is {state}"), reason);
             }
         }
@@ -93,7 +94,6 @@ impl Brain {
         let Some(local) = self.locals.get_mut(database) else { return };
         let Some(reason) = reason else {
             local.lost_since = None;
-            local.refrained = None;
             return;
         };
         let since = *local.lost_since.get_or_insert(now);
@@ -117,6 +117,7 @@ impl Brain {
         if record.open && self.nothing_is_wrong(database, record) {
             if let Some(local) = self.locals.get_mut(database) {
                 local.server_down_since = None;
+                local.refrained = None;
             }
             return None;
         }

@@ -56,7 +56,8 @@ async fn an_old_primary_killed_under_load_saves_what_only_it_has_and_is_rewound(
     assert!(note.contains("4 divergent rows saved to") && note.contains("; rewound to 0/"), "{note}");
     let saved = saved_rows(&lab, "a");
     assert!(saved.iter().all(|row| row["table"] == "public.orders" && row["row"]["note"] == "a'note"));
-    let saved: BTreeSet<i32> = saved.iter().map(|row| i32::try_from(row["row"]["id"].as_i64().unwrap()).unwrap()).collect();
+    let saved: BTreeSet<i32> =
+        saved.iter().map(|row| i32::try_from(row["row"]["id"].as_i64().unwrap()).unwrap()).collect();
     assert_eq!(saved.len(), 4);
     assert!(saved.is_disjoint(&kept));
     let now = a.states().borrow().clone();
@@ -88,7 +89,12 @@ async fn where_a_rewind_fails_the_data_are_copied_afresh() {
     in_postgres(&lab, "b", revoke).await;
 
     let note = act(&a, 2, Action::Follow { writer: "b".into() }).await;
-    assert!(note.contains("1 divergent row saved to") && note.contains("the rewind failed") && note.contains("copied from b"), "{note}");
+    assert!(
+        note.contains("1 divergent row saved to")
+            && note.contains("the rewind failed")
+            && note.contains("copied from b"),
+        "{note}"
+    );
     assert!(waiting.await.unwrap().is_err());
     assert_eq!(role(&a), Role::Standby);
     assert_eq!(saved_rows(&lab, "a").len(), 1);
@@ -128,7 +134,10 @@ async fn two_that_promoted_themselves_to_one_timeline_are_not_taken_for_one_hist
 async fn in_postgres(lab: &Lab, region: &str, statement: &str) {
     let config = lab.config(region);
     let mut to = tokio_postgres::Config::new();
-    to.host_path(config.directory.join("socket")).port(config.port).user("lifeboat").password(&config.secrets.superuser);
+    to.host_path(config.directory.join("socket"))
+        .port(config.port)
+        .user("lifeboat")
+        .password(&config.secrets.superuser);
     to.dbname("postgres").options("-c synchronous_commit=local");
     let (client, connection) = to.connect(tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

@@ -190,7 +190,10 @@ pub async fn ids(client: &Client) -> Vec<i32> {
 pub async fn superuser(lab: &Lab, region: &str) -> Client {
     let config = lab.config(region);
     let mut to = tokio_postgres::Config::new();
-    to.host_path(config.directory.join("socket")).port(config.port).user("lifeboat").password(&config.secrets.superuser);
+    to.host_path(config.directory.join("socket"))
+        .port(config.port)
+        .user("lifeboat")
+        .password(&config.secrets.superuser);
     let (client, connection) = to.dbname("orders").options("-c synchronous_commit=local").connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -207,9 +210,9 @@ pub async fn commits_wait(superuser: &Client, count: i64) {
 pub fn saved_rows(lab: &Lab, region: &str) -> Vec<serde_json::Value> {
     let divergent = lab.data(region).parent().unwrap().join("divergent");
     let files = std::fs::read_dir(divergent).unwrap().flatten().map(|entry| entry.path().join("rows.jsonl"));
-    let lines = files.filter_map(|path| std::fs::read_to_string(path).ok()).flat_map(|text| {
-        text.lines().map(str::to_owned).collect::<Vec<_>>()
-    });
+    let lines = files
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
     lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
 }
 
