@@ -1,4 +1,5 @@
 //! An old primary comes back, on real PostgreSQL servers: what only it has is saved, then it follows the writer.
+#![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
 mod support;
 
@@ -56,7 +57,8 @@ async fn an_old_primary_killed_under_load_saves_what_only_it_has_and_is_rewound(
     assert!(note.contains("4 divergent rows saved to") && note.contains("; rewound to 0/"), "{note}");
     let saved = saved_rows(&lab, "a");
     assert!(saved.iter().all(|row| row["table"] == "public.orders" && row["row"]["note"] == "a'note"));
-    let saved: BTreeSet<i32> = saved.iter().map(|row| i32::try_from(row["row"]["id"].as_i64().unwrap()).unwrap()).collect();
+    let saved: BTreeSet<i32> =
+        saved.iter().map(|row| i32::try_from(row["row"]["id"].as_i64().unwrap()).unwrap()).collect();
     assert_eq!(saved.len(), 4);
     assert!(saved.is_disjoint(&kept));
     let now = a.states().borrow().clone();
@@ -88,7 +90,12 @@ async fn where_a_rewind_fails_the_data_are_copied_afresh() {
     in_postgres(&lab, "b", revoke).await;
 
     let note = act(&a, 2, Action::Follow { writer: "b".into() }).await;
-    assert!(note.contains("1 divergent row saved to") && note.contains("the rewind failed") && note.contains("copied from b"), "{note}");
+    assert!(
+        note.contains("1 divergent row saved to")
+            && note.contains("the rewind failed")
+            && note.contains("copied from b"),
+        "{note}"
+    );
     assert!(waiting.await.unwrap().is_err());
     assert_eq!(role(&a), Role::Standby);
     assert_eq!(saved_rows(&lab, "a").len(), 1);
@@ -124,11 +131,46 @@ async fn two_that_promoted_themselves_to_one_timeline_are_not_taken_for_one_hist
     assert_eq!(act(&a, 3, Action::Follow { writer: "c".into() }).await, "no divergent writes");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_saved_is_not_rewound() {
+    let lab = Lab::new(&["a", "b"]);
+    let (a, b) = lab.pair().await;
+    make_table(&client(&a).await).await;
+    act(&b, 1, Action::Stop { clean: false }).await;
+    let inside = superuser(&lab, "a").await;
+    let waiter = client(&a).await;
+    let waiting = tokio::spawn(async move { insert(&waiter, 1).await });
+    commits_wait(&inside, 1).await;
+    crash(&lab.data("a")).await;
+    assert!(waiting.await.unwrap().is_err());
+    act(&b, 1, Action::Start).await;
+    act(&b, 2, Action::Promote).await;
+    open_gate(&b, 2);
+    let divergent = lab.data("a").with_file_name("divergent");
+    std::fs::remove_dir(&divergent).unwrap();
+    std::fs::write(&divergent, "in the way").unwrap();
+
+    let refused = try_act(&a, 2, Action::Follow { writer: "b".into() }).await.unwrap_err().to_string();
+    assert!(refused.contains("in the way") || refused.contains(divergent.to_str().unwrap()), "{refused}");
+    let now = a.states().borrow().clone();
+    assert_eq!(now.role, Role::Stopped { was_primary: true });
+    assert_eq!(now.trouble, Some(refused));
+
+    std::fs::remove_file(&divergent).unwrap();
+    let note = act(&a, 2, Action::Follow { writer: "b".into() }).await;
+    assert!(note.contains("1 divergent row saved to"), "{note}");
+    assert_eq!(saved_rows(&lab, "a")[0]["row"]["id"], 1);
+    assert_eq!(a.states().borrow().trouble, None);
+}
+
 /// Runs a statement as the superuser in the database `postgres`.
 async fn in_postgres(lab: &Lab, region: &str, statement: &str) {
     let config = lab.config(region);
     let mut to = tokio_postgres::Config::new();
-    to.host_path(config.directory.join("socket")).port(config.port).user("lifeboat").password(&config.secrets.superuser);
+    to.host_path(config.directory.join("socket"))
+        .port(config.port)
+        .user("lifeboat")
+        .password(&config.secrets.superuser);
     to.dbname("postgres").options("-c synchronous_commit=local");
     let (client, connection) = to.connect(tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

@@ -1,4 +1,5 @@
 //! The fence on real PostgreSQL servers: who confirms a commit, and that nobody else can.
+#![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
 mod support;
 
@@ -233,7 +234,10 @@ async fn a_connection_under_anothers_name_is_ended() {
         .args(["-d", &to])
         .spawn()
         .unwrap();
-    state(&a, "it is reported", |s| s.trouble.as_ref().is_some_and(|why| why.contains("lifeboat_c called itself lifeboat_b"))).await;
+    state(&a, "it is reported", |s| {
+        s.trouble.as_ref().is_some_and(|why| why.contains("lifeboat_c called itself lifeboat_b"))
+    })
+    .await;
     let ended = tokio::task::spawn_blocking(move || liar.wait().unwrap()).await.unwrap();
     assert!(!ended.success());
 }

@@ -76,23 +76,21 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for region in self.servers.keys() {
-            let data = self.data(region.as_str());
-            while let Some(&pid) = processes(&data).first() {
-                let _ = kill_process(pid, Signal::KILL);
-                std::thread::sleep(Duration::from_millis(5));
-            }
+        let all = std::fs::canonicalize(self.directory.path()).unwrap();
+        while let Some(&pid) = processes(&all).first() {
+            let _ = kill_process(pid, Signal::KILL);
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-/// The PostgreSQL processes of a data directory; the first that was started is not always the first here.
+/// The PostgreSQL processes that run in a directory, as in a server's data directory.
 pub fn processes(data: &Path) -> Vec<Pid> {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
     let runs = |pid: &Pid| {
         let of = |what: &str| std::fs::read_link(format!("/proc/{}/{what}", pid.as_raw_nonzero()));
-        of("exe").is_ok_and(|exe| exe.ends_with("postgres")) && of("cwd").is_ok_and(|cwd| cwd == data)
+        of("exe").is_ok_and(|exe| exe.ends_with("postgres")) && of("cwd").is_ok_and(|cwd| cwd.starts_with(data))
     };
     pids.filter(runs).collect()
 }
@@ -190,7 +188,10 @@ pub async fn ids(client: &Client) -> Vec<i32> {
 pub async fn superuser(lab: &Lab, region: &str) -> Client {
     let config = lab.config(region);
     let mut to = tokio_postgres::Config::new();
-    to.host_path(config.directory.join("socket")).port(config.port).user("lifeboat").password(&config.secrets.superuser);
+    to.host_path(config.directory.join("socket"))
+        .port(config.port)
+        .user("lifeboat")
+        .password(&config.secrets.superuser);
     let (client, connection) = to.dbname("orders").options("-c synchronous_commit=local").connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -207,9 +208,9 @@ pub async fn commits_wait(superuser: &Client, count: i64) {
 pub fn saved_rows(lab: &Lab, region: &str) -> Vec<serde_json::Value> {
     let divergent = lab.data(region).parent().unwrap().join("divergent");
     let files = std::fs::read_dir(divergent).unwrap().flatten().map(|entry| entry.path().join("rows.jsonl"));
-    let lines = files.filter_map(|path| std::fs::read_to_string(path).ok()).flat_map(|text| {
-        text.lines().map(str::to_owned).collect::<Vec<_>>()
-    });
+    let lines = files
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
     lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
 }
 
