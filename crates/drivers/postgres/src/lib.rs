@@ -5,7 +5,7 @@
 //! [`DatabaseState`]. The server outlives it; a new [`Postgres`] takes over the one that runs.
 //!
 //! Every commit is confirmed by somebody who can be told to stop: `synchronous_standby_names` is never empty. It names peer regions,
-//! or the [commit gate](gate) of this process, which confirms while [`Postgres::confirm`] allows it.
+//! or the commit gate of this process, which confirms while [`Postgres::confirm`] allows it.
 //!
 //! PostgreSQL counts as a standby whatever may replicate and has the right application name. Each region has a role of its own,
 //! named as its application name; a connection whose role and name differ is ended as soon as it is seen, within
