@@ -53,9 +53,10 @@ impl Supervisor {
         let name = format!("{}-epoch{}", self.stamp(), self.settings().epoch);
         let place = self.layout.divergent().join(&name);
         let making = self.layout.divergent().join(format!("{name}.part"));
-        remove_directory(&making)?;
-        self.layout.make_directory(&making)?;
-        let saved = self.save_into(&making, ours, fork, segment).await;
+        let saved = match self.layout.make_directory(&making) {
+            Ok(()) => self.save_into(&making, ours, fork, segment).await,
+            Err(error) => Err(error),
+        };
         match saved {
             Ok((last, Some(what))) => {
                 rename(&making, &place)?;

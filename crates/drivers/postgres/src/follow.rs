@@ -132,6 +132,7 @@ impl Supervisor {
         } else {
             self.same_system(writer, &self.control().await?.system)?;
         }
+        self.mend_slot(writer).await?;
         let from = std::fs::metadata(self.layout.server_log()).map_or(0, |found| found.len());
         self.point_at(region)?;
         if postmaster(&self.layout.data()).is_some() {
@@ -170,6 +171,7 @@ impl Supervisor {
 
     /// The data are of the writer's history: they become its standby as they are.
     async fn join(&self, writer: &Writer, note: &str) -> Result<Note, Error> {
+        self.mend_slot(writer).await?;
         self.point_at(&writer.region)?;
         self.layout.write(&self.layout.standby_signal(), "")?;
         let from = std::fs::metadata(self.layout.server_log()).map_or(0, |found| found.len());
@@ -247,7 +249,7 @@ impl Supervisor {
                 return Ok(Some(Streaming::Streams));
             }
             let said = crate::programs::tail(&log, log_from);
-            if said.contains("has already been removed") {
+            if said.contains("has already been removed") || said.contains("has been invalidated") {
                 return Ok(Some(Streaming::Never("the writer no longer has the WAL that is needed")));
             }
             let (_, timeline, received) = describe(&client).await?;

@@ -135,7 +135,7 @@ impl CommitGate {
                 continue;
             }
             let ended = self.session(&socket(), user, password, &mut wanted).await;
-            self.streaming.send_if_modified(|was| std::mem::take(was));
+            self.streaming.send_if_modified(std::mem::take);
             if let Err(error) = ended {
                 tracing::debug!(%error, "the commit gate's connection ended");
                 sleep(if is == Wanted::Streaming { Duration::from_millis(5) } else { Duration::from_millis(50) }).await;

@@ -5,11 +5,13 @@
 //! [`DatabaseState`]. The server outlives it; a new [`Postgres`] takes over the one that runs.
 //!
 //! Every commit is confirmed by somebody who can be told to stop: `synchronous_standby_names` is never empty. It names peer regions,
-//! or the [commit gate](gate) of this process, which confirms while [`Postgres::confirm`] allows it.
+//! or the commit gate of this process, which confirms while [`Postgres::confirm`] allows it.
 //!
 //! PostgreSQL counts as a standby whatever may replicate and has the right application name. Each region has a role of its own,
 //! named as its application name; a connection whose role and name differ is ended as soon as it is seen, within
 //! [`Config::observe_every`]. Until then it may confirm: who has a replication password is trusted not to lie for that long.
+//! The application's role waits for its commits by default (`synchronous_commit`), but PostgreSQL lets each session ask for less, and
+//! reports a commit whose wait was cancelled as done, with a warning (01000): a client must not count either as acknowledged.
 
 mod control;
 mod divergence;
@@ -86,6 +88,10 @@ impl Postgres {
     /// Where another live process has charge of the directory, PostgreSQL is not installed, or the directory cannot be used.
     pub async fn open(config: Config) -> Result<Self, Error> {
         let supervisor = Arc::new(Supervisor::open(config).await?);
+        if let Err(error) = supervisor.adopt().await {
+            // It may be starting; its settings are read again with the next action that needs it.
+            tracing::debug!(%error, "the server that was found does not answer");
+        }
         supervisor.refresh(true).await;
         let observer = supervisor.clone();
         let gate = supervisor.clone();

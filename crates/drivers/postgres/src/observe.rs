@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use lifeboat_model::database::{DatabaseState, Follower, Lsn, Role};
+use lifeboat_model::database::{DatabaseState, Follower, Gate, Lsn, Role};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -49,7 +49,7 @@ impl Supervisor {
         let idle = self.acting.try_lock();
         if settle || idle.is_ok() {
             self.gate.want(match state.role {
-                Role::Primary if state.gate == lifeboat_model::database::Gate::Node => Wanted::Streaming,
+                Role::Primary if state.gate == Gate::Node => Wanted::Streaming,
                 Role::Primary | Role::Standby => Wanted::Ready,
                 Role::Absent | Role::Stopped { .. } | Role::Starting => Wanted::Away,
             });
@@ -168,7 +168,10 @@ impl Supervisor {
             }
         }
         state.gate_connected = self.gate.is_streaming();
-        let mut told = None;
+        let names = text(row, 1);
+        let mut told = gate_of(names)
+            .is_none()
+            .then(|| format!("synchronous_standby_names is {names:?}, which is no gate of ours"));
         for (pid, why) in foreign {
             tracing::warn!(%why, "ends a replication connection under another's name");
             let end = client.simple_query(&format!("SELECT pg_terminate_backend({pid})")).await;

@@ -82,6 +82,13 @@ impl Supervisor {
             // Our own standby holds it, and the copy needs it.
             self.detach().await?;
         }
+        self.mend_slot(writer).await
+    }
+
+    /// Makes our slot on the writer anew where it is missing, or has fallen so far behind that the writer has given it up.
+    pub async fn mend_slot(&self, writer: &Writer) -> Result<(), Error> {
+        const WHAT: &str = "making our slot on the writer";
+        let slot = slot_name(&self.config.region);
         let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
             WHERE slot_name = $1 AND NOT active AND wal_status IS NOT DISTINCT FROM 'lost'";
         writer.client.execute(drop, &[&slot]).await.map_err(Error::sql(WHAT))?;

@@ -75,7 +75,7 @@ impl Supervisor {
                 epoch: Epoch(0),
                 gate: Gate::Node,
                 follows: None,
-                sockets: layout.socket_directory("socket")?,
+                sockets: layout.root().join("socket"),
             },
             Err(error) => return Err(error).at(&layout.settings()),
         };

@@ -1,4 +1,5 @@
 //! An old primary comes back, on real PostgreSQL servers: what only it has is saved, then it follows the writer.
+#![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
 mod support;
 
@@ -128,6 +129,38 @@ async fn two_that_promoted_themselves_to_one_timeline_are_not_taken_for_one_hist
     let caught_up = async { while ids(&here).await != [2] {} };
     tokio::time::timeout(PATIENCE, caught_up).await.unwrap();
     assert_eq!(act(&a, 3, Action::Follow { writer: "c".into() }).await, "no divergent writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_saved_is_not_rewound() {
+    let lab = Lab::new(&["a", "b"]);
+    let (a, b) = lab.pair().await;
+    make_table(&client(&a).await).await;
+    act(&b, 1, Action::Stop { clean: false }).await;
+    let inside = superuser(&lab, "a").await;
+    let waiter = client(&a).await;
+    let waiting = tokio::spawn(async move { insert(&waiter, 1).await });
+    commits_wait(&inside, 1).await;
+    crash(&lab.data("a")).await;
+    assert!(waiting.await.unwrap().is_err());
+    act(&b, 1, Action::Start).await;
+    act(&b, 2, Action::Promote).await;
+    open_gate(&b, 2);
+    let divergent = lab.data("a").with_file_name("divergent");
+    std::fs::remove_dir(&divergent).unwrap();
+    std::fs::write(&divergent, "in the way").unwrap();
+
+    let refused = try_act(&a, 2, Action::Follow { writer: "b".into() }).await.unwrap_err().to_string();
+    assert!(refused.contains("in the way") || refused.contains(divergent.to_str().unwrap()), "{refused}");
+    let now = a.states().borrow().clone();
+    assert_eq!(now.role, Role::Stopped { was_primary: true });
+    assert_eq!(now.trouble, Some(refused));
+
+    std::fs::remove_file(&divergent).unwrap();
+    let note = act(&a, 2, Action::Follow { writer: "b".into() }).await;
+    assert!(note.contains("1 divergent row saved to"), "{note}");
+    assert_eq!(saved_rows(&lab, "a")[0]["row"]["id"], 1);
+    assert_eq!(a.states().borrow().trouble, None);
 }
 
 /// Runs a statement as the superuser in the database `postgres`.

@@ -1,4 +1,5 @@
 //! The fence on real PostgreSQL servers: who confirms a commit, and that nobody else can.
+#![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The driver on real PostgreSQL servers: created, seeded, adopted, switched over, stopped; and what it refuses.
+#![allow(clippy::unwrap_used, reason = "tests, helpers included")]
 
 mod support;
 
@@ -133,6 +134,26 @@ async fn an_interrupted_copy_is_made_anew_and_none_is_started_half_done() {
     act(&b, 1, Action::Seed { from: "a".into() }).await;
     state(&a, "b streams", |s| s.followers.get("b").is_some_and(|b| b.streaming)).await;
     assert!(!lab.data("b").with_file_name("data.old").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_path_has_its_socket_elsewhere_until_the_server_stops() {
+    let lab = Lab::new(&["a"]);
+    let mut config = lab.config("a");
+    config.directory = config.directory.join("deep".repeat(25));
+    let a = Postgres::open(config.clone()).await.unwrap();
+    act(&a, 1, Action::Create { gate: Gate::Node }).await;
+    let text = std::fs::read_to_string(config.directory.join("data/postmaster.pid")).unwrap();
+    let sockets = std::path::PathBuf::from(text.lines().nth(4).unwrap());
+    assert!(sockets.starts_with("/tmp"), "{sockets:?}");
+    a.close().await;
+    let a = Postgres::open(config).await.unwrap();
+    assert_eq!(role(&a), Role::Primary);
+    act(&a, 1, Action::Stop { clean: true }).await;
+    assert!(!sockets.exists());
+    act(&a, 1, Action::Start).await;
+    assert_eq!(role(&a), Role::Primary);
+    act(&a, 1, Action::Stop { clean: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,23 +76,21 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for region in self.servers.keys() {
-            let data = self.data(region.as_str());
-            while let Some(&pid) = processes(&data).first() {
-                let _ = kill_process(pid, Signal::KILL);
-                std::thread::sleep(Duration::from_millis(5));
-            }
+        let all = std::fs::canonicalize(self.directory.path()).unwrap();
+        while let Some(&pid) = processes(&all).first() {
+            let _ = kill_process(pid, Signal::KILL);
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-/// The PostgreSQL processes of a data directory; the first that was started is not always the first here.
+/// The PostgreSQL processes that run in a directory, as in a server's data directory.
 pub fn processes(data: &Path) -> Vec<Pid> {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
     let runs = |pid: &Pid| {
         let of = |what: &str| std::fs::read_link(format!("/proc/{}/{what}", pid.as_raw_nonzero()));
-        of("exe").is_ok_and(|exe| exe.ends_with("postgres")) && of("cwd").is_ok_and(|cwd| cwd == data)
+        of("exe").is_ok_and(|exe| exe.ends_with("postgres")) && of("cwd").is_ok_and(|cwd| cwd.starts_with(data))
     };
     pids.filter(runs).collect()
 }
