@@ -1,4 +1,5 @@
 //! The server and the client on real sockets: swaps of the table, streams, other people's tools.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

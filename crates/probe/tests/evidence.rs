@@ -34,15 +34,19 @@ impl Little {
     }
 
     /// One that reads the request, then says these pieces, then waits for the client to go.
-    async fn saying(pieces: &'static [&'static [u8]]) -> Self {
-        Self::new(async move |mut stream| {
-            let mut request = [0; 1024];
-            let _ = stream.read(&mut request).await;
-            for piece in pieces {
-                let _ = stream.write_all(piece).await;
-                tokio::task::yield_now().await;
+    async fn saying(pieces: &[&[u8]]) -> Self {
+        let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+        Self::new(move |mut stream| {
+            let pieces = pieces.clone();
+            async move {
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                for piece in pieces {
+                    let _ = stream.write_all(&piece).await;
+                    tokio::task::yield_now().await;
+                }
+                let _ = stream.read(&mut request).await;
             }
-            let _ = stream.read(&mut request).await;
         })
         .await
     }
@@ -159,7 +163,7 @@ async fn no_answer_in_time_is_silence() {
     let connected = probe_once(&Target::Tcp { address }, None, PATIENCE).await;
     assert_eq!(connected, ok("connected"), "the kernel's queue says nothing of the process");
     let mut waiting = Vec::new();
-    while let Ok(stream) = timeout(SHORT, TcpStream::connect(address)).await {
+    while let Ok(stream) = timeout(5 * SHORT, TcpStream::connect(address)).await {
         waiting.push(stream.unwrap());
     }
     for target in [http(address), Target::Tcp { address }, Target::Postgres { address }] {
