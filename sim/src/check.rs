@@ -83,6 +83,20 @@ impl World {
         }
         if before.as_ref().is_none_or(|before| before.epoch != record.epoch) {
             self.check_claim(database, &record)?;
+            // A writer whose epoch was open is taken over from only when a majority of the others doubts it.
+            if let (Some(before), Origin::Failover { away_from, .. }) = (&before, &record.origin)
+                && before.open
+                && !self.was_asked
+            {
+                let (doubting, outside) = self.doubters(away_from);
+                if doubting < outside / 2 + 1 {
+                    let how = format!(
+                        "{} took over from {away_from}, which {doubting} of {outside} others doubted",
+                        record.writer
+                    );
+                    return Err(Broken { promise: "S4", how });
+                }
+            }
         }
         let ledger = self.ledgers.get_mut(database).expect("every database has a ledger");
         if record.open {

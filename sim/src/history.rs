@@ -42,38 +42,46 @@ pub struct Failure {
     pub scenario: &'static str,
     /// What was broken.
     pub broken: Broken,
-    /// The faults that are needed, in order.
+    /// The faults, in order; after [`shrink`] only those that are needed.
     pub faults: Vec<(Moment, Fault)>,
-    /// What happened.
+    /// What happened; filled by [`shrink`].
     pub trace: Vec<String>,
 }
 
 /// Runs the history of a seed; the fleet is one of [`scenario::all`], in turn.
 ///
 /// # Errors
-/// The broken promise with a shrunk schedule.
+/// The broken promise, with the schedule that broke it.
 pub fn run(seed: u64, broke: Option<Broke>) -> Result<Ended, Box<Failure>> {
-    let scenarios = scenario::all();
-    let scenario = &scenarios[usize::try_from(seed).unwrap_or(0) % scenarios.len()];
-    let app = Arc::new(scenario.app());
-    let mut faults = draw(seed, &app);
-    let broken = match play(scenario, &app, seed, broke, &faults, None) {
-        Ok(ended) => return Ok(ended),
-        Err(broken) => broken,
-    };
-    // Shrink: leave out one fault at a time for as long as the same promise still breaks.
+    let (scenario, app) = fleet(seed);
+    let faults = draw(seed, &app);
+    play(&scenario, &app, seed, broke, &faults, None)
+        .map_err(|broken| Box::new(Failure { seed, scenario: scenario.name, broken, faults, trace: Vec::new() }))
+}
+
+/// Leaves out one fault at a time for as long as the same promise still breaks, and tells what happens then.
+pub fn shrink(failure: Failure, broke: Option<Broke>) -> Failure {
+    let (scenario, app) = fleet(failure.seed);
+    let Failure { seed, mut faults, broken, .. } = failure;
     let mut at = 0;
     while at < faults.len() {
         let mut fewer = faults.clone();
         fewer.remove(at);
-        match play(scenario, &app, seed, broke, &fewer, None) {
+        match play(&scenario, &app, seed, broke, &fewer, None) {
             Err(still) if still.promise == broken.promise => faults = fewer,
             _ => at += 1,
         }
     }
     let mut trace = Vec::new();
-    let broken = play(scenario, &app, seed, broke, &faults, Some(&mut trace)).err().unwrap_or(broken);
-    Err(Box::new(Failure { seed, scenario: scenario.name, broken, faults, trace }))
+    let broken = play(&scenario, &app, seed, broke, &faults, Some(&mut trace)).err().unwrap_or(broken);
+    Failure { seed, scenario: scenario.name, broken, faults, trace }
+}
+
+fn fleet(seed: u64) -> (Scenario, Arc<App>) {
+    let mut scenarios = scenario::all();
+    let scenario = scenarios.swap_remove(usize::try_from(seed).unwrap_or(0) % scenarios.len());
+    let app = Arc::new(scenario.app());
+    (scenario, app)
 }
 
 fn play(

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
                 acknowledged += ended.acknowledged;
             }
             Err(failure) => {
+                let failure = history::shrink(*failure, None);
                 println!("seed {seed} ({}): {}", failure.scenario, failure.broken);
                 for (at, fault) in &failure.faults {
                     println!("  {at}  {fault:?}");

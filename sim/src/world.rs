@@ -59,7 +59,7 @@ pub enum Broke {
     Brain(Mutation),
     /// Drivers carry out orders of older epochs.
     DriverIgnoresEpoch,
-    /// The commit gate goes on confirming when its time has run out.
+    /// The commit gate goes on confirming when its time has run out, and when it is told to stop.
     GateIgnoresTime,
     /// The store lets a lease go after half its length: clocks that do not agree on how long a second is.
     LeaseTooShort,
@@ -113,6 +113,8 @@ pub struct World {
     pub ledgers: BTreeMap<ComponentId, Ledger>,
     /// A person has accepted losses.
     pub loss_was_accepted: bool,
+    /// A person has asked for a failover.
+    pub was_asked: bool,
     /// What happened, when that is recorded.
     pub trace: Option<Vec<String>>,
     /// Events taken so far.
@@ -131,6 +133,8 @@ pub struct World {
     cut: BTreeSet<(RegionId, RegionId)>,
     isolated: BTreeSet<RegionId>,
     explained: BTreeSet<(ComponentId, Epoch)>,
+    /// When a node last had a bad reading of anything in another region.
+    bad_readings: BTreeMap<(RegionId, RegionId), Moment>,
     records: BTreeMap<ComponentId, DatabaseRecord>,
     next_write: WriteId,
     broke: Option<Broke>,
@@ -169,6 +173,7 @@ impl World {
         let mut world = Self {
             ledgers: databases.iter().map(|database| (database.clone(), Ledger::default())).collect(),
             loss_was_accepted: false,
+            was_asked: false,
             trace: None,
             steps: 0,
             claims: 0,
@@ -184,6 +189,7 @@ impl World {
             cut: BTreeSet::new(),
             isolated: BTreeSet::new(),
             explained: BTreeSet::new(),
+            bad_readings: BTreeMap::new(),
             records: BTreeMap::new(),
             next_write: 0,
             broke,
@@ -260,6 +266,16 @@ impl World {
     /// Whether the journal has a reason for an epoch.
     pub fn journal_explains(&self, database: &ComponentId, epoch: Epoch) -> bool {
         self.explained.contains(&(database.clone(), epoch))
+    }
+
+    /// How many nodes outside a region have had a bad reading of it lately, and how many there are.
+    pub fn doubters(&self, of: &RegionId) -> (usize, usize) {
+        let lately = |seen: &Moment| self.now.since(*seen) < Duration::from_secs(20);
+        let outside = self.app.regions.keys().filter(|region| *region != of);
+        let doubting = outside
+            .clone()
+            .filter(|region| self.bad_readings.get(&((*region).clone(), of.clone())).is_some_and(lately));
+        (doubting.count(), outside.count())
     }
 
     /// Whether a write that began now could be acknowledged if nothing else happened.
@@ -439,7 +455,9 @@ impl World {
             Command::Confirm { component, epoch, until } => {
                 let server =
                     self.servers.get_mut(&(region.clone(), component.clone())).expect("only copies are confirmed");
-                server.may_confirm = until.map(|until| (epoch, until));
+                if until.is_some() || self.broke != Some(Broke::GateIgnoresTime) {
+                    server.may_confirm = until.map(|until| (epoch, until));
+                }
                 self.after(
                     Duration::ZERO,
                     Happening::Confirmed {
@@ -475,6 +493,9 @@ impl World {
                 (true, false, _) => (Evidence::Refused, self.random(5)),
                 (true, true, false) => (Evidence::Ok, self.random(5)),
             };
+            if evidence != Evidence::Ok {
+                self.bad_readings.insert((region.clone(), there.clone()), self.now + took);
+            }
             let event = Event::Reading { target: target.clone(), evidence };
             self.after(took, Happening::Deliver(region.clone(), incarnation, Box::new(event)));
         }
@@ -824,6 +845,7 @@ impl World {
             Fault::StoreUp => self.store_up = true,
             Fault::Person(region, database, request) => {
                 self.loss_was_accepted |= request.accept_loss;
+                self.was_asked |= request.intent == lifeboat_plan::Intent::Failover;
                 self.feed(&region, Event::Person { ticket: 1, database, request });
             }
         }

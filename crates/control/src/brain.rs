@@ -35,8 +35,6 @@ pub enum Mutation {
     ForceUnexpired,
     /// One vantage point is enough for a verdict.
     QuorumOfOne,
-    /// A node that sees nobody believes that everybody is down.
-    AllDarkActs,
     /// `n − k` stops are taken for enough.
     StopsOffByOne,
     /// Commits are confirmed beyond the lease.
@@ -698,9 +696,6 @@ impl Brain {
 
     /// Whether this node sees no other node at all: then it is more likely cut off itself than everybody else dead.
     pub(crate) fn sees_nobody(&self) -> bool {
-        if self.is_mutated(Mutation::AllDarkActs) {
-            return false;
-        }
         let mut others = self.app.regions.keys().filter(|region| **region != self.me).peekable();
         others.peek().is_some() && others.all(|region| self.sight(&Target::node(region)).is_some_and(Sight::is_gone))
     }

@@ -106,8 +106,8 @@ impl Brain {
             self.leases.get(database).is_some_and(|(region, id)| *region == self.me && id.is_some() && *id == lease);
         let holds = holds || self.is_mutated(Mutation::ConfirmBeforeOpen);
         let mut until = (alone && holds && lease.is_some()).then_some(self.session.valid_until);
-        if self.is_mutated(Mutation::ConfirmPastLease) {
-            until = until.map(|until| until + Duration::from_secs(30));
+        if self.is_mutated(Mutation::ConfirmPastLease) && alone {
+            until = Some(now + Duration::from_secs(30));
         }
         if local.confirmed != Some((record.epoch, until))
             && (until.is_some() || local.confirmed.is_some_and(|(_, until)| until.is_some()))
