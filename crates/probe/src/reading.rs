@@ -19,7 +19,7 @@ pub enum Target {
         path: String,
     },
     /// A connection that is accepted. This shows that the kernel listens, and no more: it accepts for a process that
-    /// stands still, too.
+    /// stands still, too. Not for PostgreSQL, which logs each such connection, because it ends by a reset.
     Tcp {
         /// Where the server listens.
         address: SocketAddr,
