@@ -76,10 +76,10 @@ impl World {
         if before.as_ref() == Some(&record) {
             return Ok(());
         }
-        if let Some(before) = &before {
-            if record.epoch < before.epoch || record.epoch == before.epoch && record.writer != before.writer {
-                return Err(Broken { promise: "S5", how: format!("{database}: {before:?} became {record:?}") });
-            }
+        if let Some(before) = &before
+            && (record.epoch < before.epoch || record.epoch == before.epoch && record.writer != before.writer)
+        {
+            return Err(Broken { promise: "S5", how: format!("{database}: {before:?} became {record:?}") });
         }
         if before.as_ref().is_none_or(|before| before.epoch != record.epoch) {
             self.check_claim(database, &record)?;

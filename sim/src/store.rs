@@ -75,10 +75,10 @@ impl Store {
             return Ok(Outcome::Conflict);
         }
         for write in &transaction.then {
-            if let Write::Put { lease: Some(lease), .. } = write {
-                if !self.leases.contains_key(lease) {
-                    return Err(LeaseGone);
-                }
+            if let Write::Put { lease: Some(lease), .. } = write
+                && !self.leases.contains_key(lease)
+            {
+                return Err(LeaseGone);
             }
         }
         self.revision += 1;

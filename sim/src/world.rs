@@ -577,21 +577,20 @@ impl World {
         for write in &transaction.then {
             let Write::Put { key, value, .. } = write else { continue };
             if key.starts_with("journal/") {
-                if let Ok(entry) = serde_json::from_slice::<JournalEntry>(value) {
-                    if let (EntryKind::Claim, Some(database), Some(epoch), false) =
+                if let Ok(entry) = serde_json::from_slice::<JournalEntry>(value)
+                    && let (EntryKind::Claim, Some(database), Some(epoch), false) =
                         (entry.kind, entry.component, entry.epoch, entry.why.is_empty())
-                    {
-                        self.explained.insert((database, epoch));
-                    }
+                {
+                    self.explained.insert((database, epoch));
                 }
-            } else if let Some(database) = key.strip_prefix("state/database/") {
-                if let Ok(record) = serde_json::from_slice::<DatabaseRecord>(value) {
-                    if self.records.get(database).is_none_or(|before| before.epoch != record.epoch) {
-                        self.claims += 1;
-                    }
-                    self.say(|| format!("store: {database}: {record:?}"));
-                    self.records.insert(database.into(), record);
+            } else if let Some(database) = key.strip_prefix("state/database/")
+                && let Ok(record) = serde_json::from_slice::<DatabaseRecord>(value)
+            {
+                if self.records.get(database).is_none_or(|before| before.epoch != record.epoch) {
+                    self.claims += 1;
                 }
+                self.say(|| format!("store: {database}: {record:?}"));
+                self.records.insert(database.into(), record);
             }
         }
     }
@@ -876,14 +875,13 @@ impl World {
         let numbers: Vec<u64> =
             self.happenings.iter().filter(|(_, happening)| quick(happening)).map(|(number, _)| *number).collect();
         for number in numbers {
-            if let Some(Happening::OrderEnds(_, _, database, order)) = self.happenings.remove(&number) {
-                if self.chance(50) {
-                    let checks = self.broke != Some(Broke::DriverIgnoresEpoch);
-                    let server =
-                        self.servers.get_mut(&(region.clone(), database)).expect("only copies are given orders");
-                    // Refused or done: nobody is left to be told.
-                    let _told_nobody = server.act(order.epoch, &order.action, None, checks);
-                }
+            if let Some(Happening::OrderEnds(_, _, database, order)) = self.happenings.remove(&number)
+                && self.chance(50)
+            {
+                let checks = self.broke != Some(Broke::DriverIgnoresEpoch);
+                let server = self.servers.get_mut(&(region.clone(), database)).expect("only copies are given orders");
+                // Refused or done: nobody is left to be told.
+                let _told_nobody = server.act(order.epoch, &order.action, None, checks);
             }
         }
     }

@@ -21,10 +21,10 @@ pub fn stops_needed(gate: &Gate) -> usize {
 /// The regions that hold everything acknowledged when `writer` works behind `gate` and that is recorded.
 pub fn holders(writer: &RegionId, gate: &Gate) -> BTreeSet<RegionId> {
     let mut holders = BTreeSet::from([writer.clone()]);
-    if let Gate::Peers { needed, named } = gate {
-        if *needed >= named.len() {
-            holders.extend(named.iter().cloned());
-        }
+    if let Gate::Peers { needed, named } = gate
+        && *needed >= named.len()
+    {
+        holders.extend(named.iter().cloned());
     }
     holders
 }

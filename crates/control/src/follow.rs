@@ -74,10 +74,11 @@ impl Brain {
         let now = self.clock.now;
         let Some(local) = self.locals.get_mut(database) else { return };
         let since = *local.stalled_since.get_or_insert(now);
-        if self.has_lasted(since, RECONNECTING) && self.order(database, epoch, follow) {
-            if let Some(local) = self.locals.get_mut(database) {
-                local.stalled_since = None;
-            }
+        if self.has_lasted(since, RECONNECTING)
+            && self.order(database, epoch, follow)
+            && let Some(local) = self.locals.get_mut(database)
+        {
+            local.stalled_since = None;
         }
     }
 

@@ -180,10 +180,10 @@ impl Brain {
 
     /// The source's checkpoint is done, or failed and is not worth waiting for: stop.
     pub(crate) fn advance_after_order(&mut self, database: &ComponentId, action: &Action) {
-        if *action == Action::Checkpoint {
-            if let Some(run) = self.runs.get(database).filter(|run| run.stage == Stage::Checkpoint).cloned() {
-                self.set_stage(database, &run, Stage::Drain);
-            }
+        if *action == Action::Checkpoint
+            && let Some(run) = self.runs.get(database).filter(|run| run.stage == Stage::Checkpoint).cloned()
+        {
+            self.set_stage(database, &run, Stage::Drain);
         }
     }
 

@@ -78,20 +78,15 @@ async fn health(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = may_look(&api, &headers) {
+    if let Some(refusal) = may_not_look(&api, &headers) {
         return refusal;
     }
-    match ask_status(&api).await {
-        Ok(status) => Json(status).into_response(),
-        Err(refusal) => refusal,
-    }
-}
-
-async fn ask_status(api: &Api) -> Result<lifeboat_model::status::Status, Response> {
     let (sender, answer) = oneshot::channel();
-    let stopping = || problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping");
-    api.inputs.send(Input::Status(sender)).await.map_err(|_| stopping())?;
-    answer.await.map_err(|_| stopping())
+    let asked = api.inputs.send(Input::Status(sender)).await.is_ok();
+    match (asked, answer.await) {
+        (true, Ok(status)) => Json(status).into_response(),
+        (false, _) | (_, Err(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,7 +102,7 @@ struct Recorded {
 }
 
 async fn events(State(api): State<Arc<Api>>, headers: HeaderMap, Query(after): Query<After>) -> Response {
-    if let Err(refusal) = may_look(&api, &headers) {
+    if let Some(refusal) = may_not_look(&api, &headers) {
         return refusal;
     }
     match lifeboat_store::journal::read_after(&*api.store, Revision(after.after)).await {
@@ -152,7 +147,7 @@ async fn switchover(State(api): State<Arc<Api>>, headers: HeaderMap, Json(ask): 
 }
 
 async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Response {
-    if bearer(headers) != Some(api.operator.as_str()) {
+    if !bearer(headers).is_some_and(|given| is_same(given, &api.operator)) {
         return problem(StatusCode::UNAUTHORIZED, "this needs the operator's token (Authorization: Bearer …)");
     }
     let database = match ask.database {
@@ -187,14 +182,17 @@ async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Respo
     }
 }
 
-fn may_look(api: &Api, headers: &HeaderMap) -> Result<(), Response> {
+/// The refusal, if whoever asks may not look.
+fn may_not_look(api: &Api, headers: &HeaderMap) -> Option<Response> {
     let given = bearer(headers);
-    match &api.viewer {
-        Some(viewer) if given != Some(viewer.as_str()) && given != Some(api.operator.as_str()) => {
-            Err(problem(StatusCode::UNAUTHORIZED, "this needs the viewer's token (Authorization: Bearer …)"))
-        }
-        _ => Ok(()),
-    }
+    let viewer = api.viewer.as_deref()?;
+    let allowed = given.is_some_and(|given| is_same(given, viewer) || is_same(given, &api.operator));
+    (!allowed).then(|| problem(StatusCode::UNAUTHORIZED, "this needs the viewer's token (Authorization: Bearer …)"))
+}
+
+/// Compares tokens in a time that does not depend on where they differ.
+fn is_same(given: &str, token: &str) -> bool {
+    given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

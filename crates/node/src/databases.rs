@@ -80,10 +80,10 @@ impl Databases {
 
     /// Gives an order; the brain gives the next one only when this has ended.
     pub fn order(&self, component: &ComponentId, order: Order) {
-        if let Some(driver) = self.drivers.get(component) {
-            if let Err(refused) = driver.orders.try_send(order) {
-                tracing::error!(%component, "an order was given while another was under way: {refused}");
-            }
+        if let Some(driver) = self.drivers.get(component)
+            && let Err(refused) = driver.orders.try_send(order)
+        {
+            tracing::error!(%component, "an order was given while another was under way: {refused}");
         }
     }
 
