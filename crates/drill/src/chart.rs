@@ -164,11 +164,11 @@ fn spans(changes: &[(Moment, Part)], resting: LaneState, began: Moment, from_ms:
 mod tests {
     use super::*;
     use crate::fixture::{FAULT, acknowledged, app, at, journal, phases};
-    use crate::measure::longest_gap;
+    use crate::measure::gaps;
 
     fn drawn(outages: &[Outage]) -> Chart {
         let (phase, acknowledged) = (&phases()[0], acknowledged());
-        chart(&app(), phase, longest_gap(&acknowledged, phase), &acknowledged, &journal(), outages)
+        chart(&app(), phase, gaps(&acknowledged, phase, at(471)).0, &acknowledged, &journal(), outages)
     }
 
     #[test]

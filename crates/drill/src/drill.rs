@@ -294,6 +294,7 @@ async fn rehearse(
         writer: facts.home.clone(),
         counted_from: Moment(0),
         began: fault_at,
+        settled: clock::now(),
         ended: clock::now(),
     }];
     if stage.bring_back().await?
@@ -306,6 +307,7 @@ async fn rehearse(
             writer,
             counted_from: asked_at,
             began: asked_at,
+            settled: clock::now(),
             ..phases[0].clone()
         });
     }
@@ -534,8 +536,15 @@ impl Stage<'_> {
         let acknowledged = &history.acknowledged;
         let mut runs = Vec::new();
         for phase in &phases {
-            let (mut run, gap) =
-                measure::run(phase, acknowledged, &self.events, &self.own, missing.as_ref(), self.facts.objective);
+            let (mut run, gap) = measure::run(
+                phase,
+                acknowledged,
+                &self.events,
+                &self.own,
+                missing.as_ref(),
+                &self.facts.regions,
+                self.facts.objective,
+            );
             let mut outages = self.outages.clone();
             // What was killed alone is gone for as long as nothing is served.
             if matches!(self.options.fault, Fault::DatabaseLoss | Fault::AppLoss)
@@ -802,6 +811,9 @@ fn complaint(run: &Run) -> Vec<String> {
         complaints.push(format!("{}: no order was accepted any more", run.intent));
     } else if run.rto_held() == Some(false) {
         complaints.push(format!("{}: RTO {} ms", run.intent, run.rto_ms));
+    }
+    if run.objective.rto_ms.is_some_and(|rto| run.later_gap_ms > rto) {
+        complaints.push(format!("{}: later on {} ms without an accepted order", run.intent, run.later_gap_ms));
     }
     if run.rpo_held() == Some(false) {
         complaints.push(format!("{}: {} acknowledged orders are lost", run.intent, run.lost.unwrap_or(0)));

@@ -208,6 +208,7 @@ pub(crate) fn phases() -> Vec<Phase> {
         writer: "stockholm".into(),
         counted_from: Moment(0),
         began: FAULT,
+        settled: at(2471),
         ended: at(8000),
     };
     let back = Phase {
@@ -215,6 +216,7 @@ pub(crate) fn phases() -> Vec<Phase> {
         writer: "frankfurt".into(),
         counted_from: at(8000),
         began: at(8000),
+        settled: at(10_251),
         ended: at(11_000),
         ..fault.clone()
     };
@@ -239,7 +241,8 @@ pub(crate) fn report() -> Report {
         .iter()
         .map(|phase| {
             let nothing = BTreeSet::new();
-            let (mut run, gap) = measure::run(phase, &acknowledged, &journal, &own, Some(&nothing), OBJECTIVE);
+            let (mut run, gap) =
+                measure::run(phase, &acknowledged, &journal, &own, Some(&nothing), &regions(), OBJECTIVE);
             run.chart = chart(&app(), phase, gap, &acknowledged, &journal, &outages);
             run
         })

@@ -3,6 +3,7 @@
 //! Pure: histories in, figures out. All moments are of one machine's clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lifeboat_model::journal::{EntryKind, JournalEntry};
@@ -27,6 +28,8 @@ pub(crate) struct Phase {
     pub counted_from: Moment,
     /// The fault, or the request.
     pub began: Moment,
+    /// When service counted as steady again, or was given up.
+    pub settled: Moment,
     /// From when on the next phase counts.
     pub ended: Moment,
 }
@@ -51,21 +54,43 @@ pub(crate) struct Gap {
     pub closed: bool,
 }
 
-/// Finds the longest gap of a phase. `acknowledged` is in the order of `at`. The first candidate begins with the last order
-/// before the fault, the last one ends with the phase: service that does not come back is a gap, too.
-pub(crate) fn longest_gap(acknowledged: &[Acknowledged], phase: &Phase) -> Gap {
+/// Finds the longest gap of a phase that begins before `until`, and the longest one that begins later.
+///
+/// `acknowledged` is in the order of `at`. The first candidate begins with the last order before the fault, the last one ends
+/// with the phase: service that does not come back is a gap, too. What the cause of the phase did is over at `until`;
+/// what stutters later has another reason, and must not be taken for it.
+pub(crate) fn gaps(acknowledged: &[Acknowledged], phase: &Phase, until: Moment) -> (Gap, Duration) {
     let after = acknowledged.partition_point(|order| order.at <= phase.began);
     let before = after.checked_sub(1).map_or(phase.began, |last| acknowledged[last].at);
     let mut longest = Gap { from: before, to: before, closed: true };
+    let mut later = Duration::ZERO;
     let mut previous = before;
     let within = acknowledged[after..].iter().map(|order| order.at).take_while(|at| *at <= phase.ended);
     for (at, closed) in within.map(|at| (at, true)).chain([(phase.ended, false)]) {
-        if at.since(previous) > longest.to.since(longest.from) {
+        let length = at.since(previous);
+        if previous > phase.began && previous >= until {
+            later = later.max(length);
+        } else if length > longest.to.since(longest.from) {
             longest = Gap { from: previous, to: at, closed };
         }
         previous = at;
     }
-    longest
+    (longest, later)
+}
+
+/// Until when a gap is the phase's: where writing moved, until the first order that the new writer accepted; otherwise
+/// until service counted as steady.
+fn concerned_until(
+    acknowledged: &[Acknowledged],
+    phase: &Phase,
+    moved_to: Option<&RegionId>,
+    regions: &BTreeMap<IpAddr, RegionId>,
+) -> Moment {
+    let Some(writer) = moved_to else { return phase.settled };
+    acknowledged
+        .iter()
+        .find(|order| order.at > phase.began && regions.get(&order.address) == Some(writer))
+        .map_or(phase.ended, |order| order.at)
 }
 
 /// Whole milliseconds from `earlier`, rounded to the nearest; negative if `moment` was before.
@@ -155,10 +180,12 @@ pub(crate) fn run(
     events: &[JournalEntry],
     drill: &[(Moment, TimelineEntry)],
     missing: Option<&BTreeSet<u64>>,
+    regions: &BTreeMap<IpAddr, RegionId>,
     objective: Objective,
 ) -> (Run, Gap) {
-    let gap = longest_gap(acknowledged, phase);
     let to = moved_to(phase, events);
+    let until = concerned_until(acknowledged, phase, to.as_ref(), regions);
+    let (gap, later) = gaps(acknowledged, phase, until);
     let counted: Vec<&Acknowledged> =
         acknowledged.iter().filter(|order| order.at > phase.counted_from && order.at <= phase.ended).collect();
     let lost: Option<Vec<Moment>> = missing
@@ -178,6 +205,7 @@ pub(crate) fn run(
         served_again: gap.closed,
         rto_ms: split.parts().iter().map(|(_, part)| part).sum(),
         split_ms: split,
+        later_gap_ms: duration_millis(later),
         acknowledged: counted.len() as u64,
         lost: lost.map(|lost| lost.len() as u64),
         lost_span_ms: duration_millis(lost_span),
@@ -294,34 +322,37 @@ mod tests {
     }
 
     fn fault_phase(ended_ms: i64) -> Phase {
-        Phase { ended: at(ended_ms), ..phases()[0].clone() }
+        Phase { settled: at(ended_ms), ended: at(ended_ms), ..phases()[0].clone() }
     }
 
     #[test]
-    fn the_longest_gap_begins_with_the_last_order_before_the_fault_or_later() {
-        type Case<'a> = (&'a [i64], i64, (i64, i64, bool));
-        // Orders, the phase's end → from, to, closed.
+    fn the_gap_begins_with_the_last_order_before_the_fault_or_later_and_before_the_end_of_the_matter() {
+        type Case<'a> = (&'a [i64], i64, i64, (i64, i64, bool), u64);
+        // Orders, until when it matters, the phase's end → from, to, closed, the longest later.
         let cases: &[Case<'_>] = &[
             // The plain case.
-            (&[-30, -20, -10, 470, 480, 490], 500, (-10, 470, true)),
+            (&[-30, -20, -10, 470, 480, 490], 470, 500, (-10, 470, true), 10),
             // An answer that was under way arrives after the fault.
-            (&[-30, -10, 2, 470, 480], 490, (2, 470, true)),
+            (&[-30, -10, 2, 470, 480], 470, 490, (2, 470, true), 10),
             // A longer gap before the fault is not the fault's.
-            (&[-5000, -10, 100, 110], 120, (-10, 100, true)),
-            // Service stutters: the longer of two gaps counts.
-            (&[-10, 200, 210, 900, 910], 920, (210, 900, true)),
+            (&[-5000, -10, 100, 110], 100, 120, (-10, 100, true), 10),
+            // Service stutters before it is settled: the longer of two gaps counts.
+            (&[-10, 200, 210, 900, 910], 1000, 920, (210, 900, true), 0),
+            // It stutters when all is over: that is told apart.
+            (&[-10, 200, 210, 900, 910], 200, 920, (-10, 200, true), 690),
             // It does not come back.
-            (&[-20, -10], 9000, (-10, 9000, false)),
-            // It comes back for a moment only.
-            (&[-10, 200, 210], 9000, (210, 9000, false)),
+            (&[-20, -10], 9000, 9000, (-10, 9000, false), 0),
+            // It comes back for a moment only, and was never settled.
+            (&[-10, 200, 210], 9000, 9000, (210, 9000, false), 0),
             // Nothing was ever accepted: the gap begins with the fault.
-            (&[], 700, (0, 700, false)),
+            (&[], 700, 700, (0, 700, false), 0),
             // Orders after the phase are the next one's.
-            (&[-10, 40, 5000], 60, (-10, 40, true)),
+            (&[-10, 40, 5000], 40, 60, (-10, 40, true), 20),
         ];
-        for (orders_ms, ended, (from, to, closed)) in cases {
-            let gap = longest_gap(&orders(orders_ms), &fault_phase(*ended));
+        for (orders_ms, until, ended, (from, to, closed), later_ms) in cases {
+            let (gap, later) = gaps(&orders(orders_ms), &fault_phase(*ended), at(*until));
             assert_eq!(gap, Gap { from: at(*from), to: at(*to), closed: *closed }, "{orders_ms:?}");
+            assert_eq!(later, Duration::from_millis(*later_ms), "{orders_ms:?}");
         }
     }
 
@@ -419,8 +450,10 @@ mod tests {
         // One order of the old writer, two of the new one in the first phase, one after the switchover.
         let number = |ms| acknowledged.iter().find(|order| order.at >= at(ms)).unwrap().number;
         let missing = BTreeSet::from([number(-50), number(600), number(1000), number(9000)]);
-        let runs: Vec<Run> =
-            phases.iter().map(|phase| run(phase, &acknowledged, &journal, &[], Some(&missing), OBJECTIVE).0).collect();
+        let runs: Vec<Run> = phases
+            .iter()
+            .map(|phase| run(phase, &acknowledged, &journal, &[], Some(&missing), &fixture::regions(), OBJECTIVE).0)
+            .collect();
         let facts: Vec<_> = runs.iter().map(|run| (run.intent.as_str(), run.from.as_str(), run.to.as_str())).collect();
         assert_eq!(facts, [("failover", "stockholm", "frankfurt"), ("switchover", "frankfurt", "stockholm")]);
         assert_eq!(runs[0].acknowledged + runs[1].acknowledged, acknowledged.len() as u64);
@@ -439,7 +472,7 @@ mod tests {
         let phase = fault_phase(1000);
         let same = entry(300, "stockholm", Claim, 7, "epoch 7 claimed for orders", "restarted");
         for events in [vec![], vec![same]] {
-            let (run, _) = run(&phase, &orders(&[-10, 400, 410]), &events, &[], None, OBJECTIVE);
+            let (run, _) = run(&phase, &orders(&[-10, 400, 410]), &events, &[], None, &fixture::regions(), OBJECTIVE);
             assert_eq!((run.intent.as_str(), run.from, run.to), ("restart", "stockholm".into(), "stockholm".into()));
             assert_eq!((run.lost, run.objective.rpo_ms), (None, Some(0)));
         }

@@ -66,10 +66,13 @@ pub struct Run {
     pub to: String,
     /// Whether orders were accepted again. Otherwise `rto_ms` is how long was waited in vain.
     pub served_again: bool,
-    /// The longest time between two acknowledged orders, the first of them the last one before the fault or later.
+    /// The longest time between two acknowledged orders, the first of them the last one before the fault or later: up to the
+    /// first order that the new writer accepted, or where writing stayed, until orders had flowed steadily for a while.
     pub rto_ms: u64,
     /// Where that time went; the parts sum to `rto_ms`.
     pub split_ms: Split,
+    /// The longest time between two acknowledged orders after that, while the region came back.
+    pub later_gap_ms: u64,
     /// Orders acknowledged in this run's part of the drill.
     pub acknowledged: u64,
     /// Those of them that are not there at the end. `null`: nobody could be asked.

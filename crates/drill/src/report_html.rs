@@ -11,6 +11,9 @@ const STYLE: &str = include_str!("report.css");
 /// Above so many runs each is folded away behind its figures.
 const UNFOLDED_RUNS: usize = 2;
 
+/// From so many milliseconds on a pause after the reaction is worth a sentence.
+const NOTICEABLE_MS: u64 = 100;
+
 /// The page.
 pub fn html(report: &Report) -> String {
     let title = format!("{}: {} in {}", report.app, report.fault, report.region);
@@ -160,6 +163,9 @@ fn run_section(run: &Run, folded: bool) -> Markup {
     let body = markup! {
         div.drawing { (drawing(run)) }
         (legend(run))
+        @if run.later_gap_ms >= NOTICEABLE_MS {
+            p.later { "Later in this part of the drill orders paused for up to " (seconds(run.later_gap_ms)) "." }
+        }
         (timeline(run))
     };
     markup! {

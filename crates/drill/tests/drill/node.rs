@@ -256,6 +256,10 @@ fn keep_app(region: &RegionId, directory: &Path) {
     {
         return;
     }
+    // Before it runs: its first order must not be older than the entry.
+    with_state(directory, |state| {
+        state.tell(region, EntryKind::Compute, None, "web is started".into(), "it was not running")
+    });
     let child = Command::new(std::env::var("SHOP").unwrap())
         .args(["app", region.as_str()])
         .arg(directory)
@@ -269,9 +273,6 @@ fn keep_app(region: &RegionId, directory: &Path) {
     std::fs::write(pid_file, format!("{pid}\n{}\n", start_of(&pid).unwrap())).unwrap();
     // Its end is collected, so that it is no zombie for as long as this node lives.
     std::thread::spawn(move || child.wait_with_output());
-    with_state(directory, |state| {
-        state.tell(region, EntryKind::Compute, None, "web started".into(), "it was not running")
-    });
 }
 
 /// `app REGION DIRECTORY`: an order service that accepts orders where writing is.
