@@ -9,8 +9,8 @@ REPEAT ?= 1
 .PHONY: demo test lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
-	cargo build --quiet --release -p lifeboat -p shop
-	$(CARGO_TARGET_DIR)/release/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --out demo-report
+	cargo build --quiet -p lifeboat -p shop
+	$(CARGO_TARGET_DIR)/debug/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --out demo-report
 
 test: tools lint ## Everything
 	tools/test

@@ -24,7 +24,12 @@ fn main() -> ExitCode {
         Verb::Schema => local::schema(),
         Verb::Completions { shell } => local::completions(shell),
         Verb::Plan(plan) => runtime().and_then(|runtime| runtime.block_on(ask::plan(&plan))),
-        Verb::Node(node) => runtime().and_then(|runtime| runtime.block_on(local::node(node))),
+        Verb::Node(node) => runtime().and_then(|runtime| {
+            let ended = runtime.block_on(local::node(node));
+            // A driver's order that goes on in a thread of its own ends with the process.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+            ended
+        }),
         Verb::Drill(drill) => runtime().and_then(|runtime| runtime.block_on(local::drill(drill))),
         Verb::Status(which) => runtime().and_then(|runtime| runtime.block_on(ask::status(&which))),
         Verb::Events(events) => runtime().and_then(|runtime| runtime.block_on(ask::events(&events))),

@@ -8,6 +8,7 @@ mod clock;
 mod databases;
 mod error;
 mod guard;
+mod leftovers;
 mod mind;
 mod names;
 mod options;

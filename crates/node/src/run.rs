@@ -21,7 +21,7 @@ use crate::mind::{self, Mind, QUEUE};
 use crate::options::{Options, WhenStopped};
 use crate::probes::Probes;
 use crate::processes::Processes;
-use crate::{Error, names, shared};
+use crate::{Error, leftovers, names, shared};
 
 /// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
 ///
@@ -116,6 +116,9 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone, and with it the node.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
+
+/// How long an orderly end may take.
+const STOPPING: Duration = Duration::from_secs(3);
 
 /// How often a parent is looked for.
 const PARENT_EVERY: Duration = Duration::from_millis(200);
