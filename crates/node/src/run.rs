@@ -85,14 +85,22 @@ pub async fn run(options: Options) -> Result<(), Error> {
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
     if options.when_stopped == WhenStopped::Stop {
-        processes.stop_all().await;
-        databases.stop_all().await;
+        let stopping = async {
+            processes.stop_all().await;
+            databases.stop_all().await;
+        };
+        // An order that waits for a writer that is gone would hold this up for a minute.
+        if tokio::time::timeout(STOPPING, stopping).await.is_err() {
+            let killed = leftovers::kill(&options.region_directory());
+            tracing::warn!("what did not stop within {} s was killed: {killed} processes", STOPPING.as_secs());
+        }
     }
-    let orderly =
-        tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
-    if orderly.is_err() {
-        tasks.shutdown().await;
-    }
+    drop(databases);
+    // Whoever has not ended by then is given up with the process.
+    let _ = tokio::time::timeout(STOPPING, async { while tasks.join_next().await.is_some() {} }).await;
+    tasks.abort_all();
+    // Its drop would wait for them.
+    tasks.detach_all();
     Ok(())
 }
 
