@@ -175,7 +175,7 @@ impl Brain {
             (recorded, actual @ Gate::Peers { named, .. }) if recorded != actual && desired == *actual => {
                 // The server's gate came first. S2: the record follows when all that it names have everything.
                 if self.has_caught_up(database, state, named) || self.is_mutated(Mutation::SynchronousEarly) {
-                    let why = format!("{} confirm every commit and have everything", names(named));
+                    let why = format!("commits wait for {}, with everything there", names(named));
                     self.record_gate(database, record, desired, true, &why);
                 }
             }
@@ -193,7 +193,7 @@ impl Brain {
                 Change::RecordFirst if desired != Gate::Node => {
                     let Gate::Peers { named, .. } = &desired else { return };
                     if self.has_caught_up(database, state, named) {
-                        let why = format!("{} have everything", names(named));
+                        let why = format!("everything is in {}", names(named));
                         self.record_gate(database, record, desired, true, &why);
                     }
                 }
@@ -314,7 +314,7 @@ impl Brain {
             ),
             Gate::Peers { named, .. } if state.gate == *desired => {
                 if self.has_caught_up(database, state, named) {
-                    let why = format!("{} confirm every commit and have everything", names(named));
+                    let why = format!("commits wait for {}, with everything there", names(named));
                     self.record_gate(database, record, desired.clone(), true, &why);
                 }
             }
