@@ -38,7 +38,8 @@ fn stories_end_as_they_are_told() {
 fn tell(commands: &str) -> Result<String, String> {
     let mut lines = commands.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let fleet = lines.next().and_then(|line| line.strip_prefix("fleet ")).ok_or("the first command is `fleet NAME`")?;
-    let scenario = scenario::all().into_iter().find(|known| known.name == fleet).ok_or_else(|| format!("no fleet `{fleet}`"))?;
+    let scenario =
+        scenario::all().into_iter().find(|known| known.name == fleet).ok_or_else(|| format!("no fleet `{fleet}`"))?;
     let app = Arc::new(scenario.app());
     let database = ComponentId::from("d0");
     let mut world = World::new(app, 7, None);
@@ -46,11 +47,15 @@ fn tell(commands: &str) -> Result<String, String> {
     world.trace = Some(Vec::new());
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let region = |at: usize| words.get(at).map(|name| RegionId::from(*name)).ok_or_else(|| format!("`{line}` names no region"));
-        let ask = |intent, to| Request { intent, to: Some(to), accept_loss: false, vouch: false, by: "a person".into() };
+        let region = |at: usize| {
+            words.get(at).map(|name| RegionId::from(*name)).ok_or_else(|| format!("`{line}` names no region"))
+        };
+        let ask =
+            |intent, to| Request { intent, to: Some(to), accept_loss: false, vouch: false, by: "a person".into() };
         let fault = match words[0] {
             "wait" => {
-                let seconds: u64 = words.get(1).and_then(|n| n.parse().ok()).ok_or_else(|| format!("`{line}` has no seconds"))?;
+                let seconds: u64 =
+                    words.get(1).and_then(|n| n.parse().ok()).ok_or_else(|| format!("`{line}` has no seconds"))?;
                 let until = world.now() + Duration::from_secs(seconds);
                 world.run(until).map_err(|broken| broken.to_string())?;
                 continue;
@@ -74,6 +79,8 @@ fn tell(commands: &str) -> Result<String, String> {
     }
     world.check_end(&database).map_err(|broken| broken.to_string())?;
     let trace = world.trace.take().unwrap_or_default();
-    let told = trace.iter().filter(|line| !["Suspicion", "ordered", " under ", "store: "].iter().any(|dull| line.contains(dull)));
+    let told = trace
+        .iter()
+        .filter(|line| !["Suspicion", "ordered", " under ", "store: "].iter().any(|dull| line.contains(dull)));
     Ok(told.map(|line| format!("{line}\n")).collect())
 }

@@ -13,8 +13,9 @@ use axum::{Json, Router};
 use lifeboat_control::record::Request;
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
+use lifeboat_model::status::Status;
 use lifeboat_model::{App, ComponentId, RegionId};
-use lifeboat_plan::Intent;
+use lifeboat_plan::{Durations, Intent, Plan};
 use lifeboat_store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -44,6 +45,8 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Outpu
         .route("/v1/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
+        .route("/v1/runs", get(runs))
+        .route("/v1/plan", get(plan))
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
         .with_state(api);
@@ -78,14 +81,68 @@ async fn health(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    if let Some(refusal) = may_not_look(&api, &headers) {
-        return refusal;
+    match look(&api, &headers).await {
+        Ok(status) => Json(status).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+/// The runs under way, and the newest finished one of each database.
+async fn runs(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    match look(&api, &headers).await {
+        Ok(status) => Json(status.runs).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+/// Which plan is wanted.
+#[derive(Deserialize)]
+struct Wanted {
+    intent: Intent,
+    database: Option<ComponentId>,
+    to: RegionId,
+}
+
+/// What would be done, without doing it.
+async fn plan(State(api): State<Arc<Api>>, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Response {
+    let status = match look(&api, &headers).await {
+        Ok(status) => status,
+        Err(refusal) => return *refusal,
+    };
+    let database = match which_database(&api.app, wanted.database) {
+        Ok(database) => database,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
+    };
+    let writer = status.databases.get(&database).and_then(|database| database.writer.as_ref());
+    match Plan::build(&api.app, wanted.intent, &database, writer, &wanted.to, &Durations::default()) {
+        Ok(plan) => Json(plan).into_response(),
+        Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// How things are, for whoever may look.
+async fn look(api: &Api, headers: &HeaderMap) -> Result<Status, Box<Response>> {
+    if let Some(refusal) = may_not_look(api, headers) {
+        return Err(Box::new(refusal));
     }
     let (sender, answer) = oneshot::channel();
     let asked = api.inputs.send(Input::Status(sender)).await.is_ok();
     match (asked, answer.await) {
-        (true, Ok(status)) => Json(status).into_response(),
-        (false, _) | (_, Err(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
+        (true, Ok(status)) => Ok(status),
+        (false, _) | (_, Err(_)) => Err(Box::new(problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"))),
+    }
+}
+
+/// The database that is named; the only one where none is.
+fn which_database(app: &App, named: Option<ComponentId>) -> Result<ComponentId, &'static str> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let mut all = app.databases().map(|(id, _)| id.clone());
+    match (all.next(), all.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err("this app has no database"),
+        (Some(_), Some(_)) => Err("this app has several databases: name one"),
     }
 }
 
@@ -150,18 +207,9 @@ async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Respo
     if !bearer(headers).is_some_and(|given| is_same(given, &api.operator)) {
         return problem(StatusCode::UNAUTHORIZED, "this needs the operator's token (Authorization: Bearer …)");
     }
-    let database = match ask.database {
-        Some(database) => database,
-        None => {
-            let mut all = api.app.databases().map(|(id, _)| id.clone());
-            match (all.next(), all.next()) {
-                (Some(only), None) => only,
-                (None, _) => return problem(StatusCode::BAD_REQUEST, "this app has no database"),
-                (Some(_), Some(_)) => {
-                    return problem(StatusCode::BAD_REQUEST, "this app has several databases: name one");
-                }
-            }
-        }
+    let database = match which_database(&api.app, ask.database) {
+        Ok(database) => database,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
     let request = Request {
         intent,
