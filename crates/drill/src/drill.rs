@@ -249,6 +249,8 @@ struct Stage<'a> {
     zero: Option<Moment>,
     /// Whether "first order accepted" is still to be told for this zero, and of which region.
     awaited: Option<Awaited>,
+    /// Decisions not to act that have been told; each is told once.
+    refrained: Vec<TimelineEntry>,
     outages: Vec<Outage>,
     problems: Vec<String>,
 }
@@ -282,6 +284,7 @@ async fn rehearse(
         began: clock::now(),
         zero: None,
         awaited: None,
+        refrained: Vec::new(),
         outages: Vec::new(),
         problems: Vec::new(),
     };
@@ -662,8 +665,13 @@ impl Stage<'_> {
             told.push(measure::first_order(order, zero));
         }
         told.sort_by_key(|entry| entry.at_ms);
-        for entry in &told {
-            self.progress.tell(News::Happened(entry));
+        for entry in told {
+            if !self.refrained.iter().any(|known| measure::is_repetition(known, &entry)) {
+                self.progress.tell(News::Happened(&entry));
+                if entry.kind == "refrain" {
+                    self.refrained.push(entry);
+                }
+            }
         }
         Ok(())
     }

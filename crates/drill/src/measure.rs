@@ -133,7 +133,11 @@ pub(crate) fn split(gap: Gap, phase: &Phase, moved: bool, events: &[JournalEntry
     };
     let (detected, decided, executed) = match &phase.cause {
         Cause::Fault(region) if !moved => {
-            let noticed = |entry: &JournalEntry| verdict(entry) || entry.kind == EntryKind::Suspicion;
+            // Nodes also put down that a suspicion is over; that detects nothing.
+            let suspected = |entry: &JournalEntry| {
+                entry.kind == EntryKind::Suspicion && mentions(&entry.what, region) && !entry.what.ends_with("answers")
+            };
+            let noticed = |entry: &JournalEntry| verdict(entry) || suspected(entry);
             let restarted = |entry: &JournalEntry| {
                 matches!(entry.kind, EntryKind::Database | EntryKind::Compute | EntryKind::Open)
                     && entry.region == *region
@@ -224,7 +228,32 @@ fn timeline(phase: &Phase, events: &[JournalEntry], drill: &[(Moment, TimelineEn
         all.push((gap.to, first_order(gap.to, phase.began)));
     }
     all.sort_by_key(|(at, _)| *at);
-    all.into_iter().map(|(at, entry)| TimelineEntry { at_ms: millis(at, phase.began), ..entry }).collect()
+    let entries = all.into_iter().map(|(at, entry)| TimelineEntry { at_ms: millis(at, phase.began), ..entry });
+    without_repetitions(entries)
+}
+
+/// A decision not to act may be taken anew with every observation. It is shown once, where it was taken first, with how often.
+fn without_repetitions(entries: impl Iterator<Item = TimelineEntry>) -> Vec<TimelineEntry> {
+    let mut shown: Vec<(TimelineEntry, u32)> = Vec::new();
+    for entry in entries {
+        let known = shown.iter_mut().rfind(|(known, _)| is_repetition(known, &entry));
+        match known {
+            Some((_, times)) => *times += 1,
+            None => shown.push((entry, 1)),
+        }
+    }
+    let told = |(entry, times): (TimelineEntry, u32)| match times {
+        1 => entry,
+        _ => TimelineEntry { what: format!("{} ({times} times)", entry.what), ..entry },
+    };
+    shown.into_iter().map(told).collect()
+}
+
+/// Whether the same node refrains from the same thing for the same reason.
+pub(crate) fn is_repetition(known: &TimelineEntry, entry: &TimelineEntry) -> bool {
+    entry.kind == kind_word(EntryKind::Refrain)
+        && (&known.region, &known.kind, &known.what, &known.why)
+            == (&entry.region, &entry.kind, &entry.what, &entry.why)
 }
 
 /// A journal entry as a line of the timeline that began at `began`.
@@ -409,6 +438,17 @@ mod tests {
                 vec![s(60), up(300, Database), up(350, Compute)],
                 [70, 0, 290, 0, 140],
             ),
+            (
+                "a suspicion that is over, or of another region, detects nothing",
+                false,
+                vec![
+                    entry(20, "ireland", Suspicion, 0, "stockholm/web answers", ""),
+                    entry(30, "ireland", Suspicion, 0, "frankfurt/web is silent", ""),
+                    s(60),
+                    up(350, Compute),
+                ],
+                [70, 0, 290, 0, 140],
+            ),
             ("restarted in place, unnoticed", false, vec![up(100, Compute)], [0, 0, 110, 0, 390]),
             ("restarted in place, nothing in the journal", false, vec![], [0, 0, 0, 0, 500]),
         ];
@@ -465,6 +505,15 @@ mod tests {
         let first = runs[0].timeline.iter().find(|entry| entry.kind == "client").unwrap();
         assert_eq!(first.at_ms, 471);
         assert_eq!(runs[1].timeline[0].at_ms, 10, "the times of the way back count from its request");
+    }
+
+    #[test]
+    fn a_decision_not_to_act_that_is_taken_again_and_again_is_shown_once() {
+        let refrain = |ms, why| entry(ms, "frankfurt", EntryKind::Refrain, 0, "no failover", why);
+        let events = [refrain(10, "a"), refrain(11, "a"), refrain(12, "b"), refrain(13, "a")];
+        let (run, _) = run(&fault_phase(1000), &orders(&[-10, 5]), &events, &[], None, &fixture::regions(), OBJECTIVE);
+        let told: Vec<_> = run.timeline.iter().filter(|e| e.kind == "refrain").map(|e| (e.at_ms, &*e.what)).collect();
+        assert_eq!(told, [(10, "no failover (3 times)"), (12, "no failover")]);
     }
 
     #[test]
