@@ -472,7 +472,7 @@ impl World {
             Command::Journaled(entry) => {
                 self.say(|| format!("{}: {:?}: {} ({})", entry.region, entry.kind, entry.what, entry.why))
             }
-            Command::Compute { .. } | Command::Serve(_) | Command::ProbeNow(_) | Command::Answer { .. } => {}
+            Command::Compute { .. } | Command::Serve(_) | Command::Answer { .. } => {}
         }
     }
 

@@ -127,8 +127,6 @@ pub enum Command {
     },
     /// Serve these answers from now on.
     Serve(BTreeMap<HostName, RouteAnswer>),
-    /// Probe this target again at once.
-    ProbeNow(Target),
     /// An entry that was committed to the journal: for the log.
     Journaled(JournalEntry),
     /// The answer to a person: accepted (what will happen) or refused (why).

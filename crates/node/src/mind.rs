@@ -141,7 +141,6 @@ impl Mind {
                     Err(why) => tracing::error!("the old answers are still served: {why}"),
                 }
             }
-            Command::ProbeNow(target) => self.probes.probe_now(&target),
             Command::Journaled(entry) => {
                 let component = entry.component.as_ref().map(ComponentId::as_str).unwrap_or_default();
                 tracing::info!(component, epoch = entry.epoch.map(|e| e.0), "{}: {}", entry.what, entry.why);

@@ -44,11 +44,6 @@ impl Probes {
         Self { prober, carrier }
     }
 
-    /// Probes a target at once.
-    pub fn probe_now(&self, target: &Target) {
-        self.prober.probe_now(target);
-    }
-
     /// Stops every probe.
     pub async fn stop(self) {
         self.prober.shutdown().await;
