@@ -128,8 +128,9 @@ pub struct Brain {
 
 /// The longest time between two steps, and between two publications of an unchanged view.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The most journal entries that wait for a store that cannot be reached; the oldest are dropped beyond it.
-const BACKLOG: usize = 1_000;
+/// The most journal entries that wait for a store that cannot be reached; the oldest are dropped beyond it. All that wait go into the next
+/// transaction, and stores bound those (to 128 parts in both of ours).
+const BACKLOG: usize = 100;
 
 impl Brain {
     /// The brain of `region`'s node. It knows nothing yet, and does nothing until it has seen the store.
@@ -492,7 +493,7 @@ impl Brain {
                 self.keep_observations(entries);
                 self.store_retry_at = retry;
                 if failure == StoreFailure::LeaseGone {
-                    self.session.lost();
+                    self.session.lost(self.clock.now);
                 }
                 if let Some((ticket, _)) = answer {
                     self.commands.push(refused(ticket, "the state store could not be reached"));

@@ -31,8 +31,8 @@ impl Session {
         self.lease.filter(|_| now < self.valid_until)
     }
 
-    pub fn lost(&mut self) {
-        *self = Self { next: self.next, asked_at: self.asked_at, ..Self::default() };
+    pub fn lost(&mut self, now: Moment) {
+        *self = Self { next: now, asked_at: self.asked_at, ..Self::default() };
     }
 }
 
@@ -76,8 +76,7 @@ impl Brain {
                     "lease lost".into(),
                     "the state store let it run out before it was renewed".into(),
                 );
-                self.session.lost();
-                self.session.next = self.clock.now;
+                self.session.lost(self.clock.now);
             }
             _ => self.session.next = self.clock.now + Duration::from_millis(100),
         }
