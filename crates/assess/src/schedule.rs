@@ -202,10 +202,12 @@ fn prune_edges(
 
 type Picks = Vec<(u32, usize)>;
 type Answer = Option<(i64, Picks)>;
+/// The members of a piece and their bounds.
+type Question = (Vec<u32>, Vec<(u64, u64)>);
 
 struct Search<'a> {
     nodes: &'a [Node],
-    memo: HashMap<(Vec<u32>, Vec<(u64, u64)>), Answer>,
+    memo: HashMap<Question, Answer>,
     steps: usize,
     proved: bool,
 }

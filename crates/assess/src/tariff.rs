@@ -160,7 +160,6 @@ fn request_units(instance: &str) -> Option<f64> {
 }
 
 /// Which SKU an item of a component is billed by at a provider; `None`: it is not billed.
-#[expect(clippy::too_many_lines, reason = "one table, a row per kind")]
 pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku> {
     let hourly =
         |name: String, stand_in| Sku { scales: true, name, per_month: HOURS_PER_MONTH, unit: "hour", stand_in };
