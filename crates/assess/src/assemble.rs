@@ -6,14 +6,14 @@ use lifeboat_atlas::{Atlas, Figure, Price, PriceBook};
 use lifeboat_model::app::{Component, Pattern, Provider, Replication, RoutePolicy};
 use lifeboat_model::{App, ComponentId};
 
-use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, Setting, TargetRule, alone, choices, pattern_name};
+use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, Setting, TargetRule, alone, choices};
 use crate::conflict::contradiction;
 use crate::optimise::{Constraint, Outcome, Placed, Task, objectives, optimise, optimise_only, overhead_ms};
 use crate::predict::{Prediction, Quantiles, predict};
 use crate::recovery::{History, Steering, begin, duration, route, seconds, steering};
 use crate::report::{
-    Assessment, ComponentReport, Conflict, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook, RegionReport,
-    Standing, StepReport, Summary,
+    Assessment, ComponentReport, Conflict, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook,
+    RegionReport, Standing, StepReport, Summary,
 };
 use crate::site::{Ground, declared, everywhere, lies_in, may_be_in};
 use crate::spread::{PLANNING_QUANTILE, Spread};
@@ -254,7 +254,7 @@ impl<'a> Assembler<'a> {
         Some(ComponentReport {
             component: id.to_string(),
             kind: component.kind.as_str().into(),
-            pattern: pattern_name(placed.choice.pattern).into(),
+            pattern: placed.choice.pattern.as_str().into(),
             how: placed.choice.how.clone(),
             replication: placed.choice.carriage,
             home: self.name(placed.home),
@@ -281,7 +281,8 @@ impl<'a> Assembler<'a> {
         if placed.choice.carriage != Carriage::Synchronous {
             return None;
         }
-        let trips = placed.targets.iter().filter_map(|target| self.ground.between(placed.home, *target).round_trip.clone());
+        let trips =
+            placed.targets.iter().filter_map(|target| self.ground.between(placed.home, *target).round_trip.clone());
         // With several targets a majority confirms, so the nearest decides.
         trips.map(|trip| trip.ms).min_by(|a, b| a.value.total_cmp(&b.value))
     }
@@ -295,7 +296,7 @@ impl<'a> Assembler<'a> {
             reasons.push("the demands on it contradict each other; this comes nearest".to_owned());
         }
         if self.inputs.keep_pins && component.pattern == Some(placed.choice.pattern) {
-            reasons.push(format!("the file asks for {}", pattern_name(placed.choice.pattern)));
+            reasons.push(format!("the file asks for {}", placed.choice.pattern.as_str()));
         }
         let overhead = overhead_ms(setting, id);
         let needs: u64 = component
@@ -314,9 +315,9 @@ impl<'a> Assembler<'a> {
             }
             let label = match choice.carriage {
                 Carriage::Asynchronous | Carriage::Synchronous if choice.pattern == placed.choice.pattern => {
-                    format!("{} ({})", pattern_name(choice.pattern), choice.carriage.as_str())
+                    format!("{} ({})", choice.pattern.as_str(), choice.carriage.as_str())
                 }
-                _ => pattern_name(choice.pattern).to_owned(),
+                _ => choice.pattern.as_str().to_owned(),
             };
             if let Some(why) = self.against(&choice, &objectives, overhead + needs)
                 && told.insert(label.clone())
@@ -324,9 +325,12 @@ impl<'a> Assembler<'a> {
                 reasons.push(format!("not {label}: {why}"));
             }
         }
-        if let Some(slowest) = component.needs.iter().filter(|need| self.placed.contains_key(*need)).max_by_key(|need| {
-            self.placed.get(*need).map_or(0, |need| need.choice.planned_ms())
-        }) && let Some(prediction) = self.predictions.get(slowest)
+        if let Some(slowest) = component
+            .needs
+            .iter()
+            .filter(|need| self.placed.contains_key(*need))
+            .max_by_key(|need| self.placed.get(*need).map_or(0, |need| need.choice.planned_ms()))
+            && let Some(prediction) = self.predictions.get(slowest)
         {
             reasons.push(format!("it waits for {slowest} (95 of 100 times within {})", seconds(prediction.rto.p95)));
         }
@@ -387,8 +391,12 @@ impl<'a> Assembler<'a> {
         }
         let global = |items: &[CostItem]| items.iter().filter_map(|item| item.usd).sum::<f64>();
         CostReport {
-            today_usd: cents(components.iter().map(|component| component.today_usd).sum::<f64>() + global(&global_today)),
-            added_usd: cents(components.iter().map(|component| component.added_usd).sum::<f64>() + global(&global_added)),
+            today_usd: cents(
+                components.iter().map(|component| component.today_usd).sum::<f64>() + global(&global_today),
+            ),
+            added_usd: cents(
+                components.iter().map(|component| component.added_usd).sum::<f64>() + global(&global_added),
+            ),
             added_by_item,
             unknown: unknown.into_iter().collect(),
             by_grade,
@@ -452,7 +460,8 @@ impl<'a> Assembler<'a> {
                     }
                     _ => 1.0,
                 };
-                let text = if rate.is_some() { format!("{expected:.6} (region losses only)") } else { "not known".into() };
+                let text =
+                    if rate.is_some() { format!("{expected:.6} (region losses only)") } else { "not known".into() };
                 add("availability", share.to_string(), text, None, expected >= share && rate.is_some());
             }
         }
@@ -522,7 +531,10 @@ impl<'a> Assembler<'a> {
             } else if total > ceiling.amount {
                 let need = cents(total - ceiling.amount);
                 conflict = Some(self.cost_conflict(total, ceiling.amount));
-                (Standing::Unattainable, format!("nothing cheaper meets the other objectives; {} more is needed", usd(need)))
+                (
+                    Standing::Unattainable,
+                    format!("nothing cheaper meets the other objectives; {} more is needed", usd(need)),
+                )
             } else if unknown > 0 {
                 let room = cents(ceiling.amount - total);
                 (Standing::Achievable, format!("if the {unknown} unknown prices come to at most {}", usd(room)))
@@ -599,18 +611,18 @@ impl<'a> Assembler<'a> {
             (standing, Some(pattern)) => {
                 let verb = if standing == Standing::Met { "is" } else { "should be" };
                 format!(
-                    "{} {verb} {} for {} on top of {} a month",
+                    "{} {verb} {} for {}{}",
                     self.app.name,
                     protected(pattern),
                     price(cost.added_usd, cost.unknown.len()),
-                    usd(cost.today_usd)
+                    if cost.today_usd > 0.0 { format!(" on top of {}", usd(cost.today_usd)) } else { String::new() }
                 )
             }
         };
         Summary {
             standing,
             line,
-            pattern: pattern.map(|pattern| pattern_name(pattern).to_owned()),
+            pattern: pattern.map(|pattern| pattern.as_str().to_owned()),
             rto,
             rpo,
             today_usd: cost.today_usd,
@@ -705,8 +717,8 @@ impl<'a> Assembler<'a> {
             .filter_map(|(home, mean_rto)| {
                 let rate = self.inputs.atlas.outage_rate(&self.ground.sites[home].place)?;
                 #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
-                let mean_hours = (!rate.hours.is_empty())
-                    .then(|| rate.hours.iter().sum::<f64>() / rate.hours.len() as f64);
+                let mean_hours =
+                    (!rate.hours.is_empty()).then(|| rate.hours.iter().sum::<f64>() / rate.hours.len() as f64);
                 Some(Outlook {
                     region: self.name(home),
                     minutes_waiting: mean_hours.map(|hours| cents(rate.per_year.value * hours * 60.0)),
@@ -724,10 +736,15 @@ impl<'a> Assembler<'a> {
             "Times are at the 95 % point unless it says otherwise; the clock runs from the onset of the fault.".to_owned(),
         ];
         if self.unexplained > 0 {
-            notes.push(format!("{} more groups of components contradict themselves in a like manner.", self.unexplained));
+            notes.push(format!(
+                "{} more groups of components contradict themselves in a like manner.",
+                self.unexplained
+            ));
         }
         if self.app.routes.values().any(|route| route.policy == RoutePolicy::Spread) {
-            notes.push("Routes with `policy: spread` lose only the clients of the lost region; the RTO is theirs.".to_owned());
+            notes.push(
+                "Routes with `policy: spread` lose only the clients of the lost region; the RTO is theirs.".to_owned(),
+            );
         }
         let clouds: BTreeSet<Provider> = self.ground.sites.iter().map(|site| site.place.provider).collect();
         if clouds.contains(&Provider::Local) {
@@ -743,7 +760,12 @@ fn nearest(task: &Task<'_>, group: &[ComponentId], set: &[Constraint]) -> Option
     let all = |of: fn(ComponentId) -> Constraint| group.iter().cloned().map(of).collect::<Vec<_>>();
     let (rtos, rpos) = (all(Constraint::Rto), all(Constraint::Rpo));
     let pins = group.iter().cloned().flat_map(|id| {
-        [Constraint::Pattern(id.clone()), Constraint::Standbys(id.clone()), Constraint::Writer(id.clone()), Constraint::Regions(id)]
+        [
+            Constraint::Pattern(id.clone()),
+            Constraint::Standbys(id.clone()),
+            Constraint::Writer(id.clone()),
+            Constraint::Regions(id),
+        ]
     });
     let availability = all(Constraint::Availability);
     let attempts: [Vec<Constraint>; 4] = [
@@ -775,7 +797,7 @@ fn quickest(
     }
     let tight: BTreeSet<Constraint> =
         relaxed.iter().filter(|one| !matches!(one, Constraint::Rto(_))).cloned().collect();
-    let mut limit = std::time::Duration::from_hours(24 * 90);
+    let mut limit = std::time::Duration::from_secs(90 * 86_400);
     for _ in 0..40 {
         let mut app = task.setting.app.clone();
         app.objectives.rto = None;
@@ -838,7 +860,8 @@ pub(crate) fn bill(
 
 /// Whether the file already describes what is chosen.
 fn as_declared(ground: &Ground, component: &Component, placed: &Placed) -> bool {
-    let target_names: Vec<_> = placed.targets.iter().filter_map(|target| ground.sites[*target].region.clone()).collect();
+    let target_names: Vec<_> =
+        placed.targets.iter().filter_map(|target| ground.sites[*target].region.clone()).collect();
     if target_names.len() != placed.targets.len() {
         return false;
     }
@@ -852,7 +875,8 @@ fn as_declared(ground: &Ground, component: &Component, placed: &Placed) -> bool 
                 Carriage::Backups | Carriage::Nothing => true,
             })
     } else {
-        let runs_there = component.regions.is_empty() || target_names.iter().all(|target| component.regions.contains(target));
+        let runs_there =
+            component.regions.is_empty() || target_names.iter().all(|target| component.regions.contains(target));
         match component.pattern {
             Some(pattern) => pattern == placed.choice.pattern && runs_there,
             // Without a pattern a compute runs in full in all its regions.
@@ -878,7 +902,9 @@ fn protected(pattern: Pattern) -> &'static str {
 pub fn price(amount: f64, unknown: usize) -> String {
     match (amount > 0.0, unknown) {
         (_, 0) => format!("{}/month", usd(amount)),
-        (true, unknown) => format!("{}/month and {unknown} unknown price{}", usd(amount), if unknown == 1 { "" } else { "s" }),
+        (true, unknown) => {
+            format!("{}/month and {unknown} unknown price{}", usd(amount), if unknown == 1 { "" } else { "s" })
+        }
         (false, _) => "an unknown price".into(),
     }
 }

@@ -624,17 +624,3 @@ pub fn runs_at(kind: Kind, provider: Provider) -> bool {
         }
     }
 }
-
-/// As in the file.
-pub fn pattern_name(pattern: Pattern) -> &'static str {
-    match pattern {
-        Pattern::BackupRestore => "backup-restore",
-        Pattern::PilotLight => "pilot-light",
-        Pattern::WarmStandby => "warm-standby",
-        Pattern::ActiveActive => "active-active",
-    }
-}
-
-/// All patterns, the cheapest first.
-pub const PATTERNS: [Pattern; 4] =
-    [Pattern::BackupRestore, Pattern::PilotLight, Pattern::WarmStandby, Pattern::ActiveActive];

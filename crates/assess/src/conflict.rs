@@ -9,7 +9,7 @@ use std::time::Duration;
 use lifeboat_model::ComponentId;
 use lifeboat_model::app::Objectives;
 
-use crate::choice::{choices, pattern_name};
+use crate::choice::choices;
 use crate::optimise::{Constraint, Outcome, Task, objectives, optimise_only};
 use crate::recovery::{duration, seconds};
 use crate::report::Conflict;
@@ -149,7 +149,7 @@ impl Question<'_> {
             },
             Constraint::Availability(id) => format!("demand less availability of {id}"),
             Constraint::Pattern(id) => match placed(id) {
-                Some(placed) => format!("pattern of {id}: {}", pattern_name(placed.choice.pattern)),
+                Some(placed) => format!("pattern of {id}: {}", placed.choice.pattern.as_str()),
                 None => format!("leave the pattern of {id} out"),
             },
             Constraint::Writer(id) => match placed(id) {
@@ -202,10 +202,8 @@ impl Question<'_> {
     /// The least RPO of a component that goes with the other demands, in seconds.
     fn least_rpo(&self, set: &[Constraint], id: &ComponentId) -> Option<f64> {
         let component = self.task.setting.app.components.get(id)?;
-        let mut losses: Vec<u64> = choices(self.task.setting, id, component)
-            .iter()
-            .map(crate::choice::Choice::planned_loss_ms)
-            .collect();
+        let mut losses: Vec<u64> =
+            choices(self.task.setting, id, component).iter().map(crate::choice::Choice::planned_loss_ms).collect();
         losses.sort_unstable();
         losses.dedup();
         losses.into_iter().find_map(|ms| {
@@ -231,7 +229,9 @@ impl Question<'_> {
             for site in std::iter::once(&placed.home).chain(&placed.targets) {
                 let site = &self.task.ground.sites[*site];
                 if !residency.iter().any(|area| lies_in(atlas, site, area)) {
-                    areas.insert(atlas.region(&site.place).map_or(site.name.clone(), |facts| facts.residency().to_owned()));
+                    areas.insert(
+                        atlas.region(&site.place).map_or(site.name.clone(), |facts| facts.residency().to_owned()),
+                    );
                 }
             }
         }
@@ -250,14 +250,19 @@ pub fn describe(task: &Task<'_>, constraint: &Constraint) -> String {
         }
         Constraint::Rpo(id) => {
             let rpo = of(id).and_then(|component| objectives(app, component).rpo).map(duration);
-            format!("RPO of {id}: {} ({})", rpo.unwrap_or_default(), of(id).map_or("", |component| component.kind.as_str()))
+            format!(
+                "RPO of {id}: {} ({})",
+                rpo.unwrap_or_default(),
+                of(id).map_or("", |component| component.kind.as_str())
+            )
         }
         Constraint::Availability(id) => {
             let share = of(id).and_then(|component| objectives(app, component).availability).unwrap_or_default();
             format!("availability of {id}: {share}")
         }
         Constraint::Pattern(id) => {
-            let pattern = of(id).and_then(|component| component.pattern).map_or("", pattern_name);
+            let pattern =
+                of(id).and_then(|component| component.pattern).map_or("", lifeboat_model::app::Pattern::as_str);
             format!("pattern of {id}: {pattern}")
         }
         Constraint::Writer(id) => {
@@ -265,8 +270,9 @@ pub fn describe(task: &Task<'_>, constraint: &Constraint) -> String {
             format!("writer of {id}: {}", writer.unwrap_or_default())
         }
         Constraint::Standbys(id) => {
-            let names: Vec<String> =
-                of(id).map(|component| component.standbys.keys().map(ToString::to_string).collect()).unwrap_or_default();
+            let names: Vec<String> = of(id)
+                .map(|component| component.standbys.keys().map(ToString::to_string).collect())
+                .unwrap_or_default();
             format!("standbys of {id}: {}", names.join(", "))
         }
         Constraint::Regions(id) => {
@@ -287,8 +293,11 @@ fn no_place(task: &Task<'_>, group: &[ComponentId]) -> String {
     if sites.len() < 2 {
         return "there is one region only; name a second one that is at least 100 km away".into();
     }
-    let kinds: BTreeSet<&str> =
-        group.iter().filter_map(|id| task.setting.app.components.get(id)).map(|component| component.kind.as_str()).collect();
+    let kinds: BTreeSet<&str> = group
+        .iter()
+        .filter_map(|id| task.setting.app.components.get(id))
+        .map(|component| component.kind.as_str())
+        .collect();
     format!(
         "no two regions that fail apart offer {} (a region for each provider's kind, at least {:.0} km apart, in working order)",
         kinds.into_iter().collect::<Vec<_>>().join(" and "),

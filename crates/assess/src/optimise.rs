@@ -230,9 +230,9 @@ fn solve_group(task: &Task<'_>, group: &[ComponentId], tariffs: &mut Tariffs) ->
         members.push(member(task, id, &positions, tariffs)?);
     }
     let allowed = |costs: fn(&Member) -> &[i64], site: usize| {
-        members.iter().all(|member| {
-            (0..member.choices.len()).any(|option| costs(member)[option * sites + site] < IMPOSSIBLE)
-        })
+        members
+            .iter()
+            .all(|member| (0..member.choices.len()).any(|option| costs(member)[option * sites + site] < IMPOSSIBLE))
     };
     let homes: Vec<usize> = (0..sites).filter(|site| allowed(|member| &member.home, *site)).collect();
     let targets: Vec<usize> = (0..sites).filter(|site| allowed(|member| &member.target, *site)).collect();
@@ -240,9 +240,9 @@ fn solve_group(task: &Task<'_>, group: &[ComponentId], tariffs: &mut Tariffs) ->
     for home in &homes {
         for target in &targets {
             if home != target && task.ground.between(*home, *target).apart {
-                let bound = members.iter().try_fold(0_i64, |sum, member| {
-                    cheapest(task, member, *home, *target, None).map(|cost| sum + cost)
-                });
+                let bound = members
+                    .iter()
+                    .try_fold(0_i64, |sum, member| cheapest(task, member, *home, *target, None).map(|cost| sum + cost));
                 if let Some(bound) = bound {
                     queue.push(Reverse((bound, task.ground.between(*home, *target).order, *home, *target)));
                 }
@@ -281,7 +281,14 @@ fn solve_group(task: &Task<'_>, group: &[ComponentId], tariffs: &mut Tariffs) ->
 
 /// What an option costs in a placement. Without a third region, `third` is `None`, and an option that needs one counts with
 /// the least that any could cost: a bound.
-fn cost_of(task: &Task<'_>, member: &Member, option: usize, home: usize, target: usize, third: Option<usize>) -> Option<i64> {
+fn cost_of(
+    task: &Task<'_>,
+    member: &Member,
+    option: usize,
+    home: usize,
+    target: usize,
+    third: Option<usize>,
+) -> Option<i64> {
     let sites = task.ground.sites.len();
     let choice = &member.choices[option];
     let fits = |target: usize| {
@@ -424,7 +431,15 @@ fn member(
         .collect();
     let needs = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
     let deadline = limits.into_iter().map(Option::flatten).collect();
-    Some(Member { planned: choices.iter().map(Choice::planned_ms).collect(), choices, home, target, second, deadline, needs })
+    Some(Member {
+        planned: choices.iter().map(Choice::planned_ms).collect(),
+        choices,
+        home,
+        target,
+        second,
+        deadline,
+        needs,
+    })
 }
 
 /// Milliseconds in a year.
@@ -452,7 +467,11 @@ fn deadlines(task: &Task<'_>, id: &ComponentId, objectives: &Objectives) -> Vec<
                 if rate > 0.0 { (1.0 - share) * YEAR_MS / rate } else { f64::INFINITY }
             });
             let within = by_rto.min(by_availability);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of at most some years")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "milliseconds of at most some years"
+            )]
             let whole = within.is_finite().then(|| (within / margin) as u64);
             whole.map_or(Some(None), |whole| whole.checked_sub(before).map(Some))
         })

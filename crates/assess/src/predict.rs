@@ -62,7 +62,8 @@ pub fn predict(setting: Setting<'_>, placed: &BTreeMap<ComponentId, Placed>) -> 
     let mut ready: BTreeMap<&ComponentId, Vec<f64>> = BTreeMap::new();
     let mut predictions = BTreeMap::new();
     for id in in_order(setting, placed) {
-        let (Some(component), Some(choice)) = (app.components.get(id), placed.get(id).map(|placed| &placed.choice)) else {
+        let (Some(component), Some(choice)) = (app.components.get(id), placed.get(id).map(|placed| &placed.choice))
+        else {
             continue;
         };
         let mut own = draw_steps(&choice.steps, id.as_str(), samples);
@@ -85,9 +86,8 @@ pub fn predict(setting: Setting<'_>, placed: &BTreeMap<ComponentId, Placed>) -> 
             let slowest = turned.get_or_insert_with(|| vec![0.0; samples]);
             slowest.iter_mut().zip(&drawn).for_each(|(slowest, drawn)| *slowest = slowest.max(*drawn));
         }
-        let total: Vec<f64> = (0..samples)
-            .map(|at| began[at] + own[at] + turned.as_ref().map_or(0.0, |turned| turned[at]))
-            .collect();
+        let total: Vec<f64> =
+            (0..samples).map(|at| began[at] + own[at] + turned.as_ref().map_or(0.0, |turned| turned[at])).collect();
         if consumers.get(id).copied().unwrap_or(0) > 0 {
             ready.insert(id, own);
         }
@@ -103,7 +103,12 @@ fn summary(mut total: Vec<f64>, loss: &Spread, rto: Option<f64>, rpo: Option<f64
     total.sort_unstable_by(f64::total_cmp);
     let count = total.len().max(1);
     let at = |quantile: f64| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index into the list")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an index into the list"
+        )]
         let index = ((count as f64 * quantile).ceil() as usize).clamp(1, count) - 1;
         rounded(total.get(index).copied().unwrap_or(0.0))
     };

@@ -381,7 +381,7 @@ pub fn line(
     }
 }
 
-/// Rounded to hundredths.
+/// Rounded to hundredths. The sum of nothing is a negative zero in floating point; it comes out as zero.
 pub fn cents(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+    (value * 100.0).round() / 100.0 + 0.0
 }

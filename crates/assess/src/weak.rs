@@ -46,13 +46,7 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn add(&mut self, severity: Severity, about: Vec<String>, what: &str, why: &str, remedy: &str) {
-        self.points.push(WeakPoint {
-            severity,
-            about,
-            what: what.into(),
-            why: why.into(),
-            remedy: remedy.into(),
-        });
+        self.points.push(WeakPoint { severity, about, what: what.into(), why: why.into(), remedy: remedy.into() });
     }
 
     fn components(&self, of: impl Fn(&Kind, &Placed) -> bool) -> Vec<String> {
@@ -180,7 +174,9 @@ impl Finder<'_> {
             let site = &self.ground.sites[home];
             let Some(facts) = self.setting.atlas.region(&site.place) else { continue };
             let (name, zones) = (site.name.clone(), facts.zones);
-            if let lifeboat_atlas::Status::Unavailable { basis } | lifeboat_atlas::Status::Impaired { basis } = &facts.status {
+            if let lifeboat_atlas::Status::Unavailable { basis } | lifeboat_atlas::Status::Impaired { basis } =
+                &facts.status
+            {
                 self.add(
                     Severity::High,
                     vec![name.clone()],
@@ -232,7 +228,8 @@ impl Finder<'_> {
                 "reserve the capacity (On-Demand Capacity Reservations, capacity reservation groups), raise the quota to the full size, or run the full size as a warm standby",
             );
         }
-        let built = self.components(|kind, placed| !kind.is_database() && placed.choice.pattern == Pattern::BackupRestore);
+        let built =
+            self.components(|kind, placed| !kind.is_database() && placed.choice.pattern == Pattern::BackupRestore);
         if !built.is_empty() {
             self.add(
                 Severity::Medium,
@@ -318,7 +315,8 @@ impl Finder<'_> {
 
     fn databases(&mut self) {
         let app = self.setting.app;
-        let cosmos = self.components(|kind, placed| *kind == Kind::Cosmosdb && placed.choice.pattern != Pattern::ActiveActive);
+        let cosmos =
+            self.components(|kind, placed| *kind == Kind::Cosmosdb && placed.choice.pattern != Pattern::ActiveActive);
         if !cosmos.is_empty() {
             self.add(
                 Severity::High,
@@ -328,7 +326,8 @@ impl Finder<'_> {
                 "use `offlineRegion` in an outage and planned failovers in drills, as Lifeboat does; or write in several regions",
             );
         }
-        let sql = self.components(|kind, placed| *kind == Kind::AzureSql && placed.choice.pattern == Pattern::WarmStandby);
+        let sql =
+            self.components(|kind, placed| *kind == Kind::AzureSql && placed.choice.pattern == Pattern::WarmStandby);
         if !sql.is_empty() {
             self.add(
                 Severity::Medium,
@@ -338,7 +337,8 @@ impl Finder<'_> {
                 "keep both servers alike, the same size included; policy Manual, so that nobody waits for a provider's decision (eight hours in September 2023)",
             );
         }
-        let aurora = self.components(|kind, placed| *kind == Kind::AuroraGlobal && placed.choice.pattern != Pattern::BackupRestore);
+        let aurora = self
+            .components(|kind, placed| *kind == Kind::AuroraGlobal && placed.choice.pattern != Pattern::BackupRestore);
         if !aurora.is_empty() {
             self.add(
                 Severity::Medium,
