@@ -67,35 +67,46 @@ const EXPLAINED: usize = 20;
 
 /// Assesses an app. The tables of patterns and the frontier stay empty: see [`crate::compare`] and [`crate::frontier`].
 pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
-    let (sites, together) = sites(app, inputs);
-    let ground = Ground::new(inputs.atlas, &inputs.prices, sites);
+    let (ground, together) = ground(app, inputs);
     Assembler::solve(app, inputs, &ground, together).report()
 }
 
 /// The comparable cost and the placements alone, for those who ask many times.
 pub(crate) fn placements(app: &App, inputs: &Inputs<'_>) -> (Outcome, Ground) {
-    let (sites, together) = sites(app, inputs);
-    let ground = Ground::new(inputs.atlas, &inputs.prices, sites);
-    let setting = Setting { atlas: inputs.atlas, app, history: &inputs.history };
-    let outcome = optimise(&Task {
-        setting,
-        ground: &ground,
+    let (ground, together) = ground(app, inputs);
+    (plain(app, inputs, &ground, together), ground)
+}
+
+fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool) -> Outcome {
+    optimise(&Task {
+        setting: Setting { atlas: inputs.atlas, app, history: &inputs.history },
+        ground,
         book: &inputs.prices,
         relaxed: &BTreeSet::new(),
         keep_pins: inputs.keep_pins,
         margins: &BTreeMap::new(),
         together,
-    });
-    (outcome, ground)
+    })
 }
 
-fn sites(app: &App, inputs: &Inputs<'_>) -> (Vec<crate::site::Site>, bool) {
+/// The regions that come into question, and whether the whole app is placed together. Regions that an account must ask for
+/// first come in only where nothing can be had without them.
+fn ground(app: &App, inputs: &Inputs<'_>) -> (Ground, bool) {
+    let of = |sites| Ground::new(inputs.atlas, &inputs.prices, sites);
     let own = declared(app);
-    match inputs.candidates {
-        Candidates::File => (own, false),
-        Candidates::Automatic if own.len() >= 2 => (own, false),
-        Candidates::Automatic | Candidates::Everywhere => (everywhere(inputs.atlas, app), true),
+    let own_is_enough = match inputs.candidates {
+        Candidates::File => true,
+        Candidates::Automatic => own.len() >= 2,
+        Candidates::Everywhere => false,
+    };
+    if own_is_enough {
+        return (of(own), false);
     }
+    let open = of(everywhere(inputs.atlas, app, false));
+    if plain(app, inputs, &open, true).impossible.is_empty() {
+        return (open, true);
+    }
+    (of(everywhere(inputs.atlas, app, true)), true)
 }
 
 struct Assembler<'a> {
@@ -175,7 +186,7 @@ impl<'a> Assembler<'a> {
             return;
         }
         let found = contradiction(task, group);
-        self.conflicts.push(found.conflict);
+        self.conflicts.extend(found.conflicts);
         let free = Task { keep_pins: false, ..*task };
         if let Some(outcome) = optimise_only(&free, group) {
             self.placed.extend(outcome.placed);
@@ -562,8 +573,7 @@ impl<'a> Assembler<'a> {
             let mut app = self.app.clone();
             change(&mut app.objectives);
             app.components.values_mut().for_each(|component| change(&mut component.objectives));
-            let (sites, together) = sites(&app, self.inputs);
-            let ground = Ground::new(self.inputs.atlas, &self.inputs.prices, sites);
+            let (ground, together) = ground(&app, self.inputs);
             let solved = Assembler::solve(&app, self.inputs, &ground, together);
             let components: Vec<ComponentReport> =
                 solved.placed.iter().filter_map(|(id, placed)| solved.component(id, placed)).collect();

@@ -149,6 +149,16 @@ impl Maker<'_> {
             .expect("every mechanism named here has a row: the test `every_kind_has_choices` makes all of them")
     }
 
+    /// A promised loss.
+    fn bound(&self, mechanism: &str, condition: &str) -> Spread {
+        self.setting
+            .atlas
+            .published(mechanism, Metric::Rpo)
+            .filter(|row| row.condition.contains(condition))
+            .find_map(Spread::bound)
+            .expect("every mechanism named here has a row: the test `every_kind_has_choices` makes all of them")
+    }
+
     // Databases.
 
     fn replica(&self, share: f64) -> Quantities {
@@ -389,7 +399,7 @@ impl Maker<'_> {
     }
 
     fn s3(&self) -> Vec<Choice> {
-        let lag = || self.published("s3-crr-rtc", Metric::Rpo, "");
+        let lag = || self.bound("s3-crr-rtc", "");
         vec![
             self.backups(
                 "versioned objects copied by AWS Backup every hour",
@@ -431,7 +441,7 @@ impl Maker<'_> {
         let dearer = self.measure.compute;
         let multi = self.several_writers(
             "an account with several write regions; the last writer wins unless the container says otherwise",
-            self.published("cosmosdb-single-write-region", Metric::Rpo, "session"),
+            self.bound("cosmosdb-single-write-region", "session"),
         );
         vec![
             self.backups(
@@ -442,7 +452,7 @@ impl Maker<'_> {
             self.standby(
                 "a read region that becomes the write region",
                 offline(),
-                self.published("cosmosdb-single-write-region", Metric::Rpo, "session"),
+                self.bound("cosmosdb-single-write-region", "session"),
             ),
             Choice {
                 at_home: Quantities::default().with(Item::Compute, dearer),
@@ -535,8 +545,9 @@ impl Maker<'_> {
         if missing > 0 {
             steps.push(self.step(StepKind::Launch, || self.launch(missing, count)));
         }
-        steps.push(self.step(StepKind::Connect, || {
-            Spread::assumed(0.2, 2.0, 10.0, "assumed: clients of databases notice dead connections and open new ones")
+        steps.push(self.step(StepKind::Connect, || Spread {
+            seconds: [0.02, 0.2, 2.0, 10.0, 20.0],
+            ..Spread::assumed(0.2, 2.0, 10.0, "assumed: clients of databases notice dead connections and open new ones")
         }));
         let how = match standby {
             0 => format!("defined there, none running; {count} started at failover"),
@@ -622,5 +633,40 @@ pub fn runs_at(kind: Kind, provider: Provider) -> bool {
         Kind::AzureSql | Kind::Cosmosdb | Kind::AzurePostgres | Kind::AzureStorage | Kind::Vmss | Kind::Aks => {
             provider == Provider::Azure
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_choices() {
+        let history = History::default();
+        for kind in Kind::ALL {
+            let text = "app: a\nfailover: {mode: approve}\nregions:\n  x: {place: aws/eu-north-1}\n  y: {place: aws/eu-west-1}\ncomponents:\n  c: {kind: rds, size: {count: 4}}\n";
+            let mut app = lifeboat_model::parse(text).unwrap();
+            app.components.get_mut("c").unwrap().kind = kind;
+            let setting = Setting { atlas: Atlas::embedded(), app: &app, history: &history };
+            let found = choices(setting, &"c".into(), &app.components["c"]);
+            assert!(found.iter().any(|choice| choice.pattern == Pattern::BackupRestore), "{}", kind.as_str());
+            assert!(found.len() >= 2, "{}", kind.as_str());
+            for choice in found {
+                assert!(choice.loss.seconds.is_sorted(), "{} {}", kind.as_str(), choice.how);
+                assert!(
+                    choice.steps.iter().all(|step| step.takes.seconds.is_sorted()),
+                    "{} {}",
+                    kind.as_str(),
+                    choice.how
+                );
+                assert!(choice.steps.iter().all(|step| !step.takes.source.is_empty()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_standby_has_ten_sizes_and_a_small_one_every_size() {
+        assert_eq!(standby_sizes(3), [1, 2, 3]);
+        assert_eq!(standby_sizes(25), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
     }
 }

@@ -21,36 +21,40 @@ const TRY_PAIRS: usize = 24;
 
 /// What stands in the way of a group.
 pub struct Contradiction {
-    /// The smallest set; empty: there is no region for it even without any demand.
+    /// Every demand that is part of a contradiction; empty: there is no region for the group even without any demand.
     pub constraints: Vec<Constraint>,
-    /// The same for the report.
-    pub conflict: Conflict,
+    /// The contradictions for the report, each as small as it can be.
+    pub conflicts: Vec<Conflict>,
 }
 
-/// Explains why a group has no solution.
+/// So many contradictions of one group are told.
+const TOLD: usize = 8;
+
+/// Explains why a group has no solution: contradictions that have no demand in common, until what is left can hold.
 pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
-    let all = demands(task, group);
+    let mut left = demands(task, group);
+    let all = left.clone();
     let question = Question { task, group, all: &all };
-    let components = group.iter().take(12).map(ToString::to_string).collect();
+    let components: Vec<String> = group.iter().take(12).map(ToString::to_string).collect();
     if !question.holds(&[]) {
+        let between = vec!["the regions that come into question".into()];
         return Contradiction {
             constraints: Vec::new(),
-            conflict: Conflict {
-                between: vec!["the regions that come into question".into()],
-                relax: vec![no_place(task, group)],
-                components,
-            },
+            conflicts: vec![Conflict { between, relax: vec![no_place(task, group)], components }],
         };
     }
-    let found = question.smallest();
-    Contradiction {
-        conflict: Conflict {
-            between: found.iter().map(|constraint| describe(task, constraint)).collect(),
-            relax: found.iter().map(|constraint| question.relaxation(&found, constraint)).collect(),
-            components,
-        },
-        constraints: found,
+    let mut found = Contradiction { constraints: Vec::new(), conflicts: Vec::new() };
+    while found.conflicts.len() < TOLD && !question.holds(&left) {
+        let set = question.smallest(&left);
+        found.conflicts.push(Conflict {
+            between: set.iter().map(|constraint| describe(task, constraint)).collect(),
+            relax: set.iter().map(|constraint| question.relaxation(&set, constraint)).collect(),
+            components: components.clone(),
+        });
+        left.retain(|one| !set.contains(one));
+        found.constraints.extend(set);
     }
+    found
 }
 
 /// Everything that the file demands of a group.
@@ -96,15 +100,15 @@ impl Question<'_> {
         self.solve(kept).is_some()
     }
 
-    fn smallest(&self) -> Vec<Constraint> {
-        if self.all.len() <= TRY_SINGLES
-            && let Some(one) = self.all.iter().find(|one| !self.holds(std::slice::from_ref(one)))
+    fn smallest(&self, among: &[Constraint]) -> Vec<Constraint> {
+        if among.len() <= TRY_SINGLES
+            && let Some(one) = among.iter().find(|one| !self.holds(std::slice::from_ref(one)))
         {
             return vec![one.clone()];
         }
-        if self.all.len() <= TRY_PAIRS {
-            for (at, one) in self.all.iter().enumerate() {
-                for other in &self.all[at + 1..] {
+        if among.len() <= TRY_PAIRS {
+            for (at, one) in among.iter().enumerate() {
+                for other in &among[at + 1..] {
                     let pair = [one.clone(), other.clone()];
                     if !self.holds(&pair) {
                         return pair.into();
@@ -112,7 +116,7 @@ impl Question<'_> {
                 }
             }
         }
-        self.explain(&[], false, self.all)
+        self.explain(&[], false, among)
     }
 
     /// QuickXplain: the part of `candidates` that cannot hold together with `background`.

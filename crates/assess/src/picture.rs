@@ -208,7 +208,7 @@ pub fn frontier(points: &[FrontierPoint], wanted_rto: Option<f64>) -> Markup {
                 text class="axis" x=(LEFT - 8.0) y=(round(y(amount) + 4.0)) text-anchor="end" { (format!("{amount:.0}")) }
             }
             text class="axis" x="4" y=(TOP - 4.0) { "USD/month" }
-            @for rto in [5.0, 15.0, 60.0, 300.0, 1800.0, 14_400.0, 86_400.0] {
+            @for rto in [5.0_f64, 15.0, 60.0, 300.0, 1800.0, 14_400.0, 86_400.0] {
                 @if rto.ln() >= low - 0.01 {
                     line class="grid" x1=(round(x(rto))) x2=(round(x(rto))) y1=(TOP) y2=(CHART_HEIGHT - BOTTOM) {}
                     text class="axis" x=(round(x(rto))) y=(CHART_HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (seconds(rto)) }

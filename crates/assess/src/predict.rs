@@ -151,7 +151,9 @@ fn draw_steps(steps: &[Step], name: &str, samples: usize) -> Vec<f64> {
     let mut sums = vec![0.0; samples];
     for (number, step) in steps.iter().enumerate() {
         let mut random = Random::seeded(name, number);
-        sums.iter_mut().for_each(|sum| *sum += step.takes.at(random.share()));
+        // The first two samples are the best and the worst case, so that the range is the model's and not the dice's.
+        let shares = [0.0, 1.0].into_iter().chain(std::iter::repeat_with(|| random.share()));
+        sums.iter_mut().zip(shares).for_each(|(sum, share)| *sum += step.takes.at(share));
     }
     sums
 }

@@ -39,7 +39,8 @@ pub fn compare(app: &App, inputs: &Inputs<'_>) -> Vec<PatternRow> {
 
 fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
     let mut instead = Vec::new();
-    let mut forced = without_objectives(app);
+    let mut forced = app.clone();
+    forced.objectives.cost = None;
     for (id, component) in &mut forced.components {
         let setting = Setting { atlas: inputs.atlas, app, history: &inputs.history };
         let possible: BTreeSet<Pattern> = choices(setting, id, component).iter().map(|choice| choice.pattern).collect();
@@ -51,7 +52,11 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         // How the standby is fed belongs to the pattern that the file has.
         component.standbys.clear();
     }
-    let answer = assess(&forced, inputs);
+    // Sized for the objectives where the pattern can meet them, else as small as it gets.
+    let mut answer = assess(&forced, inputs);
+    if !answer.conflicts.is_empty() {
+        answer = assess(&without_objectives(&forced), inputs);
+    }
     let meets = answer.components.iter().all(|report| meets(app, report));
     PatternRow {
         pattern: pattern.as_str().into(),

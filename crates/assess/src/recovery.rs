@@ -116,9 +116,10 @@ pub fn begin(app: &App, history: &History) -> Vec<Step> {
     let (every, timeout) = (detection.every.as_secs_f64(), detection.timeout.as_secs_f64());
     let silent = f64::from(detection.silent);
     let detect = history.step(None, StepKind::Detect).unwrap_or_else(|| Spread {
-        // The host that vanishes answers nothing: each probe waits its timeout out before the next is due.
+        // A host that refuses is found by the next probe; one that vanished answers nothing, and each probe waits its
+        // timeout out before the next is due.
         seconds: [
-            timeout,
+            (every / 2.0).min(timeout),
             every / 2.0 + timeout * silent,
             (every + timeout) * silent,
             (every + timeout) * silent * 1.5,

@@ -213,13 +213,17 @@ pub fn declared(app: &App) -> Vec<Site> {
         .collect()
 }
 
-/// The file's regions and, behind them, every other region of their providers.
-pub fn everywhere(atlas: &Atlas, app: &App) -> Vec<Site> {
+/// The file's regions and, behind them, every other region of their providers; those that an account must ask for first only
+/// if `restricted`.
+pub fn everywhere(atlas: &Atlas, app: &App, restricted: bool) -> Vec<Site> {
     let mut sites = declared(app);
     let providers: BTreeSet<Provider> = sites.iter().map(|site| site.place.provider).collect();
     let known: BTreeSet<Place> = sites.iter().map(|site| site.place.clone()).collect();
     for facts in atlas.regions() {
-        if providers.contains(&facts.place.provider) && !known.contains(&facts.place) && !facts.restricted {
+        if providers.contains(&facts.place.provider)
+            && !known.contains(&facts.place)
+            && (restricted || !facts.restricted)
+        {
             sites.push(Site { name: facts.place.to_string(), region: None, place: facts.place.clone(), preference: 0 });
         }
     }

@@ -48,6 +48,14 @@ impl Spread {
         })
     }
 
+    /// From a published promise of "at most": that is what plans count with; that half of the cases need a third of it is
+    /// assumed. `None` where only words were published.
+    pub fn bound(row: &Published) -> Option<Self> {
+        let most = row.worst_s.or(row.typical_s.as_ref().map(|typical| typical.value))?;
+        let published = Self::published(row)?;
+        Some(Self { seconds: [0.0, most / 3.0, most, most, most * 2.0], ..published })
+    }
+
     /// From measurements in seconds. With fewer than twenty the extremes are widened by a quarter and by half.
     /// `None` without any.
     pub fn measured(seconds: &[f64]) -> Option<Self> {
