@@ -123,9 +123,9 @@ fn objective_table(objectives: &[&ObjectiveReport]) -> Markup {
                         td { span class=(format!("badge {}", objective.standing.as_str())) { (objective.standing.as_str()) } }
                         td { (objective.of) " " (objective.objective) }
                         td class="number" { (objective.wanted) }
-                        td class="number" { (objective.expected) }
+                        td { (objective.expected) }
                         td class="number" { @if let Some(share) = objective.misses { (format!("{:.1} %", share * 100.0)) } }
-                        td { (objective.reason) }
+                        td class="by" { (objective.reason) }
                     }
                 }
             }
@@ -145,11 +145,20 @@ fn weak_points(answer: &Assessment) -> Markup {
                             " " (point.what)
                             span class="hint" { " " (names(&point.about)) }
                         }
-                        p { (point.why) "." }
-                        p class="do" { "Do: " (point.remedy) "." }
+                        p { (ticked(&point.why)) "." }
+                        p class="do" { "Do: " (ticked(&point.remedy)) "." }
                     }
                 }
             }
+        }
+    }
+}
+
+/// What stands between backticks as code.
+fn ticked(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

@@ -76,7 +76,7 @@ pub fn map(answer: &Assessment) -> Markup {
             @for link in &answer.links {
                 @if let (Some((x1, y1)), Some((x2, y2))) = (spot(&link.from), spot(&link.to)) {
                     line class="link" x1=(round(x1)) y1=(round(y1)) x2=(round(x2)) y2=(round(y2)) {}
-                    text class="link-label" x=(round(x1.midpoint(x2) + 6.0)) y=(round(y1.midpoint(y2) - 6.0)) {
+                    text class="link-label" x=(round(x1.midpoint(x2) + 8.0)) y=(round(y1.midpoint(y2) + 20.0)) {
                         @if let Some(km) = link.km { (format!("{km:.0} km")) }
                         @if let Some(trip) = &link.round_trip_ms { (format!(", {:.0} ms", trip.value)) }
                     }
@@ -86,21 +86,16 @@ pub fn map(answer: &Assessment) -> Markup {
                 circle class=(dot.part.class()) cx=(round(dot.x)) cy=(round(dot.y)) r=(if dot.part == Part::Unused { "3" } else { "7" }) {
                     title { (dot.name) }
                 }
-                @if dot.part != Part::Unused {
-                    text class="region" x=(round(label_x(dot))) y=(round(dot.y + 4.0)) text-anchor=(label_anchor(dot)) { (dot.name) }
-                }
+                @let label = if dot.part == Part::Unused { "other" } else { "region" };
+                text class=(label) x=(round(label_x(dot))) y=(round(dot.y - 12.0)) text-anchor="middle" { (dot.name) }
             }
         }
     }
 }
 
-/// Near the right edge a label stands to the left of its dot.
+/// Above its dot, inside the map.
 fn label_x(dot: &Dot) -> f64 {
-    if dot.x > MAP_WIDTH - 140.0 { dot.x - 12.0 } else { dot.x + 12.0 }
-}
-
-fn label_anchor(dot: &Dot) -> &'static str {
-    if dot.x > MAP_WIDTH - 140.0 { "end" } else { "start" }
+    dot.x.clamp(50.0, MAP_WIDTH - 50.0)
 }
 
 /// What part of the world is shown.

@@ -36,6 +36,7 @@ pub fn render(answer: &Assessment) -> String {
         price(summary.added_usd, summary.unknown_prices)
     );
     components(&mut out, answer);
+    reasons(&mut out, answer);
     objectives(&mut out, answer);
     conflicts(&mut out, answer);
     weak_points(&mut out, answer);
@@ -112,6 +113,28 @@ fn components(out: &mut String, answer: &Assessment) {
             );
         }
     }
+}
+
+/// Above so many components the reasons are left to the page and to machines.
+const EXPLAINED: usize = 12;
+
+fn reasons(out: &mut String, answer: &Assessment) {
+    if answer.components.len() > EXPLAINED || answer.components.iter().all(|component| component.reasons.is_empty()) {
+        return;
+    }
+    let _ = writeln!(out, "\nwhy");
+    let rows: Vec<[String; 2]> = answer
+        .components
+        .iter()
+        .flat_map(|component| {
+            let how = std::iter::once(component.how.clone());
+            let lines = how.chain(component.reasons.iter().cloned());
+            lines
+                .enumerate()
+                .map(|(at, line)| [if at == 0 { component.component.clone() } else { String::new() }, line])
+        })
+        .collect();
+    table(out, &rows);
 }
 
 fn objectives(out: &mut String, answer: &Assessment) {

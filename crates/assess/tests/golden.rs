@@ -1,5 +1,7 @@
 //! Cases with known answers, through the parser, as a user has them; and what is written, drawn and handed to machines.
 
+#![allow(clippy::unwrap_used, reason = "helpers may unwrap as the tests do")]
+
 use std::path::{Path, PathBuf};
 
 use lifeboat_assess::report::Standing;

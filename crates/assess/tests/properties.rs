@@ -1,5 +1,7 @@
 //! Properties of the optimiser on small random files, against trying everything.
 
+#![allow(clippy::unwrap_used, reason = "helpers may unwrap as the tests do")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -19,10 +21,13 @@ const KINDS: [&str; 6] = ["postgres", "rds", "dynamodb", "asg", "process", "depl
 const RTOS: [&str; 6] = ["20s", "2m", "10m", "30m", "4h", "72h"];
 const RPOS: [&str; 4] = ["0s", "10s", "10m", "24h"];
 
+/// Kind, needs, count, RTO and RPO.
+type Drawn = (usize, Vec<bool>, u32, Option<usize>, Option<usize>);
+
 #[derive(Clone, Debug)]
 struct Case {
     places: Vec<usize>,
-    components: Vec<(usize, Vec<bool>, u32, Option<usize>, Option<usize>)>,
+    components: Vec<Drawn>,
 }
 
 fn cases(most_components: usize, most_places: usize) -> impl Strategy<Value = Case> {
