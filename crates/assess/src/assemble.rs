@@ -325,6 +325,9 @@ impl<'a> Assembler<'a> {
                 continue;
             }
             let label = match choice.carriage {
+                Carriage::Nothing if choice.pattern == placed.choice.pattern => {
+                    format!("{} of {}", choice.standby, component.size.count.unwrap_or(1))
+                }
                 Carriage::Asynchronous | Carriage::Synchronous if choice.pattern == placed.choice.pattern => {
                     format!("{} ({})", choice.pattern.as_str(), choice.carriage.as_str())
                 }

@@ -170,11 +170,12 @@ impl Maker<'_> {
             .with(Item::Writes, self.replicated_writes())
     }
 
-    /// Millions a month: Aurora bills writes of 4 KiB, DynamoDB of 1 KiB.
+    /// Millions a month: Aurora bills writes of 4 KiB, DynamoDB of 1 KiB. S3 bills the GB that its time control replicates.
     fn replicated_writes(&self) -> f64 {
         let unit = match self.component.kind {
             Kind::AuroraGlobal => 4096.0,
             Kind::Dynamodb => 1024.0,
+            Kind::S3 => return self.measure.writes_gb,
             _ => return 0.0,
         };
         self.measure.writes_gb * 1e9 / unit / 1e6

@@ -297,7 +297,7 @@ fn patterns(answer: &Assessment) -> Markup {
                                 td class="number" { (seconds(row.rto.p95)) } td class="number" { (seconds(row.rpo.p95)) }
                                 td class="number" { (format!("{:.2}", row.added_usd)) @if row.unknown_prices > 0 { " +?" } }
                                 td class="number" { @if let Some(percent) = row.overhead_percent { (format!("{percent:.1} %")) } @else { "?" } }
-                                td class="number" { (row.usual_percent) " %" }
+                                td class="number" { @if let Some(usual) = &row.usual_percent { (usual) " %" } }
                                 td { (row.complexity) " of 5" }
                                 td { @if row.meets_objectives { "yes" } @else { "no" } }
                             }

@@ -16,13 +16,13 @@ use crate::recovery::{duration, seconds};
 use crate::report::{Assessment, ComponentReport, FrontierPoint, PatternRow, Standing};
 use crate::tariff::cents;
 
-/// What the guides say that a pattern adds to the bill, in percent.
-fn usual(pattern: Pattern) -> &'static str {
+/// What the guides say that a pattern adds to the bill, in percent; of backup & restore they give no figure.
+fn usual(pattern: Pattern) -> Option<String> {
     match pattern {
-        Pattern::BackupRestore => "1-5",
-        Pattern::PilotLight => "10-20",
-        Pattern::WarmStandby => "30-50",
-        Pattern::ActiveActive => "100",
+        Pattern::BackupRestore => None,
+        Pattern::PilotLight => Some("10-20".into()),
+        Pattern::WarmStandby => Some("30-50".into()),
+        Pattern::ActiveActive => Some("100".into()),
     }
 }
 
@@ -64,7 +64,7 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         rpo: answer.summary.rpo,
         added_usd: answer.cost.added_usd,
         overhead_percent: percent(answer.cost.added_usd, answer.cost.today_usd),
-        usual_percent: usual(pattern).into(),
+        usual_percent: usual(pattern),
         complexity: answer.components.iter().map(|component| component.complexity).max().unwrap_or(0),
         unknown_prices: answer.cost.unknown.len(),
         meets_objectives: meets && !answer.components.is_empty(),

@@ -316,8 +316,8 @@ pub struct PatternRow {
     pub added_usd: f64,
     /// In percent of today's cost.
     pub overhead_percent: Option<f64>,
-    /// What the guides say that it adds, in percent of today's cost.
-    pub usual_percent: String,
+    /// What the guides say that it adds, in percent of today's cost, where they do.
+    pub usual_percent: Option<String>,
     /// The highest complexity of a component, 1 to 5.
     pub complexity: u8,
     /// Lines without a price.

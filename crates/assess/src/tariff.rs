@@ -234,6 +234,7 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
         Item::Writes => match component.kind {
             Kind::AuroraGlobal => Some(monthly("aurora-global-replicated-write-io", "million", 0.25)),
             Kind::Dynamodb => Some(monthly("dynamodb-on-demand-replicated-write", "million", 0.75)),
+            Kind::S3 => Some(monthly("s3-replication-time-control", "GB", 0.02)),
             _ => None,
         },
     }

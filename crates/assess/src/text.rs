@@ -233,7 +233,7 @@ pub fn patterns(rows: &[PatternRow]) -> String {
             seconds(row.rpo.p95),
             if row.unknown_prices > 0 { format!("{:.2} +?", row.added_usd) } else { format!("{:.2}", row.added_usd) },
             row.overhead_percent.map_or("?".into(), |percent| format!("{percent:.1} %")),
-            format!("{} %", row.usual_percent),
+            row.usual_percent.as_ref().map_or(String::new(), |usual| format!("{usual} %")),
             format!("{} of 5", row.complexity),
             if row.meets_objectives { "yes" } else { "no" }.into(),
         ]);
