@@ -1,1 +1,34 @@
 //! Pattern, regions, size, cost, predicted RTO and RPO, each with its reason.
+//!
+//! Pure: an app and the atlas in, an [`Assessment`] out; the same file and data give the same answer to the byte.
+//! [`assess`] is the way in, [`assess_fully`] adds the table of patterns and the frontier, [`what_if`] answers questions.
+//! [`text`], [`html`] and `serde` turn the answer into a terminal report, a page and JSON; [`write`] puts the choices
+//! back into the file.
+//!
+//! How it is decided: [`choice`] lists what each kind can do, [`site`] where it may be, [`tariff`] what it costs;
+//! [`optimise`] finds the cheapest combination that meets the objectives and proves it, [`conflict`] explains why there
+//! is none, [`predict`] draws recoveries, [`weak`] looks for what the plan leans on.
+
+mod assemble;
+pub mod choice;
+pub mod conflict;
+pub mod html;
+pub mod optimise;
+mod picture;
+pub mod predict;
+mod questions;
+pub mod recovery;
+pub mod regions;
+pub mod report;
+pub mod schedule;
+pub mod site;
+pub mod spread;
+pub mod tariff;
+pub mod text;
+pub mod weak;
+pub mod write;
+
+pub use assemble::{Candidates, Inputs, assess};
+pub use questions::{Change, Difference, WhatIf, WhatIfError, assess_fully, compare, frontier, what_if};
+pub use recovery::History;
+pub use report::Assessment;

@@ -1,0 +1,310 @@
+//! Demands that cannot hold together: the smallest set of them, and what giving each up would take.
+//!
+//! The set is found by QuickXplain (Junker, 2004): divide the demands, keep the half that is needed, with few questions to
+//! the optimiser. Then single demands and pairs are tried, in case a smaller set than the found irreducible one exists.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lifeboat_model::ComponentId;
+use lifeboat_model::app::Objectives;
+
+use crate::choice::choices;
+use crate::optimise::{Constraint, Outcome, Task, objectives, optimise_only};
+use crate::recovery::{duration, seconds};
+use crate::report::Conflict;
+use crate::site::lies_in;
+
+/// Up to so many demands single ones are tried one by one, and up to so many pairs.
+const TRY_SINGLES: usize = 200;
+const TRY_PAIRS: usize = 24;
+
+/// What stands in the way of a group.
+pub struct Contradiction {
+    /// Every demand that is part of a contradiction; empty: there is no region for the group even without any demand.
+    pub constraints: Vec<Constraint>,
+    /// The contradictions for the report, each as small as it can be.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// So many contradictions of one group are told.
+const TOLD: usize = 8;
+
+/// Explains why a group has no solution: contradictions that have no demand in common, until what is left can hold.
+pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
+    let mut left = demands(task, group);
+    let all = left.clone();
+    let question = Question { task, group, all: &all };
+    let components: Vec<String> = group.iter().take(12).map(ToString::to_string).collect();
+    if !question.holds(&[]) {
+        let between = vec!["the regions that come into question".into()];
+        return Contradiction {
+            constraints: Vec::new(),
+            conflicts: vec![Conflict { between, relax: vec![no_place(task, group)], components }],
+        };
+    }
+    let mut found = Contradiction { constraints: Vec::new(), conflicts: Vec::new() };
+    while found.conflicts.len() < TOLD && !question.holds(&left) {
+        let set = question.smallest(&left);
+        found.conflicts.push(Conflict {
+            between: set.iter().map(|constraint| describe(task, constraint)).collect(),
+            relax: set.iter().map(|constraint| question.relaxation(&set, constraint)).collect(),
+            components: components.clone(),
+        });
+        left.retain(|one| !set.contains(one));
+        found.constraints.extend(set);
+    }
+    found
+}
+
+/// Everything that the file demands of a group.
+fn demands(task: &Task<'_>, group: &[ComponentId]) -> Vec<Constraint> {
+    let app = task.setting.app;
+    let mut all = Vec::new();
+    let mut residency = false;
+    for id in group {
+        let Some(component) = app.components.get(id) else { continue };
+        let Objectives { rto, rpo, availability, residency: areas, .. } = objectives(app, component);
+        residency |= !areas.is_empty();
+        let database = component.kind.is_database();
+        let wanted = [
+            (rto.is_some(), Constraint::Rto(id.clone())),
+            (rpo.is_some() && database, Constraint::Rpo(id.clone())),
+            (availability.is_some(), Constraint::Availability(id.clone())),
+            (task.keep_pins && component.pattern.is_some(), Constraint::Pattern(id.clone())),
+            (task.keep_pins && component.writer.is_some(), Constraint::Writer(id.clone())),
+            (task.keep_pins && !component.standbys.is_empty(), Constraint::Standbys(id.clone())),
+            (task.keep_pins && !database && !component.regions.is_empty(), Constraint::Regions(id.clone())),
+        ];
+        all.extend(wanted.into_iter().filter(|(given, _)| *given).map(|(_, constraint)| constraint));
+    }
+    if residency {
+        all.push(Constraint::Residency);
+    }
+    all
+}
+
+struct Question<'a> {
+    task: &'a Task<'a>,
+    group: &'a [ComponentId],
+    all: &'a [Constraint],
+}
+
+impl Question<'_> {
+    fn solve(&self, kept: &[Constraint]) -> Option<Outcome> {
+        let relaxed: BTreeSet<Constraint> = self.all.iter().filter(|one| !kept.contains(one)).cloned().collect();
+        optimise_only(&Task { relaxed: &relaxed, ..*self.task }, self.group)
+    }
+
+    fn holds(&self, kept: &[Constraint]) -> bool {
+        self.solve(kept).is_some()
+    }
+
+    fn smallest(&self, among: &[Constraint]) -> Vec<Constraint> {
+        if among.len() <= TRY_SINGLES
+            && let Some(one) = among.iter().find(|one| !self.holds(std::slice::from_ref(one)))
+        {
+            return vec![one.clone()];
+        }
+        if among.len() <= TRY_PAIRS {
+            for (at, one) in among.iter().enumerate() {
+                for other in &among[at + 1..] {
+                    let pair = [one.clone(), other.clone()];
+                    if !self.holds(&pair) {
+                        return pair.into();
+                    }
+                }
+            }
+        }
+        self.explain(&[], false, among)
+    }
+
+    /// QuickXplain: the part of `candidates` that cannot hold together with `background`.
+    fn explain(&self, background: &[Constraint], changed: bool, candidates: &[Constraint]) -> Vec<Constraint> {
+        if changed && !self.holds(background) {
+            return Vec::new();
+        }
+        if let [only] = candidates {
+            return vec![only.clone()];
+        }
+        let (first, second) = candidates.split_at(candidates.len() / 2);
+        let with_first: Vec<Constraint> = background.iter().chain(first).cloned().collect();
+        let in_second = self.explain(&with_first, true, second);
+        let with_second: Vec<Constraint> = background.iter().chain(&in_second).cloned().collect();
+        let mut found = self.explain(&with_second, !in_second.is_empty(), first);
+        found.extend(in_second);
+        found
+    }
+
+    /// What would have to change about one demand of the set for the others to hold.
+    fn relaxation(&self, set: &[Constraint], one: &Constraint) -> String {
+        let others: Vec<Constraint> = set.iter().filter(|other| *other != one).cloned().collect();
+        let Some(outcome) = self.solve(&others) else { return "giving it up alone is not enough".into() };
+        let placed = |id: &ComponentId| outcome.placed.get(id);
+        let name = |site: usize| self.task.ground.sites[site].name.as_str();
+        match one {
+            Constraint::Rto(id) => match self.least_rto(set, id) {
+                Some(least) => format!("RTO of {id}: at least {}", seconds(least)),
+                None => format!("leave the RTO of {id} out"),
+            },
+            Constraint::Rpo(id) => match self.least_rpo(set, id) {
+                Some(least) => format!("RPO of {id}: at least {}", seconds(least)),
+                None => format!("leave the RPO of {id} out"),
+            },
+            Constraint::Availability(id) => format!("demand less availability of {id}"),
+            Constraint::Pattern(id) => match placed(id) {
+                Some(placed) => format!("pattern of {id}: {}", placed.choice.pattern.as_str()),
+                None => format!("leave the pattern of {id} out"),
+            },
+            Constraint::Writer(id) => match placed(id) {
+                Some(placed) => format!("writer of {id}: {}", name(placed.home)),
+                None => format!("leave the writer of {id} out"),
+            },
+            Constraint::Standbys(id) => match placed(id) {
+                Some(placed) => {
+                    let targets: Vec<&str> = placed.targets.iter().map(|target| name(*target)).collect();
+                    format!("standbys of {id}: {}, {}", targets.join(" and "), placed.choice.carriage.as_str())
+                }
+                None => format!("leave the standbys of {id} out"),
+            },
+            Constraint::Regions(id) => format!("let {id} run in more regions"),
+            Constraint::Residency => self.wider_residency(&outcome),
+        }
+    }
+
+    /// The least RTO of a component that goes with the other demands, in seconds, to the millisecond.
+    fn least_rto(&self, set: &[Constraint], id: &ComponentId) -> Option<f64> {
+        let fits = |ms: u64| {
+            let mut app = self.task.setting.app.clone();
+            app.objectives.rto = None;
+            let component = app.components.get_mut(id)?;
+            component.objectives.rto = Some(Duration::from_millis(ms));
+            // The others' RTOs come from the app, where they have none of their own.
+            let general = self.task.setting.app.objectives.rto;
+            for (other, component) in &mut app.components {
+                if other != id {
+                    component.objectives.rto = match (component.objectives.rto, general) {
+                        (Some(own), Some(general)) => Some(own.min(general)),
+                        (one, other) => one.or(other),
+                    };
+                }
+            }
+            let setting = crate::choice::Setting { app: &app, ..self.task.setting };
+            let relaxed: BTreeSet<Constraint> = self.all.iter().filter(|one| !set.contains(one)).cloned().collect();
+            optimise_only(&Task { setting, relaxed: &relaxed, ..*self.task }, self.group)
+        };
+        let (mut low, mut high) = (0_u64, 90 * 24 * 3_600_000);
+        fits(high)?;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if fits(middle).is_some() { high = middle } else { low = middle }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 90 days in ms")]
+        Some(high as f64 / 1000.0)
+    }
+
+    /// The least RPO of a component that goes with the other demands, in seconds.
+    fn least_rpo(&self, set: &[Constraint], id: &ComponentId) -> Option<f64> {
+        let component = self.task.setting.app.components.get(id)?;
+        let mut losses: Vec<u64> =
+            choices(self.task.setting, id, component).iter().map(crate::choice::Choice::planned_loss_ms).collect();
+        losses.sort_unstable();
+        losses.dedup();
+        losses.into_iter().find_map(|ms| {
+            let mut app = self.task.setting.app.clone();
+            app.objectives.rpo = None;
+            app.components.get_mut(id)?.objectives.rpo = Some(Duration::from_millis(ms));
+            let setting = crate::choice::Setting { app: &app, ..self.task.setting };
+            let relaxed: BTreeSet<Constraint> = self.all.iter().filter(|one| !set.contains(one)).cloned().collect();
+            optimise_only(&Task { setting, relaxed: &relaxed, ..*self.task }, self.group)?;
+            #[expect(clippy::cast_precision_loss, reason = "at most some days in ms")]
+            Some(ms as f64 / 1000.0)
+        })
+    }
+
+    /// The jurisdictions that the solution without residency goes to.
+    fn wider_residency(&self, outcome: &Outcome) -> String {
+        let atlas = self.task.setting.atlas;
+        let app = self.task.setting.app;
+        let mut areas = BTreeSet::new();
+        for (id, placed) in &outcome.placed {
+            let Some(component) = app.components.get(id) else { continue };
+            let residency = objectives(app, component).residency;
+            for site in std::iter::once(&placed.home).chain(&placed.targets) {
+                let site = &self.task.ground.sites[*site];
+                if !residency.iter().any(|area| lies_in(atlas, site, area)) {
+                    areas.insert(
+                        atlas.region(&site.place).map_or(site.name.clone(), |facts| facts.residency().to_owned()),
+                    );
+                }
+            }
+        }
+        format!("allow data in {} too", areas.into_iter().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A demand in words.
+pub fn describe(task: &Task<'_>, constraint: &Constraint) -> String {
+    let app = task.setting.app;
+    let of = |id: &ComponentId| app.components.get(id);
+    match constraint {
+        Constraint::Rto(id) => {
+            let rto = of(id).and_then(|component| objectives(app, component).rto).map(duration);
+            format!("RTO of {id}: {}", rto.unwrap_or_default())
+        }
+        Constraint::Rpo(id) => {
+            let rpo = of(id).and_then(|component| objectives(app, component).rpo).map(duration);
+            format!(
+                "RPO of {id}: {} ({})",
+                rpo.unwrap_or_default(),
+                of(id).map_or("", |component| component.kind.as_str())
+            )
+        }
+        Constraint::Availability(id) => {
+            let share = of(id).and_then(|component| objectives(app, component).availability).unwrap_or_default();
+            format!("availability of {id}: {share}")
+        }
+        Constraint::Pattern(id) => {
+            let pattern =
+                of(id).and_then(|component| component.pattern).map_or("", lifeboat_model::app::Pattern::as_str);
+            format!("pattern of {id}: {pattern}")
+        }
+        Constraint::Writer(id) => {
+            let writer = of(id).and_then(|component| component.writer.as_ref()).map(ToString::to_string);
+            format!("writer of {id}: {}", writer.unwrap_or_default())
+        }
+        Constraint::Standbys(id) => {
+            let names: Vec<String> = of(id)
+                .map(|component| component.standbys.keys().map(ToString::to_string).collect())
+                .unwrap_or_default();
+            format!("standbys of {id}: {}", names.join(", "))
+        }
+        Constraint::Regions(id) => {
+            let names: Vec<String> =
+                of(id).map(|component| component.regions.iter().map(ToString::to_string).collect()).unwrap_or_default();
+            format!("regions of {id}: {}", names.join(", "))
+        }
+        Constraint::Residency => {
+            let areas: Vec<&str> = app.objectives.residency.iter().map(String::as_str).collect();
+            if areas.is_empty() { "residency".into() } else { format!("residency: {}", areas.join(", ")) }
+        }
+    }
+}
+
+/// Why a group cannot be anywhere.
+fn no_place(task: &Task<'_>, group: &[ComponentId]) -> String {
+    let sites = &task.ground.sites;
+    if sites.len() < 2 {
+        return "there is one region only; name a second one that is at least 100 km away".into();
+    }
+    let kinds: BTreeSet<&str> = group
+        .iter()
+        .filter_map(|id| task.setting.app.components.get(id))
+        .map(|component| component.kind.as_str())
+        .collect();
+    format!(
+        "no two regions that fail apart offer {} (a region for each provider's kind, at least {:.0} km apart, in working order)",
+        kinds.into_iter().collect::<Vec<_>>().join(" and "),
+        crate::site::TOO_CLOSE_KM
+    )
+}

@@ -1,0 +1,366 @@
+//! The answer as one self-contained page: no script, no font, no picture from elsewhere.
+//!
+//! Ordered as an engineer reads it: the verdict, the map, what to do (contradictions and weak points before tables),
+//! components with their reasons folded away, cost, patterns, frontier. Long lists fold, so that 200 components stay readable.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::assemble::{price, usd};
+use crate::choice::Carriage;
+use crate::picture;
+use crate::recovery::seconds;
+use crate::report::{Assessment, ComponentReport, ObjectiveReport, Severity, Standing};
+use crate::tariff::CostItem;
+
+/// Above so many, met and achievable objectives are folded away.
+const MANY_OBJECTIVES: usize = 24;
+
+const STYLE: &str = include_str!("report.css");
+
+/// The page. `wanted_rto` marks the file's RTO in the frontier, in seconds.
+pub fn page(answer: &Assessment, wanted_rto: Option<f64>) -> String {
+    let title = format!("{}: disaster recovery", answer.app);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (header(answer))
+                    (picture::map(answer))
+                    (conflicts(answer))
+                    (objectives(answer))
+                    (weak_points(answer))
+                    (components(answer))
+                    (cost(answer))
+                    (patterns(answer))
+                    @if !answer.frontier.is_empty() {
+                        section {
+                            h2 { "Cost against RTO and RPO" }
+                            p class="hint" { "The cheapest solution for each pair of objectives, without what the file fixes." }
+                            (picture::frontier(&answer.frontier, wanted_rto))
+                            (frontier_table(answer))
+                        }
+                    }
+                    (footer(answer))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn header(answer: &Assessment) -> Markup {
+    let summary = &answer.summary;
+    html! {
+        header class=(summary.standing.as_str()) {
+            p class="eyebrow" { (answer.app) " · region loss" }
+            h1 { (summary.line) }
+            @if !answer.components.is_empty() {
+                div class="tiles" {
+                    (tile("RTO", &seconds(summary.rto.p95), &format!("half within {}, 99 % within {}", seconds(summary.rto.p50), seconds(summary.rto.p99))))
+                    (tile("RPO", &seconds(summary.rpo.p95), &format!("99 % within {}", seconds(summary.rpo.p99))))
+                    (tile("Protection adds", &price(summary.added_usd, summary.unknown_prices), &summary.overhead_percent.map_or("today's cost is not known".into(), |percent| format!("{percent:.1} % of {} today", usd(summary.today_usd)))))
+                    @for outlook in answer.outlook.iter().take(1) {
+                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned * 60.0)), &outlook.minutes_waiting.map_or(String::new(), |minutes| format!("instead of {}, if {} is waited for ({})", seconds(minutes * 60.0), outlook.region, outlook.losses_per_year.grade))))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tile(name: &str, value: &str, hint: &str) -> Markup {
+    html! { div class="tile" { div class="name" { (name) } div class="value" { (value) } div class="hint" { (hint) } } }
+}
+
+fn conflicts(answer: &Assessment) -> Markup {
+    html! {
+        @if !answer.conflicts.is_empty() {
+            section {
+                h2 { "What contradicts itself" }
+                @for conflict in &answer.conflicts {
+                    div class="conflict" {
+                        p { strong { (conflict.between.join("  ×  ")) } }
+                        p { "Give up one of them:" }
+                        ul { @for relax in &conflict.relax { li { (relax) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn objectives(answer: &Assessment) -> Markup {
+    let folded = answer.objectives.len() > MANY_OBJECTIVES;
+    let (open, rest): (Vec<&ObjectiveReport>, Vec<&ObjectiveReport>) =
+        answer.objectives.iter().partition(|objective| !folded || objective.standing == Standing::Unattainable);
+    html! {
+        @if !answer.objectives.is_empty() {
+            section {
+                h2 { "Objectives" }
+                @if !open.is_empty() { (objective_table(&open)) }
+                @if !rest.is_empty() {
+                    details { summary { (rest.len()) " that are met or achievable" } (objective_table(&rest)) }
+                }
+            }
+        }
+    }
+}
+
+fn objective_table(objectives: &[&ObjectiveReport]) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "Verdict" } th { "Objective" } th { "Wanted" } th { "Expected" } th { "Missed" } th { "By" } } }
+            tbody {
+                @for objective in objectives {
+                    tr {
+                        td { span class=(format!("badge {}", objective.standing.as_str())) { (objective.standing.as_str()) } }
+                        td { (objective.of) " " (objective.objective) }
+                        td class="number" { (objective.wanted) }
+                        td { (objective.expected) }
+                        td class="number" { @if let Some(share) = objective.misses { (format!("{:.1} %", share * 100.0)) } }
+                        td class="by" { (objective.reason) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn weak_points(answer: &Assessment) -> Markup {
+    html! {
+        @if !answer.weak_points.is_empty() {
+            section {
+                h2 { "Weak points" }
+                @for point in &answer.weak_points {
+                    details class="weak" open[point.severity == Severity::High] {
+                        summary {
+                            span class=(format!("badge {}", point.severity.as_str())) { (point.severity.as_str()) }
+                            " " (point.what)
+                            span class="hint" { " " (names(&point.about)) }
+                        }
+                        p { (ticked(&point.why)) "." }
+                        p class="do" { "Do: " (ticked(&point.remedy)) "." }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What stands between backticks as code.
+fn ticked(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+fn names(about: &[String]) -> String {
+    if about.len() <= 6 { about.join(", ") } else { format!("{} and {} more", about[..5].join(", "), about.len() - 5) }
+}
+
+fn components(answer: &Assessment) -> Markup {
+    html! {
+        @if !answer.components.is_empty() {
+            section {
+                h2 { "Components" }
+                p class="hint" { "Open one for its steps, its bill and the reasons." }
+                div class="row head" {
+                    span { "Component" } span { "Pattern" } span { "From → to" } span { "Standby" } span { "RTO" } span { "RPO" } span { "USD/month" }
+                }
+                @for component in &answer.components { (component_row(component)) }
+            }
+        }
+    }
+}
+
+fn component_row(component: &ComponentReport) -> Markup {
+    html! {
+        details class="component" {
+            summary class="row" {
+                span { strong { (component.component) } " " span class="hint" { (component.kind) } }
+                span { (component.pattern) }
+                span { (component.home) " → " (component.targets.join(", ")) }
+                span {
+                    @if component.standby_instances == 0 { "none runs" } @else { (component.standby_instances) " of " (component.home_instances) }
+                }
+                span class="number" { (seconds(component.rto.p95)) }
+                span class="number" {
+                    @if component.replication == Carriage::Nothing { "–" } @else { (seconds(component.rpo.p95)) }
+                }
+                span class="number" {
+                    (format!("+{:.2}", component.added_usd))
+                    @if component.unknown_prices > 0 { " " abbr title=(format!("{} unknown prices", component.unknown_prices)) { "+?" } }
+                }
+            }
+            div class="inside" {
+                p {
+                    (component.how) "; " (component.replication.as_str())
+                    @if let Some(latency) = &component.commit_latency_ms { (format!(", {:.0} ms more for each commit ({})", latency.value, latency.grade)) }
+                    "."
+                }
+                @if !component.reasons.is_empty() { ul { @for reason in &component.reasons { li { (reason) } } } }
+                @if let Some(measured) = &component.measured {
+                    p {
+                        "Measured: " (measured.seconds.iter().map(|value| seconds(*value)).collect::<Vec<_>>().join(", ")) ", "
+                        strong { @if measured.within { "inside" } @else { "outside" } }
+                        " the predicted " (seconds(component.rto_range.0)) " to " (seconds(component.rto_range.1)) "."
+                    }
+                }
+                table {
+                    thead { tr { th { "Step" } th { "Usual" } th { "Planned" } th { "Grade" } th { "Rests on" } } }
+                    tbody {
+                        @for step in &component.steps {
+                            tr {
+                                td { (step.step.as_str()) } td class="number" { (seconds(step.p50)) } td class="number" { (seconds(step.p95)) }
+                                td { (step.grade) } td class="source" { (step.source) }
+                            }
+                        }
+                    }
+                }
+                @if !component.items.is_empty() { (bill(&component.items)) }
+            }
+        }
+    }
+}
+
+fn bill(items: &[CostItem]) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "Added" } th { "Region" } th { "SKU" } th { "Quantity" } th { "USD/month" } th { "Grade" } th { "Rests on" } } }
+            tbody {
+                @for item in items {
+                    tr {
+                        td { (item.item.as_str()) } td { (item.region) } td { code { (item.sku) } }
+                        td class="number" { (format!("{:.0} {}", item.quantity, item.unit)) }
+                        td class="number" { @if let Some(amount) = item.usd { (format!("{amount:.2}")) } @else { "unknown" } }
+                        td { @if let Some(grade) = item.grade { (grade) } }
+                        td class="source" { (item.basis) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cost(answer: &Assessment) -> Markup {
+    let cost = &answer.cost;
+    let most = cost.added_by_item.values().copied().fold(0.0, f64::max);
+    html! {
+        section {
+            h2 { "Cost" }
+            p {
+                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown.len())) }
+                @if let Some(percent) = answer.summary.overhead_percent { (format!(" ({percent:.1} %)")) } "."
+            }
+            @if most > 0.0 {
+                div class="bars" {
+                    @for (item, amount) in &cost.added_by_item {
+                        div { (item) }
+                        div class="track" { div class="bar" style=(format!("width:{:.1}%", amount / most * 100.0)) {} }
+                        div class="number" { (format!("{amount:.2}")) }
+                    }
+                }
+            }
+            @if !cost.unknown.is_empty() {
+                details {
+                    summary { (cost.unknown.len()) " unknown prices: not zero, not in the sums" }
+                    ul { @for unknown in &cost.unknown { li { (unknown) } } }
+                }
+            }
+        }
+    }
+}
+
+fn patterns(answer: &Assessment) -> Markup {
+    html! {
+        @if !answer.patterns.is_empty() {
+            section {
+                h2 { "Patterns side by side" }
+                table {
+                    thead { tr { th { "Pattern" } th { "RTO" } th { "RPO" } th { "Adds, USD/month" } th { "Overhead" } th { "Usual" } th { "Complexity" } th { "Meets objectives" } } }
+                    tbody {
+                        @for row in &answer.patterns {
+                            tr class=[(answer.summary.pattern.as_deref() == Some(&row.pattern)).then_some("chosen")] {
+                                td {
+                                    (row.pattern)
+                                    @if !row.instead.is_empty() { div class="hint" { "not there for " (names(&row.instead)) } }
+                                }
+                                td class="number" { (seconds(row.rto.p95)) } td class="number" { (seconds(row.rpo.p95)) }
+                                td class="number" { (format!("{:.2}", row.added_usd)) @if row.unknown_prices > 0 { " +?" } }
+                                td class="number" { @if let Some(percent) = row.overhead_percent { (format!("{percent:.1} %")) } @else { "?" } }
+                                td class="number" { @if let Some(usual) = &row.usual_percent { (usual) " %" } }
+                                td { (row.complexity) " of 5" }
+                                td { @if row.meets_objectives { "yes" } @else { "no" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn frontier_table(answer: &Assessment) -> Markup {
+    html! {
+        details {
+            summary { "As a table" }
+            table {
+                thead { tr { th { "RTO" } th { "RPO" } th { "Adds, USD/month" } th { "Patterns" } } }
+                tbody {
+                    @for point in &answer.frontier {
+                        tr {
+                            td class="number" { (seconds(point.rto_seconds)) } td class="number" { (seconds(point.rpo_seconds)) }
+                            td class="number" { (format!("{:.2}", point.added_usd)) @if point.unknown_prices > 0 { " +?" } }
+                            td { (point.patterns.join(", ")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn footer(answer: &Assessment) -> Markup {
+    html! {
+        section {
+            h2 { "Regions" }
+            details {
+                summary { (answer.regions.len()) " came into question" }
+                table {
+                    thead { tr { th { "Region" } th { "Place" } th { "City" } th { "Law" } th { "Home of" } th { "Target of" } th { "Not used because" } } }
+                    tbody {
+                        @for region in &answer.regions {
+                            tr {
+                                td { (region.region) } td { (region.place) } td { (region.city.as_deref().unwrap_or("")) }
+                                td { (region.jurisdiction.as_deref().unwrap_or("not known")) }
+                                td { (names(&region.home_of)) } td { (names(&region.target_of)) }
+                                td { (region.refused.as_deref().unwrap_or("")) }
+                            }
+                        }
+                    }
+                }
+            }
+            @for link in &answer.links {
+                p class="hint" {
+                    (link.from) " → " (link.to) ": "
+                    @if let Some(trip) = &link.round_trip_ms { (format!("round trip {:.1} ms, {}: {}", trip.value, trip.grade, trip.source)) } @else { "round trip not known" }
+                    "; " (link.reason) "."
+                }
+            }
+        }
+        footer {
+            p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
+            @for note in &answer.notes { p { (note) } }
+            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (outlook.losses_per_year.source) "." } }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Questions that need several assessments: all patterns side by side, cost against RTO and RPO, and "what if".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lifeboat_model::app::{Component, Pattern, RegionRole};
+use lifeboat_model::{App, ComponentId, RegionId};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::assemble::{Candidates, Inputs, assess, percent};
+use crate::choice::{Setting, choices};
+use crate::optimise::objectives;
+use crate::predict::Quantiles;
+use crate::recovery::{duration, seconds};
+use crate::report::{Assessment, ComponentReport, FrontierPoint, PatternRow, Standing};
+use crate::tariff::cents;
+
+/// What the guides say that a pattern adds to the bill, in percent; of backup & restore they give no figure.
+fn usual(pattern: Pattern) -> Option<String> {
+    match pattern {
+        Pattern::BackupRestore => None,
+        Pattern::PilotLight => Some("10-20".into()),
+        Pattern::WarmStandby => Some("30-50".into()),
+        Pattern::ActiveActive => Some("100".into()),
+    }
+}
+
+/// The whole answer: the assessment with the table of patterns and the frontier.
+pub fn assess_fully(app: &App, inputs: &Inputs<'_>) -> Assessment {
+    Assessment { patterns: compare(app, inputs), frontier: frontier(app, inputs), ..assess(app, inputs) }
+}
+
+/// All patterns side by side, each with this app's own numbers. Where a component's kind has no such pattern, it keeps the
+/// next stronger one that it has, else its strongest.
+pub fn compare(app: &App, inputs: &Inputs<'_>) -> Vec<PatternRow> {
+    Pattern::ALL.iter().map(|pattern| row(app, inputs, *pattern)).collect()
+}
+
+fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
+    let mut instead = Vec::new();
+    let mut forced = app.clone();
+    forced.objectives.cost = None;
+    for (id, component) in &mut forced.components {
+        let setting = Setting { atlas: inputs.atlas, app, history: &inputs.history };
+        let possible: BTreeSet<Pattern> = choices(setting, id, component).iter().map(|choice| choice.pattern).collect();
+        let nearest = possible.range(pattern..).next().or_else(|| possible.last()).copied();
+        if let Some(nearest) = nearest.filter(|nearest| *nearest != pattern) {
+            instead.push(format!("{id}: {}", nearest.as_str()));
+        }
+        component.pattern = nearest;
+        // How the standby is fed belongs to the pattern that the file has.
+        component.standbys.clear();
+    }
+    // Sized for the objectives where the pattern can meet them, else as small as it gets.
+    let mut answer = assess(&forced, inputs);
+    if !answer.conflicts.is_empty() {
+        answer = assess(&without_objectives(&forced), inputs);
+    }
+    let meets = answer.components.iter().all(|report| meets(app, report));
+    PatternRow {
+        pattern: pattern.as_str().into(),
+        rto: answer.summary.rto,
+        rpo: answer.summary.rpo,
+        added_usd: answer.cost.added_usd,
+        overhead_percent: percent(answer.cost.added_usd, answer.cost.today_usd),
+        usual_percent: usual(pattern),
+        complexity: answer.components.iter().map(|component| component.complexity).max().unwrap_or(0),
+        unknown_prices: answer.cost.unknown.len(),
+        meets_objectives: meets && !answer.components.is_empty(),
+        instead,
+    }
+}
+
+fn meets(app: &App, report: &ComponentReport) -> bool {
+    let Some(component) = app.components.get(report.component.as_str()) else { return true };
+    let wanted = objectives(app, component);
+    let within = |limit: Option<Duration>, value: f64| limit.is_none_or(|limit| value <= limit.as_secs_f64());
+    within(wanted.rto, report.rto.p95) && (!component.kind.is_database() || within(wanted.rpo, report.rpo.p95))
+}
+
+fn without_objectives(app: &App) -> App {
+    let mut free = app.clone();
+    let clear = |objectives: &mut lifeboat_model::app::Objectives| {
+        objectives.rto = None;
+        objectives.rpo = None;
+        objectives.availability = None;
+        objectives.cost = None;
+    };
+    clear(&mut free.objectives);
+    free.components.values_mut().for_each(|component| clear(&mut component.objectives));
+    free
+}
+
+/// The RTOs and RPOs that the frontier asks for, in seconds.
+const RTOS: [f64; 11] = [5.0, 15.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 259_200.0];
+const RPOS: [f64; 6] = [0.0, 5.0, 60.0, 900.0, 3600.0, 86_400.0];
+/// Above so many components the frontier asks only for the app's own RPO.
+const MANY: usize = 200;
+
+/// Cost against RTO and RPO: the cheapest solution for each pair, without those that another beats or equals in all three.
+/// What the file fixes is set aside, residency is kept.
+pub fn frontier(app: &App, inputs: &Inputs<'_>) -> Vec<FrontierPoint> {
+    let inputs = Inputs { keep_pins: false, ..inputs.clone() };
+    let rpos: Vec<f64> = match app.objectives.rpo {
+        Some(rpo) if app.components.len() > MANY => vec![rpo.as_secs_f64()],
+        _ => RPOS.to_vec(),
+    };
+    let mut points: Vec<FrontierPoint> = Vec::new();
+    for rpo_seconds in rpos {
+        for rto_seconds in RTOS {
+            let mut asked = without_objectives(app);
+            for component in asked.components.values_mut() {
+                component.objectives.rto = Some(Duration::from_secs_f64(rto_seconds));
+                component.objectives.rpo = Some(Duration::from_secs_f64(rpo_seconds));
+            }
+            if let Some(point) = point(&asked, &inputs, rto_seconds, rpo_seconds) {
+                points.push(point);
+            }
+        }
+    }
+    let beaten = |point: &FrontierPoint| {
+        points.iter().any(|other| {
+            let no_worse = other.rto_seconds <= point.rto_seconds
+                && other.rpo_seconds <= point.rpo_seconds
+                && other.added_usd <= point.added_usd
+                && other.unknown_prices <= point.unknown_prices;
+            no_worse && (other.rto_seconds, other.rpo_seconds) != (point.rto_seconds, point.rpo_seconds)
+        })
+    };
+    points.iter().filter(|point| !beaten(point)).cloned().collect()
+}
+
+fn point(app: &App, inputs: &Inputs<'_>, rto_seconds: f64, rpo_seconds: f64) -> Option<FrontierPoint> {
+    let (outcome, ground) = crate::assemble::placements(app, inputs);
+    if !outcome.impossible.is_empty() || outcome.placed.is_empty() {
+        return None;
+    }
+    let mut added_usd = 0.0;
+    let mut unknown_prices = 0;
+    for (id, placed) in &outcome.placed {
+        let component = app.components.get(id)?;
+        let (_, added) = crate::assemble::bill(inputs, &ground, component, placed);
+        added_usd += added.iter().filter_map(|item| item.usd).sum::<f64>();
+        unknown_prices += added.iter().filter(|item| item.usd.is_none()).count();
+    }
+    let patterns: BTreeSet<Pattern> = outcome.placed.values().map(|placed| placed.choice.pattern).collect();
+    Some(FrontierPoint {
+        rto_seconds,
+        rpo_seconds,
+        added_usd: cents(added_usd),
+        patterns: patterns.into_iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+        unknown_prices,
+    })
+}
+
+/// A change that is asked about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WhatIf {
+    /// A region is lost, for good.
+    RegionLost(RegionId),
+    /// Another RTO, of the app or of a component.
+    Rto(Option<ComponentId>, Duration),
+    /// Another RPO, of the app or of a component.
+    Rpo(Option<ComponentId>, Duration),
+    /// All prices whose SKU starts so, multiplied.
+    Price(String, f64),
+    /// Machines, writes and requests, multiplied; the data that are kept stay as many.
+    Traffic(f64),
+}
+
+impl WhatIf {
+    /// Reads `lost=stockholm`, `rto=30s`, `rto.orders=30s`, `rpo=5s`, `price.ec2=2`, `traffic=2`. The error says what was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "expected `lost=REGION`, `rto=30s`, `rto.COMPONENT=30s`, `rpo=…`, `price.SKU=2` or `traffic=2`, found `{text}`"
+            )
+        };
+        let (key, value) = text.split_once('=').ok_or_else(expected)?;
+        let factor = || match value.parse::<f64>() {
+            Ok(factor) if factor.is_finite() && factor >= 0.0 => Ok(factor),
+            _ => Err(format!("expected a factor such as `2` or `0.5`, found `{value}`")),
+        };
+        let time = || lifeboat_model::quantity::parse_duration(value);
+        match key.split_once('.').map_or((key, None), |(key, of)| (key, Some(of))) {
+            ("lost", None) => Ok(Self::RegionLost(value.into())),
+            ("rto", of) => Ok(Self::Rto(of.map(Into::into), time()?)),
+            ("rpo", of) => Ok(Self::Rpo(of.map(Into::into), time()?)),
+            ("price", Some(sku)) => Ok(Self::Price(sku.into(), factor()?)),
+            ("traffic", None) => Ok(Self::Traffic(factor()?)),
+            _ => Err(expected()),
+        }
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        let of = |id: &Option<ComponentId>| id.as_ref().map_or_else(|| "of everything".into(), |id| format!("of {id}"));
+        match self {
+            Self::RegionLost(region) => format!("{region} is lost for good"),
+            Self::Rto(id, rto) => format!("the RTO {} is {}", of(id), duration(*rto)),
+            Self::Rpo(id, rpo) => format!("the RPO {} is {}", of(id), duration(*rpo)),
+            Self::Price(sku, factor) => format!("prices of {sku} are multiplied by {factor}"),
+            Self::Traffic(factor) => format!("traffic is multiplied by {factor}"),
+        }
+    }
+}
+
+/// Why a question cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhatIfError {
+    /// The file has no such region.
+    #[error("the file has no region `{0}`")]
+    NoRegion(RegionId),
+    /// The file has no such component.
+    #[error("the file has no component `{0}`")]
+    NoComponent(ComponentId),
+}
+
+/// Before and after.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Difference {
+    /// The question in words.
+    pub what_if: String,
+    /// What it does to each component whose answer changes.
+    pub changes: Vec<Change>,
+    /// USD a month that protection adds, before and after.
+    pub added_usd: (f64, f64),
+    /// RTO of what clients reach, before and after.
+    pub rto: (Quantiles, Quantiles),
+    /// Objectives that cannot be met, before and after.
+    pub unattainable: (usize, usize),
+    /// The answer after the change.
+    pub after: Assessment,
+}
+
+/// What changes for a component.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Change {
+    /// The component.
+    pub component: String,
+    /// As it is proposed now.
+    pub before: String,
+    /// As it would be.
+    pub after: String,
+}
+
+/// Answers "what if".
+pub fn what_if(app: &App, inputs: &Inputs<'_>, question: &WhatIf) -> Result<Difference, WhatIfError> {
+    let before = assess(app, inputs);
+    let (mut app, mut inputs) = (app.clone(), inputs.clone());
+    apply(&mut app, &mut inputs, question)?;
+    let after = assess(&app, &inputs);
+    let said = |answer: &Assessment| -> BTreeMap<String, String> {
+        answer.components.iter().map(|component| (component.component.clone(), one_line(component))).collect()
+    };
+    let (old, new) = (said(&before), said(&after));
+    let none = || "nothing: see the contradictions".to_owned();
+    let changes = old
+        .keys()
+        .chain(new.keys())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .filter(|id| old.get(*id) != new.get(*id))
+        .map(|id| Change {
+            component: id.clone(),
+            before: old.get(id).cloned().unwrap_or_else(none),
+            after: new.get(id).cloned().unwrap_or_else(none),
+        })
+        .collect();
+    let unattainable = |answer: &Assessment| {
+        answer.objectives.iter().filter(|objective| objective.standing == Standing::Unattainable).count()
+    };
+    Ok(Difference {
+        what_if: question.describe(),
+        changes,
+        added_usd: (before.cost.added_usd, after.cost.added_usd),
+        rto: (before.summary.rto, after.summary.rto),
+        unattainable: (unattainable(&before), unattainable(&after)),
+        after,
+    })
+}
+
+fn one_line(component: &ComponentReport) -> String {
+    format!(
+        "{} from {} to {}, RTO {}, RPO {}, {}",
+        component.pattern,
+        component.home,
+        component.targets.join(" and "),
+        seconds(component.rto.p95),
+        seconds(component.rpo.p95),
+        crate::assemble::price(component.added_usd, component.unknown_prices)
+    )
+}
+
+fn apply(app: &mut App, inputs: &mut Inputs<'_>, question: &WhatIf) -> Result<(), WhatIfError> {
+    let on = |app: &mut App, id: &Option<ComponentId>, change: &dyn Fn(&mut lifeboat_model::app::Objectives)| {
+        match id {
+            Some(id) => {
+                let component = app.components.get_mut(id).ok_or_else(|| WhatIfError::NoComponent(id.clone()))?;
+                change(&mut component.objectives);
+            }
+            None => {
+                change(&mut app.objectives);
+                app.components.values_mut().for_each(|component| change(&mut component.objectives));
+            }
+        }
+        Ok(())
+    };
+    match question {
+        WhatIf::RegionLost(region) => lose(app, inputs, region),
+        WhatIf::Rto(id, rto) => on(app, id, &|objectives| objectives.rto = Some(*rto)),
+        WhatIf::Rpo(id, rpo) => on(app, id, &|objectives| objectives.rpo = Some(*rpo)),
+        WhatIf::Price(sku, factor) => {
+            inputs.prices = inputs.prices.scaled(sku, *factor);
+            Ok(())
+        }
+        WhatIf::Traffic(factor) => {
+            app.components.values_mut().for_each(|component| grow(component, *factor));
+            Ok(())
+        }
+    }
+}
+
+/// What is left of an app without a region: writers move to their first standby, and new standbys are looked for.
+fn lose(app: &mut App, inputs: &mut Inputs<'_>, region: &RegionId) -> Result<(), WhatIfError> {
+    if app.regions.remove(region).is_none() {
+        return Err(WhatIfError::NoRegion(region.clone()));
+    }
+    for component in app.components.values_mut() {
+        component.standbys.remove(region);
+        component.regions.remove(region);
+        if component.writer.as_ref() == Some(region) {
+            let next = component.standbys.keys().next().cloned();
+            if let Some(next) = &next {
+                component.standbys.remove(next);
+            }
+            component.writer = next;
+        }
+    }
+    let left = app.regions.values().filter(|region| region.role == RegionRole::Data).count();
+    if left < 2 && inputs.candidates == Candidates::File {
+        inputs.candidates = Candidates::Automatic;
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "saturating casts of sizes"
+)]
+fn grow(component: &mut Component, factor: f64) {
+    let size = &mut component.size;
+    size.count = Some(((f64::from(size.count.unwrap_or(1)) * factor).ceil() as u32).max(1));
+    size.writes_per_day = size.writes_per_day.map(|bytes| (bytes as f64 * factor) as u64);
+    size.requests = size.requests.map(|requests| requests * factor);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_read_and_refused_with_a_reason() {
+        assert_eq!(WhatIf::parse("lost=stockholm"), Ok(WhatIf::RegionLost("stockholm".into())));
+        assert_eq!(WhatIf::parse("rto.orders=30s"), Ok(WhatIf::Rto(Some("orders".into()), Duration::from_secs(30))));
+        assert_eq!(WhatIf::parse("price.ec2/=2"), Ok(WhatIf::Price("ec2/".into(), 2.0)));
+        assert_eq!(WhatIf::parse("traffic=-1"), Err("expected a factor such as `2` or `0.5`, found `-1`".into()));
+        assert!(WhatIf::parse("weather=rain").unwrap_err().starts_with("expected `lost=REGION`"));
+    }
+}

@@ -1,0 +1,246 @@
+//! The steps of a recovery and how long each takes: measured durations of this app where there are any, otherwise
+//! published figures with their source, otherwise an assumption that says so.
+//!
+//! The clock runs from the onset of the fault. Detecting and deciding come once for the app; then each component
+//! recovers as soon as what it needs has; last, its route turns to the new region.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lifeboat_atlas::{Atlas, Grade, Metric};
+use lifeboat_model::App;
+use lifeboat_model::app::{FailoverMode, Kind, Provider, Reads, RegionRole, Route};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::spread::Spread;
+
+/// A kind of step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// The fault becomes a verdict of the quorum.
+    Detect,
+    /// The verdict becomes a decision: Lifeboat's, or a person's.
+    Decide,
+    /// The old writer's lease runs out.
+    Fence,
+    /// A standby becomes the writer.
+    Promote,
+    /// A machine is added to a database that has none there.
+    Attach,
+    /// Data are restored from a backup.
+    Restore,
+    /// The region is built from its description.
+    Build,
+    /// Machines or containers start.
+    Launch,
+    /// What runs already connects to its new writer.
+    Connect,
+    /// Clients reach the new region.
+    Route,
+}
+
+impl StepKind {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Detect => "detect",
+            Self::Decide => "decide",
+            Self::Fence => "fence",
+            Self::Promote => "promote",
+            Self::Attach => "attach",
+            Self::Restore => "restore",
+            Self::Build => "build",
+            Self::Launch => "launch",
+            Self::Connect => "connect",
+            Self::Route => "route",
+        }
+    }
+}
+
+/// A step and its duration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it does.
+    pub kind: StepKind,
+    /// How long it takes.
+    pub takes: Spread,
+}
+
+/// What drills and real failovers of this app have shown, in seconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Durations of steps; of detecting, deciding and routing under `None`, of a component's steps under its kind.
+    pub steps: BTreeMap<(Option<Kind>, StepKind), Vec<f64>>,
+    /// The whole recovery times of components, from the onset of the fault.
+    pub recoveries: BTreeMap<lifeboat_model::ComponentId, Vec<f64>>,
+    /// Days since the last drill; `None`: there was none.
+    pub days_since_drill: Option<f64>,
+}
+
+impl History {
+    /// The measured duration of a step, if there is one.
+    pub fn step(&self, of: Option<Kind>, kind: StepKind) -> Option<Spread> {
+        self.steps.get(&(of, kind)).and_then(|seconds| Spread::measured(seconds))
+    }
+}
+
+/// What turns clients to another region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Steering {
+    /// Lifeboat's DNS server.
+    BuiltIn,
+    /// Route 53 with health checks on the steering endpoints.
+    Route53,
+    /// Azure Traffic Manager probing the steering endpoints.
+    TrafficManager,
+}
+
+/// What turns clients: the provider's own service where all regions are one provider's, else the built-in DNS server.
+pub fn steering(app: &App) -> Steering {
+    let mut providers =
+        app.regions.values().filter(|region| region.role == RegionRole::Data).map(|region| region.place.provider);
+    let Some(first) = providers.next() else { return Steering::BuiltIn };
+    match (first, providers.all(|other| other == first)) {
+        (Provider::Aws, true) => Steering::Route53,
+        (Provider::Azure, true) => Steering::TrafficManager,
+        _ => Steering::BuiltIn,
+    }
+}
+
+/// Detecting and deciding.
+pub fn begin(app: &App, history: &History) -> Vec<Step> {
+    let detection = &app.detection;
+    let (every, timeout) = (detection.every.as_secs_f64(), detection.timeout.as_secs_f64());
+    let silent = f64::from(detection.silent);
+    let detect = history.step(None, StepKind::Detect).unwrap_or_else(|| Spread {
+        // A host that refuses is found by the next probe; one that vanished answers nothing, and each probe waits its
+        // timeout out before the next is due.
+        seconds: [
+            (every / 2.0).min(timeout),
+            every / 2.0 + timeout * silent,
+            (every + timeout) * silent,
+            (every + timeout) * silent * 1.5,
+            (every + timeout) * silent * 3.0,
+        ],
+        grade: Grade::Declared,
+        source: format!(
+            "the file's detection: {} silent probes, every {}, given up after {}",
+            detection.silent,
+            seconds(every),
+            seconds(timeout)
+        )
+        .into(),
+    });
+    let decide = history.step(None, StepKind::Decide).unwrap_or_else(|| match app.failover.mode {
+        FailoverMode::Automatic => Spread::assumed(0.05, 0.5, 2.0, "assumed: a compare-and-swap in the state store"),
+        FailoverMode::Approve => Spread::assumed(
+            300.0,
+            900.0,
+            3600.0,
+            "assumed: a person is called, looks and approves (`failover.mode: approve`)",
+        ),
+    });
+    vec![Step { kind: StepKind::Detect, takes: detect }, Step { kind: StepKind::Decide, takes: decide }]
+}
+
+/// Turning the clients of a route.
+pub fn route(route: &Route, steering: Steering, history: &History, atlas: &Atlas) -> Step {
+    let ttl = route.ttl.as_secs_f64();
+    let takes = history.step(None, StepKind::Route).unwrap_or_else(|| match steering {
+        Steering::BuiltIn => Spread {
+            seconds: [0.0, ttl / 2.0, ttl, ttl * 2.0, ttl * 2.0 + 60.0],
+            grade: Grade::Declared,
+            source: format!("the route's TTL of {}; some clients keep answers for longer", seconds(ttl)).into(),
+        },
+        Steering::Route53 => {
+            checked(ttl, published(atlas, "route53-detect", Metric::Duration, "10 s interval, threshold 3"), 30.0)
+        }
+        Steering::TrafficManager => {
+            checked(ttl, published(atlas, "traffic-manager-detect-and-ttl", Metric::Duration, "3 retries"), 40.0)
+        }
+    });
+    Step { kind: StepKind::Route, takes }
+}
+
+/// A provider's health checkers must see the steering endpoint change, and then answers live for their TTL.
+fn checked(ttl: f64, published: Option<Spread>, fallback: f64) -> Spread {
+    let base = published.unwrap_or_else(|| Spread::exactly(fallback, Grade::Estimated, "assumed"));
+    let checks = base.seconds[1];
+    Spread {
+        seconds: [
+            checks / 3.0,
+            checks * 0.8 + ttl / 2.0,
+            checks + ttl,
+            checks * 1.5 + ttl * 2.0,
+            checks * 2.0 + ttl * 2.0 + 60.0,
+        ],
+        grade: base.grade,
+        source: format!("{}; plus the route's TTL of {}", base.source, seconds(ttl)).into(),
+    }
+}
+
+/// The lease of the old writer, where the new one may not rely on having everything.
+pub fn fence(app: &App, reads: Reads) -> Step {
+    let lease = app.detection.lease.as_secs_f64();
+    let why = match reads {
+        Reads::Strict => "`reads: strict` waits for the lease",
+        Reads::Stale => "an asynchronous standby waits for the lease",
+    };
+    Step {
+        kind: StepKind::Fence,
+        takes: Spread {
+            seconds: [0.0, lease * 0.75, lease, lease, lease],
+            grade: Grade::Declared,
+            source: format!("{why} of {}", seconds(lease)).into(),
+        },
+    }
+}
+
+/// A published figure whose condition contains `condition`.
+pub fn published(atlas: &Atlas, mechanism: &str, metric: Metric, condition: &str) -> Option<Spread> {
+    atlas.published(mechanism, metric).filter(|row| row.condition.contains(condition)).find_map(Spread::published)
+}
+
+/// A duration for people: `0.47 s`, `15 s`, `4 min`, `12 h`.
+pub fn seconds(value: f64) -> String {
+    let trim = |value: f64, digits: usize, unit: &str| {
+        let text = format!("{value:.digits$}");
+        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        format!("{text} {unit}")
+    };
+    match value {
+        v if v < 10.0 => trim(v, 2, "s"),
+        v if v < 120.0 => trim(v, 0, "s"),
+        v if v < 5400.0 => trim(v / 60.0, 0, "min"),
+        v if v < 172_800.0 => trim(v / 3600.0, 1, "h"),
+        v => trim(v / 86_400.0, 1, "d"),
+    }
+}
+
+/// [`seconds`] of a [`Duration`].
+pub fn duration(value: Duration) -> String {
+    seconds(value.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_for_people() {
+        for (value, expected) in [
+            (0.0, "0 s"),
+            (0.47, "0.47 s"),
+            (15.0, "15 s"),
+            (240.0, "4 min"),
+            (43_200.0, "12 h"),
+            (864_000.0, "10 d"),
+            (100.0, "100 s"),
+        ] {
+            assert_eq!(seconds(value), expected);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `lifeboat regions`: search regions, compare them, and suggest where an app could recover.
+
+use lifeboat_atlas::{Atlas, Availability, Figure, RegionFacts, Service, Status, Zones};
+use lifeboat_model::app::{Place, Provider};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::site::{COMFORTABLE_KM, TOO_CLOSE_KM};
+
+/// A region as it is listed.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RegionRow {
+    /// `aws/eu-north-1`
+    pub place: String,
+    /// The provider's name of it.
+    pub name: String,
+    /// The city.
+    pub city: String,
+    /// The country.
+    pub country: String,
+    /// Under whose law.
+    pub jurisdiction: String,
+    /// The region that Azure pairs it with.
+    pub pair: Option<String>,
+    /// Availability zones: a number, `some` or `none`.
+    pub zones: String,
+    /// Whether an account must ask for it first.
+    pub restricted: bool,
+    /// `available`, `impaired` or `unavailable`.
+    pub status: String,
+    /// The services that it has, of those that Lifeboat knows.
+    pub services: Vec<String>,
+    /// From the region that it is compared with.
+    pub from: Option<Way>,
+}
+
+/// The way from one region to another.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Way {
+    /// From here.
+    pub place: String,
+    /// Great circle.
+    pub km: Option<f64>,
+    /// Round trip in ms.
+    pub round_trip_ms: Option<Figure<f64>>,
+    /// The median error of an estimated round trip, in ms.
+    pub error_ms: Option<f64>,
+}
+
+/// What is looked for; an empty filter finds everything.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Part of the place, the name, the city, the country or the jurisdiction, in any case.
+    pub text: Option<String>,
+    /// The provider.
+    pub provider: Option<Provider>,
+    /// A jurisdiction, country or continent, as in `residency`.
+    pub within: Option<String>,
+    /// Services that it must have.
+    pub services: Vec<Service>,
+    /// Farthest from `from`, in km.
+    pub at_most_km: Option<f64>,
+    /// Where distances and round trips are counted from.
+    pub from: Option<Place>,
+}
+
+/// The regions that a filter lets through: nearest first where it says from where, else by name.
+pub fn search(atlas: &Atlas, filter: &Filter) -> Vec<RegionRow> {
+    let mut rows: Vec<RegionRow> = atlas
+        .regions()
+        .filter(|facts| filter.provider.is_none_or(|provider| facts.place.provider == provider))
+        .filter(|facts| filter.within.as_ref().is_none_or(|area| facts.lies_in(area)))
+        .filter(|facts| filter.text.as_ref().is_none_or(|text| mentions(facts, text)))
+        .filter(|facts| {
+            filter
+                .services
+                .iter()
+                .all(|service| matches!(atlas.offers(&facts.place, *service), Availability::Yes { .. }))
+        })
+        .map(|facts| row(atlas, facts, filter.from.as_ref()))
+        .filter(|row| match (filter.at_most_km, row.from.as_ref().and_then(|way| way.km)) {
+            (Some(limit), Some(km)) => km <= limit,
+            (Some(_), None) => false,
+            (None, _) => true,
+        })
+        .collect();
+    if filter.from.is_some() {
+        let km = |row: &RegionRow| row.from.as_ref().and_then(|way| way.km).unwrap_or(f64::INFINITY);
+        rows.sort_by(|a, b| km(a).total_cmp(&km(b)).then_with(|| a.place.cmp(&b.place)));
+    }
+    rows
+}
+
+/// A region to recover in, with what speaks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Suggestion {
+    /// The region.
+    pub region: RegionRow,
+    /// What it is ranked by, best first: lower is better.
+    pub rank: u32,
+    /// What speaks for and against it.
+    pub reasons: Vec<String>,
+}
+
+/// Regions to recover in, best first: of the same provider, in working order, far enough to fail apart.
+///
+/// Ranked by what the providers' guidance weighs, in this order: the region that Azure pairs it with; the same law;
+/// more than 400 km away; open to every account; then the round trip. `None`: the atlas does not know `primary`.
+pub fn suggest(atlas: &Atlas, primary: &Place, other_clouds: bool) -> Option<Vec<Suggestion>> {
+    let home = atlas.region(primary)?;
+    let mut found = Vec::new();
+    for facts in atlas.regions() {
+        let (km, trip) = (atlas.distance_km(primary, &facts.place), atlas.round_trip(primary, &facts.place));
+        let eligible = facts.place != *primary
+            && (other_clouds || facts.place.provider == primary.provider)
+            && (facts.place.provider != primary.provider || facts.partition == home.partition)
+            && facts.status == Status::Available
+            && km.is_some_and(|km| km >= TOO_CLOSE_KM);
+        let (Some(km), Some(trip), true) = (km, trip, eligible) else { continue };
+        let paired = atlas.paired(primary, &facts.place);
+        let same_law = facts.residency() == home.residency();
+        let far = km >= COMFORTABLE_KM;
+        let mut reasons = vec![format!("{km:.0} km, {:.0} ms {}", trip.ms.value, trip.ms.grade)];
+        if paired {
+            reasons.push("Azure pairs them".into());
+        }
+        reasons.push(if same_law {
+            format!("the same law ({})", home.residency())
+        } else {
+            format!("another law ({} instead of {})", facts.residency(), home.residency())
+        });
+        if !far {
+            reasons.push("nearer than 400 km: one storm or grid failure can reach both".into());
+        }
+        if facts.restricted {
+            reasons.push("must be enabled for the account first".into());
+        }
+        let key = (!paired || facts.restricted, !same_law, !far, facts.restricted, trip.ms.value);
+        found.push((key, facts, reasons));
+    }
+    found.sort_by(|(a, one, _), (b, other, _)| {
+        (a.0, a.1, a.2, a.3)
+            .cmp(&(b.0, b.1, b.2, b.3))
+            .then(a.4.total_cmp(&b.4))
+            .then_with(|| one.place.cmp(&other.place))
+    });
+    Some(
+        found
+            .into_iter()
+            .zip(1..)
+            .map(|((_, facts, reasons), rank)| Suggestion { region: row(atlas, facts, Some(primary)), rank, reasons })
+            .collect(),
+    )
+}
+
+fn mentions(facts: &RegionFacts, text: &str) -> bool {
+    let text = text.to_lowercase();
+    [facts.place.to_string().as_str(), &facts.name, &facts.city, &facts.country, &facts.jurisdiction]
+        .iter()
+        .any(|field| field.to_lowercase().contains(&text))
+}
+
+fn row(atlas: &Atlas, facts: &RegionFacts, from: Option<&Place>) -> RegionRow {
+    let services = Service::ALL
+        .into_iter()
+        .filter(|service| matches!(atlas.offers(&facts.place, *service), Availability::Yes { .. }))
+        .map(|service| service.as_str().to_owned())
+        .collect();
+    let from = from.map(|from| {
+        let trip = atlas.round_trip(from, &facts.place);
+        Way {
+            place: from.to_string(),
+            km: atlas.distance_km(from, &facts.place).map(f64::round),
+            error_ms: trip.as_ref().and_then(|trip| trip.error_ms).map(|error| (error * 10.0).round() / 10.0),
+            round_trip_ms: trip.map(|trip| trip.ms),
+        }
+    });
+    RegionRow {
+        place: facts.place.to_string(),
+        name: facts.name.clone(),
+        city: facts.city.clone(),
+        country: facts.country.clone(),
+        jurisdiction: facts.jurisdiction.clone(),
+        pair: facts.pair.as_ref().map(ToString::to_string),
+        zones: match facts.zones {
+            Zones::Count(count) => count.to_string(),
+            Zones::Some => "some".into(),
+            Zones::None => "none".into(),
+        },
+        restricted: facts.restricted,
+        status: match facts.status {
+            Status::Available => "available",
+            Status::Impaired { .. } => "impaired",
+            Status::Unavailable { .. } => "unavailable",
+        }
+        .into(),
+        services,
+        from,
+    }
+}
+
+/// The rows as a table.
+pub fn render(rows: &[RegionRow]) -> String {
+    let mut lines = vec![["region", "city", "law", "zones", "pair", "km", "round trip", "state"].map(String::from)];
+    for row in rows {
+        lines.push([
+            row.place.clone(),
+            row.city.clone(),
+            row.jurisdiction.clone(),
+            row.zones.clone(),
+            row.pair.clone().unwrap_or_default(),
+            row.from.as_ref().and_then(|way| way.km).map_or(String::new(), |km| format!("{km:.0}")),
+            row.from.as_ref().map_or(String::new(), round_trip),
+            if row.restricted && row.status == "available" { "on request".into() } else { row.status.clone() },
+        ]);
+    }
+    let mut out = String::new();
+    crate::text::table(&mut out, &lines);
+    out
+}
+
+/// The suggestions as a table.
+pub fn render_suggestions(suggestions: &[Suggestion]) -> String {
+    let lines: Vec<[String; 3]> = suggestions
+        .iter()
+        .map(|one| {
+            [one.rank.to_string(), format!("{} ({})", one.region.place, one.region.city), one.reasons.join("; ")]
+        })
+        .collect();
+    let mut out = String::new();
+    crate::text::table(&mut out, &lines);
+    out
+}
+
+fn round_trip(way: &Way) -> String {
+    match (&way.round_trip_ms, way.error_ms) {
+        (Some(trip), Some(error)) => format!("{:.0} ± {error:.0} ms {}", trip.value, trip.grade),
+        (Some(trip), None) => format!("{:.0} ms {}", trip.value, trip.grade),
+        (None, _) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(provider: Provider, name: &str) -> Place {
+        Place { provider, name: name.into() }
+    }
+
+    fn best(primary: Place) -> Vec<String> {
+        suggest(Atlas::embedded(), &primary, false).unwrap().into_iter().map(|one| one.region.place).collect()
+    }
+
+    #[test]
+    fn the_guides_pairs_come_first() {
+        let stockholm = best(at(Provider::Aws, "eu-north-1"));
+        assert_eq!(stockholm[0], "aws/eu-central-1", "Stockholm with Frankfurt …");
+        assert!(stockholm[..3].contains(&"aws/eu-west-1".to_owned()), "… or Ireland: {:?}", &stockholm[..3]);
+        assert_eq!(best(at(Provider::Aws, "ap-south-1"))[0], "aws/ap-south-2", "Mumbai with Hyderabad");
+        assert_eq!(best(at(Provider::Azure, "westeurope"))[0], "azure/northeurope");
+        assert_eq!(best(at(Provider::Azure, "northeurope"))[0], "azure/westeurope");
+        assert_eq!(best(at(Provider::Azure, "japaneast"))[0], "azure/japanwest");
+    }
+
+    #[test]
+    fn what_cannot_serve_is_never_suggested() {
+        let dubai = best(at(Provider::Aws, "me-central-1"));
+        assert!(!dubai.contains(&"aws/me-south-1".to_owned()), "Bahrain is not in working order");
+        assert!(
+            !best(at(Provider::Aws, "eu-central-1")).contains(&"aws/eusc-de-east-1".to_owned()),
+            "another partition"
+        );
+        assert!(suggest(Atlas::embedded(), &at(Provider::Local, "a"), false).is_none());
+    }
+
+    #[test]
+    fn regions_are_found_by_name_law_and_service() {
+        let atlas = Atlas::embedded();
+        let filter = Filter { within: Some("SE".into()), ..Filter::default() };
+        let places: Vec<String> = search(atlas, &filter).into_iter().map(|row| row.place).collect();
+        assert_eq!(places, ["aws/eu-north-1", "azure/swedencentral", "azure/swedensouth"]);
+        let filter = Filter {
+            text: Some("frankfurt".into()),
+            from: Some(at(Provider::Aws, "eu-north-1")),
+            services: vec![Service::Eks],
+            ..Filter::default()
+        };
+        let rows = search(atlas, &filter);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].from.as_ref().unwrap().km, Some(1186.0));
+        assert!(render(&rows).contains("23 ms observed"));
+    }
+}

@@ -1,0 +1,388 @@
+//! What a component costs per month in a region: quantities of a few fixed kinds of item, times the prices there.
+//!
+//! The optimiser and the report use the same quantities and prices, so that they cannot disagree. An unknown price stays
+//! unknown in the report; only for comparing regions and patterns a stand-in takes its place (the dearest known price of
+//! the same thing, else [`Sku::stand_in`]), so that ignorance never makes a choice look cheap.
+
+use lifeboat_atlas::{Price, PriceBook};
+use lifeboat_model::app::{Component, Kind, Place, Provider};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Hours that providers count in a month.
+pub const HOURS_PER_MONTH: f64 = 730.0;
+/// Days that are counted in a month.
+pub const DAYS_PER_MONTH: f64 = 30.0;
+/// Assumed for comparisons where the file gives no `size.storage`, in GB.
+const ASSUMED_STORAGE_GB: f64 = 100.0;
+/// Assumed for comparisons where the file gives no `size.writes`, in GB a day.
+const ASSUMED_WRITES_GB: f64 = 1.0;
+const GB: f64 = 1e9;
+
+/// A kind of item on the bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Item {
+    /// Machines, vCores or throughput.
+    Compute,
+    /// Software licences of databases.
+    Licence,
+    /// A Kubernetes control plane.
+    Cluster,
+    /// Storage of data.
+    Storage,
+    /// Storage of backups.
+    Backup,
+    /// Writes that a managed database replicates, where they are billed by number.
+    Writes,
+    /// Health checks of a route in a region.
+    HealthCheck,
+    /// Traffic between regions.
+    Traffic,
+    /// Names: zones and queries.
+    Dns,
+}
+
+impl Item {
+    /// The items that have a price per place, in the order of [`Quantities`].
+    pub const PER_PLACE: [Self; SLOTS] =
+        [Self::Compute, Self::Licence, Self::Cluster, Self::Storage, Self::Backup, Self::Writes, Self::HealthCheck];
+
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Licence => "licence",
+            Self::Cluster => "cluster",
+            Self::Storage => "storage",
+            Self::Backup => "backup",
+            Self::Writes => "replicated writes",
+            Self::HealthCheck => "health checks",
+            Self::Traffic => "replication traffic",
+            Self::Dns => "DNS",
+        }
+    }
+}
+
+/// How many items have a price per place.
+pub const SLOTS: usize = 7;
+
+/// How much of each item of [`Item::PER_PLACE`], in the unit of its SKU and, for items billed by the hour, at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Quantities(pub [f64; SLOTS]);
+
+impl Quantities {
+    /// With so much of one item.
+    #[must_use]
+    pub fn with(mut self, item: Item, amount: f64) -> Self {
+        if let Some(slot) = Item::PER_PLACE.iter().position(|known| *known == item) {
+            self.0[slot] += amount;
+        }
+        self
+    }
+}
+
+/// Which price an item needs.
+#[derive(Clone, Debug)]
+pub struct Sku {
+    /// The name in the price book.
+    pub name: String,
+    /// Whether sizes of one family scale ([`PriceBook::instance`]).
+    scales: bool,
+    /// Units per month and quantity: [`HOURS_PER_MONTH`] for what is billed by the hour.
+    pub per_month: f64,
+    /// The unit in words.
+    pub unit: &'static str,
+    /// USD per unit for comparisons where no price of it is known anywhere: a guess that is never shown as a price.
+    stand_in: f64,
+}
+
+/// What a component's file entry says of its size, in the terms of the bill.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// Machines, vCores, or hundreds of RU/s in the region that serves.
+    pub compute: f64,
+    /// GB
+    pub storage_gb: f64,
+    /// GB changed in a month.
+    pub writes_gb: f64,
+    /// For each item, the field that the file lacks to know its quantity or SKU.
+    missing: [Option<&'static str>; SLOTS],
+    /// `size.writes` is not given.
+    pub writes_missing: bool,
+}
+
+impl Measure {
+    /// Reads the component's size.
+    #[expect(clippy::cast_precision_loss, reason = "sizes need no 53 bits")]
+    pub fn of(component: &Component) -> Self {
+        let size = &component.size;
+        let mut missing = [None; SLOTS];
+        let count = f64::from(size.count.unwrap_or(1));
+        let compute = match component.kind {
+            Kind::AzureSql => size.instance.as_deref().and_then(azure_sql_vcores).map(|vcores| vcores * count),
+            Kind::Cosmosdb => size.instance.as_deref().and_then(request_units).map(|units| units / 100.0),
+            Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => Some(0.0),
+            // Fargate bills by vCPU and memory, of which the file says nothing.
+            _ => size.instance.as_ref().map(|_| count),
+        };
+        let compute = compute.unwrap_or_else(|| {
+            missing[0] = Some("size.instance");
+            missing[1] = Some("size.instance");
+            if component.kind == Kind::Cosmosdb { 4.0 } else { count }
+        });
+        if size.storage.is_none() {
+            missing[3] = Some("size.storage");
+            missing[4] = Some("size.storage");
+        }
+        if size.writes_per_day.is_none() {
+            missing[5] = Some("size.writes");
+        }
+        Self {
+            compute,
+            storage_gb: size.storage.map_or(ASSUMED_STORAGE_GB, |bytes| bytes as f64 / GB),
+            writes_gb: size.writes_per_day.map_or(ASSUMED_WRITES_GB, |bytes| bytes as f64 / GB) * DAYS_PER_MONTH,
+            missing,
+            writes_missing: size.writes_per_day.is_none(),
+        }
+    }
+}
+
+/// `GP_Gen5_4`, `BC_Gen5_8`
+fn azure_sql_vcores(instance: &str) -> Option<f64> {
+    let (tier, cores) = instance.rsplit_once('_')?;
+    matches!(tier, "GP_Gen5" | "BC_Gen5").then(|| cores.parse().ok()).flatten()
+}
+
+/// `4000RU`, `4000 RU/s`
+fn request_units(instance: &str) -> Option<f64> {
+    instance.trim_end_matches("/s").trim_end_matches("RU").trim().parse().ok()
+}
+
+/// Which SKU an item of a component is billed by at a provider; `None`: it is not billed.
+pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku> {
+    let hourly =
+        |name: String, stand_in| Sku { scales: true, name, per_month: HOURS_PER_MONTH, unit: "hour", stand_in };
+    let monthly = |name: &str, unit, stand_in| Sku { name: name.into(), scales: false, per_month: 1.0, unit, stand_in };
+    let fixed_hourly = |name: &str, stand_in| Sku { scales: false, ..hourly(name.into(), stand_in) };
+    let instance = component.size.instance.as_deref().unwrap_or("?");
+    let machine = || match provider {
+        Provider::Aws => hourly(format!("ec2/{instance}"), 0.10),
+        Provider::Azure => hourly(format!("vm/{instance}"), 0.10),
+        Provider::Local | Provider::Kubernetes => hourly("machine".into(), 0.05),
+    };
+    let disk = || match provider {
+        Provider::Aws => monthly("ebs-gp3", "GB-month", 0.09),
+        Provider::Azure => monthly("managed-disk", "GB-month", 0.09),
+        Provider::Local | Provider::Kubernetes => monthly("disk", "GB-month", 0.05),
+    };
+    let object_storage = || match provider {
+        Provider::Aws => monthly("s3-standard-storage-first-50tb", "GB-month", 0.03),
+        Provider::Azure => monthly("blob-hot-lrs", "GB-month", 0.025),
+        Provider::Local | Provider::Kubernetes => monthly("object-storage", "GB-month", 0.02),
+    };
+    match item {
+        Item::Traffic | Item::Dns => None,
+        Item::HealthCheck => match provider {
+            Provider::Aws => Some(monthly("route53-health-check-other-endpoint", "check-month", 1.0)),
+            Provider::Azure => Some(monthly("traffic-manager-health-check-external-endpoint", "check-month", 1.0)),
+            Provider::Local | Provider::Kubernetes => None,
+        },
+        Item::Compute => Some(match component.kind {
+            Kind::AuroraGlobal => hourly(format!("aurora-postgresql/{instance}"), 0.30),
+            Kind::Rds => hourly(format!("rds-postgres/{instance}"), 0.25),
+            Kind::AzureSql if instance.starts_with("BC") => fixed_hourly("sql-bc-gen5-vcore-compute", 0.35),
+            Kind::AzureSql => fixed_hourly("sql-gp-gen5-vcore-compute", 0.18),
+            Kind::Cosmosdb => fixed_hourly("cosmosdb-provisioned-100-ru", 0.01),
+            Kind::AzurePostgres => hourly(format!("postgres-flexible/{instance}"), 0.20),
+            Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => return None,
+            Kind::Postgres
+            | Kind::Process
+            | Kind::Asg
+            | Kind::Ecs
+            | Kind::Eks
+            | Kind::Vmss
+            | Kind::Aks
+            | Kind::Deployment => machine(),
+        }),
+        Item::Licence => match component.kind {
+            Kind::AzureSql => Some(fixed_hourly("sql-gp-gen5-vcore-licence", 0.10)),
+            _ => None,
+        },
+        Item::Cluster => match component.kind {
+            Kind::Eks => Some(fixed_hourly("eks-cluster", 0.10)),
+            Kind::Aks => Some(fixed_hourly("aks-standard-tier", 0.10)),
+            _ => None,
+        },
+        Item::Storage => match component.kind {
+            Kind::Postgres => Some(disk()),
+            Kind::AuroraGlobal => Some(monthly("aurora-storage", "GB-month", 0.15)),
+            Kind::Rds => Some(monthly("rds-storage", "GB-month", 0.13)),
+            Kind::Dynamodb => Some(monthly("dynamodb-storage", "GB-month", 0.28)),
+            Kind::S3 | Kind::AzureStorage => Some(object_storage()),
+            Kind::AzureSql => Some(monthly("sql-gp-storage", "GB-month", 0.15)),
+            Kind::Cosmosdb => Some(monthly("cosmosdb-storage", "GB-month", 0.30)),
+            Kind::AzurePostgres => Some(monthly("postgres-flexible-storage", "GB-month", 0.15)),
+            _ => None,
+        },
+        Item::Backup => match component.kind {
+            kind if !kind.is_database() => None,
+            Kind::AuroraGlobal => Some(monthly("aurora-backup-storage", "GB-month", 0.03)),
+            Kind::AzureSql => Some(monthly("sql-pitr-backup-ra-grs", "GB-month", 0.20)),
+            _ => Some(object_storage()),
+        },
+        Item::Writes => match component.kind {
+            Kind::AuroraGlobal => Some(monthly("aurora-global-replicated-write-io", "million", 0.25)),
+            Kind::Dynamodb => Some(monthly("dynamodb-on-demand-replicated-write", "million", 0.75)),
+            Kind::S3 => Some(monthly("s3-replication-time-control", "GB", 0.02)),
+            _ => None,
+        },
+    }
+}
+
+/// A price for one component's items in one place.
+#[derive(Clone, Debug)]
+pub struct Tariff {
+    /// Per item of [`Item::PER_PLACE`]: USD per quantity and month for comparisons.
+    pub comparable: [f64; SLOTS],
+    /// The price itself.
+    pub prices: [Option<Price>; SLOTS],
+}
+
+impl Tariff {
+    /// The prices of a component's items in a place.
+    pub fn of(book: &PriceBook, component: &Component, place: &Place) -> Self {
+        let mut comparable = [0.0; SLOTS];
+        let mut prices = [const { None }; SLOTS];
+        for (slot, item) in Item::PER_PLACE.into_iter().enumerate() {
+            let Some(sku) = sku(component, item, place.provider) else { continue };
+            let price = if sku.scales { book.instance(place, &sku.name) } else { book.price(place, &sku.name) };
+            let usd = match &price {
+                Price::Known(figure) => figure.value,
+                Price::Unknown { .. } => {
+                    let dearest = if sku.scales {
+                        book.dearest_instance(place.provider, &sku.name)
+                    } else {
+                        book.dearest(place.provider, &sku.name)
+                    };
+                    dearest.unwrap_or(sku.stand_in)
+                }
+            };
+            comparable[slot] = usd * sku.per_month;
+            prices[slot] = Some(price);
+        }
+        Self { comparable, prices }
+    }
+
+    /// The cost of quantities for comparisons, in millionths of a USD a month: whole numbers, so that sums do not depend
+    /// on their order.
+    pub fn compare(&self, quantities: &Quantities) -> i64 {
+        quantities.0.iter().zip(&self.comparable).map(|(amount, usd)| micro_usd(amount * usd)).sum()
+    }
+}
+
+/// Millionths of a USD.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no bill comes near 2^63 millionths of a dollar; the cast saturates"
+)]
+pub fn micro_usd(usd: f64) -> i64 {
+    (usd * 1e6).round() as i64
+}
+
+/// The price of a GB sent from one place to another, and what stands in for an unknown one.
+pub fn traffic(book: &PriceBook, from: &Place, to: &Place, same_continent: bool) -> (Price, f64) {
+    let sku = match (from.provider, to.provider) {
+        (Provider::Aws, Provider::Aws) => "transfer-inter-region",
+        (Provider::Azure, Provider::Azure) if same_continent => "transfer-inter-region-same-continent",
+        (Provider::Azure, Provider::Azure) => "transfer-inter-region-other-continent",
+        (Provider::Aws | Provider::Azure, _) => "transfer-out-internet-first-10tb",
+        (Provider::Local | Provider::Kubernetes, _) => "transfer",
+    };
+    let price = book.price(from, sku);
+    let stand_in = match &price {
+        Price::Known(figure) => figure.value,
+        Price::Unknown { .. } => book.dearest(from.provider, sku).unwrap_or(0.09),
+    };
+    (price, stand_in)
+}
+
+/// A line of the bill.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct CostItem {
+    /// What is billed.
+    pub item: Item,
+    /// The region, by its name in the file or its place.
+    pub region: String,
+    /// The SKU in the price book.
+    pub sku: String,
+    /// How much of it a month.
+    pub quantity: f64,
+    /// Of what.
+    pub unit: String,
+    /// USD a month; `None`: unknown, and `basis` says why.
+    pub usd: Option<f64>,
+    /// The price's grade; `None` for an unknown price.
+    pub grade: Option<lifeboat_atlas::Grade>,
+    /// The price's source and date, or why it is unknown.
+    pub basis: String,
+}
+
+/// The lines of the bill for quantities in a place.
+pub fn items(
+    component: &Component,
+    measure: &Measure,
+    tariff: &Tariff,
+    quantities: &Quantities,
+    place: &Place,
+    region: &str,
+) -> Vec<CostItem> {
+    let mut lines = Vec::new();
+    for (slot, item) in Item::PER_PLACE.into_iter().enumerate() {
+        let amount = quantities.0[slot];
+        let (Some(price), Some(sku)) = (&tariff.prices[slot], sku(component, item, place.provider)) else { continue };
+        if amount == 0.0 {
+            continue;
+        }
+        let quantity = amount * sku.per_month;
+        lines.push(line(item, region, &sku.name, sku.unit, quantity, price, measure.missing[slot]));
+    }
+    lines
+}
+
+/// A line of the bill.
+pub fn line(
+    item: Item,
+    region: &str,
+    sku: &str,
+    unit: &str,
+    quantity: f64,
+    price: &Price,
+    missing: Option<&str>,
+) -> CostItem {
+    let (usd, grade, basis) = match (missing, price) {
+        (Some(field), _) => (None, None, format!("unknown: the file gives no `{field}`")),
+        (None, Price::Unknown { place, .. }) => {
+            (None, None, format!("unknown: no price of it in {place} is in the data"))
+        }
+        (None, Price::Known(figure)) => {
+            let date = if figure.date.is_empty() { String::new() } else { format!(", {}", figure.date) };
+            (Some(cents(figure.value * quantity)), Some(figure.grade), format!("{}{date}", figure.source))
+        }
+    };
+    CostItem {
+        item,
+        region: region.into(),
+        sku: sku.into(),
+        quantity: cents(quantity),
+        unit: unit.into(),
+        usd,
+        grade,
+        basis,
+    }
+}
+
+/// Rounded to hundredths. The sum of nothing is a negative zero in floating point; it comes out as zero.
+pub fn cents(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0 + 0.0
+}

@@ -1,0 +1,472 @@
+//! Weak points: what a recovery depends on that may be lost with the region, or that lives in one region only.
+//!
+//! Each rule is a finding from the providers' own guidance or from a public outage; none is a matter of taste.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_atlas::{Grade, Price, Zones};
+use lifeboat_model::ComponentId;
+use lifeboat_model::app::{FailoverMode, Kind, Pattern, Provider, RegionRole, StoreChoice, WithoutStandby};
+
+use crate::choice::{Carriage, Setting};
+use crate::optimise::Placed;
+use crate::recovery::{Steering, duration, steering};
+use crate::report::{Severity, WeakPoint};
+use crate::site::{COMFORTABLE_KM, Ground};
+
+/// A drill older than this proves nothing any more: AWS Resilience Hub does not count it either.
+const STALE_DRILL_DAYS: f64 = 30.0;
+
+/// Everything that is found, the worst first.
+pub fn weak_points(setting: Setting<'_>, ground: &Ground, placed: &BTreeMap<ComponentId, Placed>) -> Vec<WeakPoint> {
+    let mut found = Finder { setting, ground, placed, points: Vec::new() };
+    found.drills();
+    found.majority();
+    found.store();
+    found.people();
+    found.distance();
+    found.states();
+    found.launches();
+    found.providers();
+    found.steering();
+    found.databases();
+    found.prerequisites();
+    found.split_needs();
+    let mut points = found.points;
+    points.sort_by(|a, b| (a.severity, &a.what).cmp(&(b.severity, &b.what)));
+    points
+}
+
+struct Finder<'a> {
+    setting: Setting<'a>,
+    ground: &'a Ground,
+    placed: &'a BTreeMap<ComponentId, Placed>,
+    points: Vec<WeakPoint>,
+}
+
+impl Finder<'_> {
+    fn add(&mut self, severity: Severity, about: Vec<String>, what: &str, why: &str, remedy: &str) {
+        self.points.push(WeakPoint { severity, about, what: what.into(), why: why.into(), remedy: remedy.into() });
+    }
+
+    fn components(&self, of: impl Fn(&Kind, &Placed) -> bool) -> Vec<String> {
+        self.placed
+            .iter()
+            .filter(|(id, placed)| {
+                self.setting.app.components.get(*id).is_some_and(|component| of(&component.kind, placed))
+            })
+            .map(|(id, _)| id.to_string())
+            .collect()
+    }
+
+    fn provider(&self, site: usize) -> Provider {
+        self.ground.sites[site].place.provider
+    }
+
+    fn drills(&mut self) {
+        match self.setting.history.days_since_drill {
+            None => self.add(
+                Severity::High,
+                vec!["app".into()],
+                "no drill on record",
+                "only the path that is tested works; every time here is a forecast",
+                "run `lifeboat drill`, and schedule it",
+            ),
+            Some(days) if days > STALE_DRILL_DAYS => self.add(
+                Severity::Medium,
+                vec!["app".into()],
+                &format!("the last drill is {days:.0} days old"),
+                "configuration drifts; a test older than 30 days does not count",
+                "run `lifeboat drill`, and schedule it",
+            ),
+            Some(_) => {}
+        }
+    }
+
+    fn majority(&mut self) {
+        let regions = self.setting.app.regions.len();
+        if regions >= 3 {
+            return;
+        }
+        let automatic = self.setting.app.failover.mode == FailoverMode::Automatic;
+        self.add(
+            if automatic { Severity::High } else { Severity::Medium },
+            vec!["app".into()],
+            &format!("{regions} vantage point{}", if regions == 1 { "" } else { "s" }),
+            "with fewer than three no majority outside the lost region can exist, and nobody can tell a dead region from a cut line",
+            "add a third region with `role: witness`: a small machine is enough",
+        );
+    }
+
+    fn store(&mut self) {
+        let cloud = self.setting.app.regions.values().any(|region| region.place.provider != Provider::Local);
+        match &self.setting.app.store {
+            StoreChoice::File(_) if cloud => self.add(
+                Severity::High,
+                vec!["app".into()],
+                "the state store is one file",
+                "it is on one machine and is lost with that machine's region",
+                "use etcd with three or five members in as many regions (`store: {etcd: [...]}`)",
+            ),
+            StoreChoice::Etcd(members) if members.len() < 3 => self.add(
+                Severity::High,
+                vec!["app".into()],
+                &format!("etcd has {} member{}", members.len(), if members.len() == 1 { "" } else { "s" }),
+                "the loss of one region can take its majority",
+                "name three or five members in as many regions",
+            ),
+            StoreChoice::File(_) | StoreChoice::Etcd(_) => {}
+        }
+    }
+
+    fn people(&mut self) {
+        if self.setting.app.failover.mode == FailoverMode::Approve {
+            self.add(
+                Severity::Medium,
+                vec!["app".into()],
+                "a person must approve",
+                "that person's waking up is part of every RTO here",
+                "use `mode: automatic` where no data can be lost",
+            );
+        }
+    }
+
+    fn distance(&mut self) {
+        let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for placed in self.placed.values() {
+            for target in &placed.targets {
+                *pairs.entry((placed.home, *target)).or_default() += 1;
+            }
+        }
+        for (home, target) in pairs.into_keys() {
+            let (from, to) = (&self.ground.sites[home], &self.ground.sites[target]);
+            let about = vec![from.name.clone(), to.name.clone()];
+            match self.ground.between(home, target).km {
+                Some(km) if km < COMFORTABLE_KM => self.add(
+                    Severity::Medium,
+                    about,
+                    &format!("{} and {} are {km:.0} km apart", from.name, to.name),
+                    "one storm, flood or grid failure can reach both",
+                    "take a region at least 400 km away, unless latency or law forbids it",
+                ),
+                None if from.place.provider == Provider::Local && to.place.provider == Provider::Local => self.add(
+                    Severity::Low,
+                    about,
+                    "how far apart local places are is not known",
+                    "on one machine they fail together",
+                    "fine for development and drills; not for production",
+                ),
+                None => self.add(
+                    Severity::Low,
+                    about,
+                    &format!("the distance between {} and {} is not known", from.name, to.name),
+                    "nobody checked that they fail apart",
+                    "make sure that they share no building, power or provider region",
+                ),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn states(&mut self) {
+        let homes: BTreeSet<usize> = self.placed.values().map(|placed| placed.home).collect();
+        for home in homes {
+            let site = &self.ground.sites[home];
+            let Some(facts) = self.setting.atlas.region(&site.place) else { continue };
+            let (name, zones) = (site.name.clone(), facts.zones);
+            if let lifeboat_atlas::Status::Unavailable { basis } | lifeboat_atlas::Status::Impaired { basis } =
+                &facts.status
+            {
+                self.add(
+                    Severity::High,
+                    vec![name.clone()],
+                    &format!("{name} is not in working order"),
+                    basis,
+                    "move the writer to another region",
+                );
+            }
+            if zones == Zones::None {
+                self.add(
+                    Severity::Medium,
+                    vec![name.clone()],
+                    &format!("{name} has no availability zones"),
+                    "the failure of one building is a region loss here",
+                    "prefer a region with zones as home",
+                );
+            }
+        }
+        let targets: BTreeSet<usize> = self.placed.values().flat_map(|placed| placed.targets.iter().copied()).collect();
+        let restricted: Vec<String> = targets
+            .iter()
+            .map(|target| &self.ground.sites[*target])
+            .filter(|site| self.setting.atlas.region(&site.place).is_some_and(|facts| facts.restricted))
+            .map(|site| site.name.clone())
+            .collect();
+        if !restricted.is_empty() {
+            self.add(
+                Severity::Medium,
+                restricted,
+                "a recovery region must be enabled for the account first",
+                "opting in, or asking for access, takes hours to days and cannot be done during an outage",
+                "enable it now, and check quotas there",
+            );
+        }
+    }
+
+    fn launches(&mut self) {
+        let launching = self.components(|kind, placed| {
+            !kind.is_database()
+                && matches!(kind, Kind::Asg | Kind::Ecs | Kind::Eks | Kind::Vmss | Kind::Aks)
+                && placed.choice.steps.iter().any(|step| step.kind == crate::recovery::StepKind::Launch)
+        });
+        if !launching.is_empty() {
+            self.add(
+                Severity::High,
+                launching,
+                "machines are launched during the outage",
+                "launching is a control-plane act and competes with everybody else's failover: in October 2025 launches in us-east-1 failed for hours, in January 2025 Azure could not allocate in East US 2 for two days",
+                "reserve the capacity (On-Demand Capacity Reservations, capacity reservation groups), raise the quota to the full size, or run the full size as a warm standby",
+            );
+        }
+        let built =
+            self.components(|kind, placed| !kind.is_database() && placed.choice.pattern == Pattern::BackupRestore);
+        if !built.is_empty() {
+            self.add(
+                Severity::Medium,
+                built,
+                "the region is built during the outage",
+                "creating networks, roles, load balancers and clusters needs several control planes, IAM and DNS among them, and quotas that were never used",
+                "build it once in a drill; keep roles, images and quotas in place",
+            );
+        }
+    }
+
+    fn providers(&mut self) {
+        let virginia: Vec<String> = self
+            .placed
+            .iter()
+            .filter(|(_, placed)| self.ground.sites[placed.home].place.to_string() == "aws/us-east-1")
+            .map(|(id, _)| id.to_string())
+            .collect();
+        if !virginia.is_empty() {
+            self.add(
+                Severity::High,
+                virginia,
+                "the home is us-east-1",
+                "the control planes of IAM, Route 53 and Organizations live there: with it goes every change of roles and records, for every region",
+                "change no record and no role during a failover (Lifeboat does not); keep break-glass users and regional STS endpoints",
+            );
+        }
+        let azure: Vec<String> = self
+            .placed
+            .iter()
+            .filter(|(_, placed)| self.provider(placed.home) == Provider::Azure)
+            .map(|(id, _)| id.to_string())
+            .collect();
+        if !azure.is_empty() {
+            self.add(
+                Severity::Medium,
+                azure,
+                "resource groups have a location too",
+                "Azure routes management requests by the group's location; whether they work while it is down has changed in Microsoft's own documentation",
+                "put standbys and the Traffic Manager profile into groups outside the home region, as the generated code does",
+            );
+        }
+    }
+
+    fn steering(&mut self) {
+        match steering(self.setting.app) {
+            Steering::Route53 => self.add(
+                Severity::Low,
+                vec!["routes".into()],
+                "Route 53 answers as if all were healthy when nothing is",
+                "health checks move traffic without a control plane, but fail open when every region looks down",
+                "keep the steering endpoints on more than one node per region",
+            ),
+            Steering::TrafficManager => self.add(
+                Severity::Low,
+                vec!["routes".into()],
+                "Traffic Manager answers as if all were healthy when nothing is",
+                "probing moves traffic without Azure Resource Manager, but fails open when every endpoint is degraded",
+                "keep the steering endpoints on more than one node per region",
+            ),
+            Steering::BuiltIn => {}
+        }
+        let slow: Vec<String> = self
+            .setting
+            .app
+            .routes
+            .iter()
+            .filter(|(_, route)| route.ttl.as_secs() > 60)
+            .map(|(host, _)| host.to_string())
+            .collect();
+        if let Some(ttl) = self.setting.app.routes.values().map(|route| route.ttl).max()
+            && !slow.is_empty()
+        {
+            self.add(
+                Severity::Medium,
+                slow,
+                &format!("a route's TTL is {}", duration(ttl)),
+                "clients keep the lost region's address for so long after everything else has recovered",
+                "at most 60 s; 1 to 5 s with the built-in DNS server",
+            );
+        }
+    }
+
+    fn databases(&mut self) {
+        let app = self.setting.app;
+        let cosmos =
+            self.components(|kind, placed| *kind == Kind::Cosmosdb && placed.choice.pattern != Pattern::ActiveActive);
+        if !cosmos.is_empty() {
+            self.add(
+                Severity::High,
+                cosmos,
+                "Cosmos DB moves its write region only when told in the right way",
+                "`failoverPriorityChange` needs the lost region and delays recovery; service-managed failover may take an hour; a region taken offline comes back after three business days",
+                "use `offlineRegion` in an outage and planned failovers in drills, as Lifeboat does; or write in several regions",
+            );
+        }
+        let sql =
+            self.components(|kind, placed| *kind == Kind::AzureSql && placed.choice.pattern == Pattern::WarmStandby);
+        if !sql.is_empty() {
+            self.add(
+                Severity::Medium,
+                sql,
+                "logins, firewall rules and backup retention are not replicated",
+                "after the failover the application is refused, or its history is seven days; and a secondary may be unscalable while the old primary is down",
+                "keep both servers alike, the same size included; policy Manual, so that nobody waits for a provider's decision (eight hours in September 2023)",
+            );
+        }
+        let aurora = self
+            .components(|kind, placed| *kind == Kind::AuroraGlobal && placed.choice.pattern != Pattern::BackupRestore);
+        if !aurora.is_empty() {
+            self.add(
+                Severity::Medium,
+                aurora,
+                "parameter groups, alarms, proxies and logical slots stay behind",
+                "a promoted Aurora secondary does not have them; its fencing of the old writer is best effort",
+                "create them in both regions; connect through the global writer endpoint with a DNS cache of at most 5 s",
+            );
+        }
+        let rds = self.components(|kind, placed| *kind == Kind::Rds && placed.choice.pattern == Pattern::WarmStandby);
+        if !rds.is_empty() {
+            self.add(
+                Severity::Medium,
+                rds,
+                "promoting an RDS replica cannot be undone",
+                "the old primary never rejoins; until a new replica is built the app is unprotected",
+                "plan the rebuild as part of the recovery; Aurora Global Database can switch back",
+            );
+        }
+        let writers: Vec<String> = self.components(|_, placed| placed.choice.carriage == Carriage::SeveralWriters);
+        if !writers.is_empty() {
+            self.add(
+                Severity::Medium,
+                writers,
+                "several regions write",
+                "two writes to one row in two regions conflict; the later one wins and the other is lost, unless the rule for it says otherwise",
+                "decide the resolution per table; give rows a home region where you can; keep backups: every error is replicated at once",
+            );
+        }
+        let alone: Vec<String> = app
+            .components
+            .iter()
+            .filter(|(id, component)| {
+                component.without_standby == WithoutStandby::Continue
+                    && self.placed.get(*id).is_some_and(|placed| placed.choice.carriage == Carriage::Synchronous)
+            })
+            .map(|(id, _)| id.to_string())
+            .collect();
+        if !alone.is_empty() {
+            self.add(
+                Severity::Medium,
+                alone,
+                "a writer without its standby goes on alone",
+                "if its region is lost while the standby is away, what was written since is lost or waits; no failover is automatic then",
+                "a second synchronous standby with `confirmations: 1`, or `without-standby: stop` where no loss weighs more than standing still",
+            );
+        }
+    }
+
+    fn prerequisites(&mut self) {
+        let clouds: BTreeSet<Provider> = self
+            .placed
+            .values()
+            .flat_map(|placed| placed.targets.iter().map(|target| self.provider(*target)))
+            .filter(|provider| matches!(provider, Provider::Aws | Provider::Azure))
+            .collect();
+        if clouds.is_empty() {
+            return;
+        }
+        let targets: BTreeSet<String> = self
+            .placed
+            .values()
+            .flat_map(|placed| placed.targets.iter().map(|target| self.ground.sites[*target].name.clone()))
+            .collect();
+        self.add(
+            Severity::Medium,
+            targets.into_iter().collect(),
+            "images, keys, secrets and certificates belong to one region",
+            "an image, a KMS or Key Vault key, a secret or a certificate that exists only at home is gone with it, and then nothing starts",
+            "copy images, make keys multi-region, replicate secrets, issue certificates in both regions; `lifeboat generate` writes them",
+        );
+        let unknown = self.placed.iter().any(|(id, placed)| {
+            let Some(component) = self.setting.app.components.get(id) else { return false };
+            let Some(instance) = &component.size.instance else { return false };
+            placed.targets.iter().any(|target| {
+                let place = &self.ground.sites[*target].place;
+                let prefix = match place.provider {
+                    Provider::Aws => "ec2/",
+                    Provider::Azure => "vm/",
+                    Provider::Local | Provider::Kubernetes => return false,
+                };
+                let compute = matches!(component.kind, Kind::Asg | Kind::Eks | Kind::Ecs | Kind::Vmss | Kind::Aks);
+                compute
+                    && match self.setting.atlas.prices().instance(place, &format!("{prefix}{instance}")) {
+                        Price::Known(figure) => figure.grade == Grade::Estimated,
+                        Price::Unknown { .. } => true,
+                    }
+            })
+        });
+        if unknown {
+            self.add(
+                Severity::Low,
+                vec!["app".into()],
+                "whether the machine type exists in the recovery region is not in the data",
+                "new machine types come to large regions first",
+                "check it, or name a type that both regions have",
+            );
+        }
+    }
+
+    fn split_needs(&mut self) {
+        let app = self.setting.app;
+        let mut split = Vec::new();
+        for (id, placed) in self.placed {
+            for need in app.components.get(id).into_iter().flat_map(|component| &component.needs) {
+                if self.placed.get(need).is_some_and(|other| other.home != placed.home) {
+                    split.push(format!("{id} → {need}"));
+                }
+            }
+        }
+        if !split.is_empty() {
+            self.add(
+                Severity::Medium,
+                split,
+                "a component needs another that serves from elsewhere",
+                "the loss of either region stops it, and every call crosses regions",
+                "give both the same writer region",
+            );
+        }
+        let witnesses = app.regions.values().filter(|region| region.role == RegionRole::Witness).count();
+        if witnesses == 0 && app.regions.len() == 2 {
+            self.add(
+                Severity::Low,
+                vec!["app".into()],
+                "no witness",
+                "two regions cannot break a tie",
+                "a third region with `role: witness`",
+            );
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Cases with known answers, through the parser, as a user has them; and what is written, drawn and handed to machines.
+
+#![allow(clippy::unwrap_used, reason = "helpers may unwrap as the tests do")]
+
+use std::path::{Path, PathBuf};
+
+use lifeboat_assess::report::Standing;
+use lifeboat_assess::{
+    Assessment, Candidates, Difference, History, Inputs, WhatIf, assess, assess_fully, html, text, what_if, write,
+};
+use lifeboat_atlas::{Atlas, PriceBook};
+use lifeboat_model::App;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).unwrap()
+}
+
+fn read(text: &str) -> App {
+    lifeboat_model::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+fn answer(name: &str) -> Assessment {
+    assess(&read(&file(name)), &Inputs::new(Atlas::embedded()))
+}
+
+fn component<'a>(answer: &'a Assessment, name: &str) -> &'a lifeboat_assess::report::ComponentReport {
+    answer.components.iter().find(|component| component.component == name).unwrap()
+}
+
+fn standing(answer: &Assessment, of: &str, objective: &str) -> Standing {
+    answer.objectives.iter().find(|one| one.of == of && one.objective == objective).unwrap().standing
+}
+
+/// Compares with a file of `testdata`; `UPDATE=1` writes it instead.
+fn compare(name: &str, found: &str) {
+    let path = folder().join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(known == found, "{} is not what is found now; look at it with UPDATE=1 and `git diff`", path.display());
+}
+
+#[test]
+fn the_terminal_reports_are_as_they_were_reviewed() {
+    for name in ["aws-shop", "azure-shop", "both-clouds", "contradictory", "impossible"] {
+        let app = read(&file(&format!("{name}.yaml")));
+        compare(&format!("{name}.txt"), &text::render(&assess_fully(&app, &Inputs::new(Atlas::embedded()))));
+    }
+}
+
+#[test]
+fn the_aws_shop_recovers_where_the_law_allows_and_its_objectives_ask() {
+    let answer = answer("aws-shop.yaml");
+    let orders = component(&answer, "orders");
+    assert_eq!(orders.home, "stockholm");
+    assert!(["frankfurt", "ireland"].contains(&orders.targets[0].as_str()), "{:?}", orders.targets);
+    assert_eq!(orders.pattern, "warm-standby", "a headless secondary needs a quarter of an hour for its instance");
+    assert_eq!(answer.links.len(), 1, "what needs each other shares its regions");
+    assert!(answer.objectives.iter().all(|one| one.standing != Standing::Unattainable), "{:#?}", answer.objectives);
+    let virginia = answer.regions.iter().find(|region| region.region == "virginia").unwrap();
+    assert_eq!(virginia.refused.as_deref(), Some("outside the residency"));
+    assert!(answer.optimal);
+}
+
+#[test]
+fn what_the_kind_cannot_promise_contradicts_the_objective() {
+    let answer = answer("contradictory.yaml");
+    assert_eq!(standing(&answer, "ledger", "rpo"), Standing::Unattainable);
+    let between: Vec<&str> = answer.conflicts.iter().flat_map(|one| &one.between).map(String::as_str).collect();
+    assert_eq!(
+        between,
+        ["RTO of ledger: 60 s", "RPO of ledger: 0 s (aurora-global)"],
+        "each of them alone is too much"
+    );
+    assert_eq!(answer.conflicts[1].relax, ["RPO of ledger: at least 2 s"]);
+}
+
+#[test]
+fn a_law_that_leaves_one_region_is_named_with_what_would_help() {
+    let answer = answer("impossible.yaml");
+    assert_eq!(answer.conflicts[0].between, ["residency: SE"]);
+    assert_eq!(answer.conflicts[0].relax, ["allow data in EU too"]);
+}
+
+#[test]
+fn two_clouds_hold_a_ledger_together_by_synchronous_replication() {
+    let answer = answer("both-clouds.yaml");
+    let books = component(&answer, "books");
+    assert_eq!((books.pattern.as_str(), books.replication.as_str()), ("warm-standby", "synchronous"));
+    assert_eq!(books.rpo.p99, 0.0);
+    assert!(books.commit_latency_ms.as_ref().unwrap().value < 50.0);
+    assert_eq!(standing(&answer, "books", "rpo"), Standing::Achievable);
+}
+
+/// A database of a kind in a place, and where it should go.
+fn alone(kind: &str, place: &str, size: &str, objectives: &str) -> Assessment {
+    let text = format!(
+        "app: one\nobjectives: {objectives}\nfailover: {{mode: approve}}\nregions:\n  home: {{place: {place}}}\ncomponents:\n  data:\n    kind: {kind}\n    writer: home\n    size: {size}\n"
+    );
+    assess(&read(&text), &Inputs { candidates: Candidates::Everywhere, ..Inputs::new(Atlas::embedded()) })
+}
+
+#[test]
+fn the_guides_pairs_are_found_for_apps_that_name_one_region() {
+    let india = alone(
+        "rds",
+        "aws/ap-south-1",
+        "{instance: db.r6g.large, storage: 100GB, writes: 1GB/day}",
+        "{rto: 2h, rpo: 5m, residency: [IN]}",
+    );
+    assert_eq!(component(&india, "data").targets, ["aws/ap-south-2"], "Mumbai with Hyderabad");
+    let europe = alone(
+        "azure-storage",
+        "azure/westeurope",
+        "{storage: 1000GB, writes: 1GB/day}",
+        "{rto: 4h, rpo: 1h, residency: [EU]}",
+    );
+    assert!(!component(&europe, "data").targets.is_empty());
+    let sweden = alone(
+        "aurora-global",
+        "aws/eu-north-1",
+        "{instance: db.r6g.large, storage: 100GB, writes: 1GB/day}",
+        "{rto: 1h, rpo: 5s, residency: [EU]}",
+    );
+    assert!(
+        ["aws/eu-central-1", "aws/eu-west-1"].contains(&component(&sweden, "data").targets[0].as_str()),
+        "Stockholm with Frankfurt or Ireland: {:?}",
+        component(&sweden, "data").targets
+    );
+}
+
+/// The four-row table of the providers' guidance: hours, tens of minutes, minutes, (near) nothing.
+#[test]
+fn patterns_come_out_in_the_order_of_the_guides() {
+    let app = read(&file("aws-shop.yaml"));
+    let rows = lifeboat_assess::compare(&app, &Inputs::new(Atlas::embedded()));
+    assert_eq!(rows.len(), 4);
+    for pair in rows.windows(2) {
+        assert!(pair[0].rto.p95 >= pair[1].rto.p95, "{} is not slower than {}", pair[0].pattern, pair[1].pattern);
+        assert!(pair[0].added_usd <= pair[1].added_usd, "{} is dearer than {}", pair[0].pattern, pair[1].pattern);
+    }
+    assert!(rows[0].rto.p95 > 3600.0 && rows[0].rto.p95 <= 86_400.0, "backup & restore: 24 h or less");
+    assert!((600.0..=3600.0).contains(&rows[1].rto.p95), "pilot light: tens of minutes, not {}", rows[1].rto.p95);
+    assert!((60.0..=900.0).contains(&rows[2].rto.p95), "warm standby: minutes, not {}", rows[2].rto.p95);
+}
+
+#[test]
+fn the_answer_is_the_same_to_the_byte_and_matches_its_schema() {
+    let schema = serde_json::to_value(schemars::schema_for!(Assessment)).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for name in ["aws-shop.yaml", "azure-shop.yaml", "contradictory.yaml", "impossible.yaml", "both-clouds.yaml"] {
+        let app = read(&file(name));
+        let inputs = Inputs::new(Atlas::embedded());
+        let (one, two) = (assess_fully(&app, &inputs), assess_fully(&app, &inputs));
+        assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&two).unwrap());
+        assert_eq!(html::page(&one, Some(900.0)), html::page(&two, Some(900.0)));
+        let value = serde_json::to_value(&one).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{name}");
+    }
+    let mut wrong = serde_json::to_value(answer("aws-shop.yaml")).unwrap();
+    wrong["summary"]["standing"] = "fine".into();
+    assert!(!validator.is_valid(&wrong));
+}
+
+#[test]
+fn the_schema_is_the_one_that_is_checked_in() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/assessment.schema.json");
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Assessment)).unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &schema).unwrap();
+    }
+    assert!(std::fs::read_to_string(&path).unwrap_or_default() == schema, "run with UPDATE=1 and look at `git diff`");
+}
+
+#[test]
+fn what_is_written_back_is_what_was_proposed_and_nothing_else() {
+    let inputs = Inputs::new(Atlas::embedded());
+    for name in ["aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"] {
+        let before = file(name);
+        let proposal = assess(&read(&before), &inputs);
+        let after = write::write(&before, &proposal).unwrap();
+        let again = assess(&read(&after), &inputs);
+        assert_eq!(again.cost, proposal.cost, "{name}");
+        for (one, other) in proposal.components.iter().zip(&again.components) {
+            assert_eq!(
+                (&one.pattern, &one.home, &one.targets),
+                (&other.pattern, &other.home, &other.targets),
+                "{name}"
+            );
+            assert!(other.as_declared, "{name}: {}", other.component);
+        }
+        assert_eq!(write::write(&after, &again).unwrap(), after, "{name}: writing twice changes nothing more");
+        for line in before.lines().filter(|line| line.trim_start().starts_with('#')) {
+            assert!(after.contains(line), "{name} lost the comment {line}");
+        }
+    }
+    let after = write::write(&file("aws-shop.yaml"), &answer("aws-shop.yaml")).unwrap();
+    assert!(after.contains("writer: stockholm # the customers are here"));
+}
+
+#[test]
+fn a_cost_ceiling_that_is_too_low_is_contradicted_by_what_makes_it_dear() {
+    let text = file("aws-shop.yaml").replace("6000 USD/month", "1500 USD/month");
+    let answer = assess(&read(&text), &Inputs::new(Atlas::embedded()));
+    assert_eq!(standing(&answer, "app", "cost"), Standing::Unattainable);
+    let conflict = answer.conflicts.last().unwrap();
+    assert_eq!(conflict.between[0], "cost: at most 1,500 USD");
+    assert!(conflict.between.contains(&"every RTO".to_owned()), "{conflict:?}");
+}
+
+fn asked(name: &str, question: &str) -> Difference {
+    what_if(&read(&file(name)), &Inputs::new(Atlas::embedded()), &WhatIf::parse(question).unwrap()).unwrap()
+}
+
+#[test]
+fn questions_change_the_answer_in_the_direction_that_they_must() {
+    let looser = asked("aws-shop.yaml", "rto=24h");
+    assert!(looser.added_usd.1 < looser.added_usd.0);
+    let doubled = asked("aws-shop.yaml", "traffic=2");
+    assert!(doubled.added_usd.1 > doubled.added_usd.0);
+    let dearer = asked("aws-shop.yaml", "price.ec2/=2");
+    assert!(dearer.added_usd.1 > dearer.added_usd.0);
+    let lost = asked("aws-shop.yaml", "lost=stockholm");
+    assert!(lost.after.components.iter().all(|component| component.home != "stockholm"));
+    assert!(text::difference(&lost).starts_with("what if stockholm is lost for good"));
+    let app = read(&file("aws-shop.yaml"));
+    let error = what_if(&app, &Inputs::new(Atlas::embedded()), &WhatIf::RegionLost("atlantis".into())).unwrap_err();
+    assert_eq!(error.to_string(), "the file has no region `atlantis`");
+}
+
+#[test]
+fn unknown_prices_are_named_and_declared_ones_close_the_gap() {
+    let name = "both-clouds.yaml";
+    let before = answer(name);
+    assert!(before.cost.unknown.iter().any(|line| line.contains("storage")), "{:?}", before.cost.unknown);
+    let book = PriceBook::parse_declared(
+        "provider,region,sku,price_usd\naws,global,ebs-gp3,0.09\nazure,global,managed-disk,0.09\n",
+    )
+    .unwrap();
+    let inputs = Inputs::new(Atlas::embedded());
+    let inputs = Inputs { prices: inputs.prices.with_overrides(&book), ..inputs };
+    let after = assess(&read(&file(name)), &inputs);
+    assert!(after.cost.unknown.len() < before.cost.unknown.len());
+    assert!(after.cost.by_grade.contains_key("declared"));
+}
+
+#[test]
+fn measured_steps_replace_assumptions_and_measured_recoveries_are_compared() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/local/lifeboat.yaml");
+    let app = read(&std::fs::read_to_string(path).unwrap());
+    let mut history = History { days_since_drill: Some(3.0), ..History::default() };
+    history.recoveries.insert("web".into(), vec![0.47, 0.61]);
+    let inputs = Inputs { history: history.clone(), ..Inputs::new(Atlas::embedded()) };
+    let answer = assess(&app, &inputs);
+    let web = component(&answer, "web");
+    let measured = web.measured.as_ref().unwrap();
+    assert!(measured.within, "{:?} in {:?}", measured.seconds, web.rto_range);
+    assert!(text::render(&answer).contains("web: measured 0.47 s, 0.61 s, inside the predicted"));
+    assert!(!answer.weak_points.iter().any(|point| point.what.contains("drill")));
+    history.recoveries.insert("web".into(), vec![3600.0]);
+    let answer = assess(&app, &Inputs { history, ..Inputs::new(Atlas::embedded()) });
+    assert!(!component(&answer, "web").measured.as_ref().unwrap().within);
+}
+
+#[test]
+fn a_page_of_two_hundred_components_folds_and_escapes() {
+    let mut text = String::from(
+        "app: many\nobjectives: {rto: 1h, rpo: 1h}\nfailover: {mode: approve}\nregions:\n  a: {place: aws/eu-north-1}\n  b: {place: aws/eu-central-1}\ncomponents:\n",
+    );
+    for number in 0..100 {
+        text +=
+            &format!("  db{number}: {{kind: rds, size: {{instance: db.r6g.large, storage: 10GB, writes: 1GB/day}}}}\n");
+        text +=
+            &format!("  web{number}: {{kind: asg, needs: [db{number}], size: {{instance: m6g.large, count: 2}}}}\n");
+    }
+    let answer = assess(&read(&text), &Inputs::new(Atlas::embedded()));
+    let page = html::page(&answer, None);
+    assert_eq!(page.matches("class=\"component\"").count(), 200);
+    assert!(page.contains("300 that are met or achievable"));
+    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"), "self-contained");
+    let mut hostile = answer;
+    hostile.app = "<script>alert(1)</script>".into();
+    assert!(!html::page(&hostile, None).contains("<script"));
+}

@@ -1,0 +1,244 @@
+//! Properties of the optimiser on small random files, against trying everything.
+
+#![allow(clippy::unwrap_used, reason = "helpers may unwrap as the tests do")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lifeboat_assess::choice::{Carriage, Choice, Setting, TargetRule, alone, choices};
+use lifeboat_assess::optimise::{Task, objectives, optimise, overhead_ms};
+use lifeboat_assess::site::{Ground, declared, may_be_in};
+use lifeboat_assess::tariff::{Tariff, micro_usd};
+use lifeboat_assess::{History, Inputs, assess};
+use lifeboat_atlas::Atlas;
+use lifeboat_model::App;
+use lifeboat_model::ComponentId;
+use proptest::prelude::*;
+
+const PLACES: [&str; 6] =
+    ["aws/eu-north-1", "aws/eu-central-1", "aws/eu-west-1", "aws/us-east-1", "azure/westeurope", "azure/northeurope"];
+const KINDS: [&str; 6] = ["postgres", "rds", "dynamodb", "asg", "process", "deployment"];
+const RTOS: [&str; 6] = ["20s", "2m", "10m", "30m", "4h", "72h"];
+const RPOS: [&str; 4] = ["0s", "10s", "10m", "24h"];
+
+/// Kind, needs, count, RTO and RPO.
+type Drawn = (usize, Vec<bool>, u32, Option<usize>, Option<usize>);
+
+#[derive(Clone, Debug)]
+struct Case {
+    places: Vec<usize>,
+    components: Vec<Drawn>,
+}
+
+fn cases(most_components: usize, most_places: usize) -> impl Strategy<Value = Case> {
+    let component = (
+        0..KINDS.len(),
+        proptest::collection::vec(any::<bool>(), most_components),
+        1_u32..4,
+        proptest::option::of(0..RTOS.len()),
+        proptest::option::of(0..RPOS.len()),
+    );
+    (
+        proptest::sample::subsequence((0..PLACES.len()).collect::<Vec<_>>(), 2..=most_places),
+        proptest::collection::vec(component, 1..=most_components),
+    )
+        .prop_map(|(places, components)| Case { places, components })
+}
+
+fn app(case: &Case) -> App {
+    let mut text = String::from("app: small\nfailover: {mode: approve}\nregions:\n");
+    for place in &case.places {
+        text += &format!("  r{place}: {{place: {}}}\n", PLACES[*place]);
+    }
+    text += "components:\n";
+    for (number, (kind, ..)) in case.components.iter().enumerate() {
+        text += &format!("  c{number}: {{kind: {}, port: {}}}\n", KINDS[*kind], 1000 + number);
+    }
+    // What the parser would object to in a random file (a run line, a writer) is of no matter here: a skeleton is parsed, and
+    // the rest is set on the data.
+    let skeleton = text.replace("kind: process,", "kind: process, run: x,");
+    let mut app = lifeboat_model::parse(&skeleton).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    for (number, (kind, needs, count, rto, rpo)) in case.components.iter().enumerate() {
+        let component = app.components.get_mut(format!("c{number}").as_str()).unwrap();
+        component.needs =
+            (0..number).filter(|need| needs[*need]).map(|need| ComponentId::from(format!("c{need}"))).collect();
+        component.size.count = Some(*count);
+        component.size.instance = match KINDS[*kind] {
+            "rds" => Some("db.r6g.large".into()),
+            "dynamodb" => None,
+            _ => Some("m6g.large".into()),
+        };
+        component.size.storage = Some(10_000_000_000 * u64::from(*count));
+        component.size.writes_per_day = Some(1_000_000_000);
+        component.objectives.rto = rto.map(|at| lifeboat_model::quantity::parse_duration(RTOS[at]).unwrap());
+        component.objectives.rpo = rpo.map(|at| lifeboat_model::quantity::parse_duration(RPOS[at]).unwrap());
+    }
+    app
+}
+
+/// The cost of the cheapest solution of every group; `None` for those without one.
+fn costs(app: &App) -> (Vec<Vec<ComponentId>>, i64, bool) {
+    let atlas = Atlas::embedded();
+    let history = History::default();
+    let ground = Ground::new(atlas, atlas.prices(), declared(app));
+    let (nothing, margins) = (BTreeSet::new(), BTreeMap::new());
+    let outcome = optimise(&Task {
+        setting: Setting { atlas, app, history: &history },
+        ground: &ground,
+        book: atlas.prices(),
+        relaxed: &nothing,
+        keep_pins: true,
+        margins: &margins,
+        together: true,
+    });
+    (outcome.impossible, outcome.cost, outcome.proved)
+}
+
+/// Tries every home, target, third region and combination of choices of the whole app placed together.
+fn brute_force(app: &App) -> Option<i64> {
+    let atlas = Atlas::embedded();
+    let history = History::default();
+    let setting = Setting { atlas, app, history: &history };
+    let sites = declared(app);
+    let ground = Ground::new(atlas, atlas.prices(), sites.clone());
+    let ids: Vec<&ComponentId> = app.components.keys().collect();
+    let all: Vec<Vec<Choice>> = ids.iter().map(|id| choices(setting, id, &app.components[*id])).collect();
+    let mut best: Option<i64> = None;
+    for home in 0..sites.len() {
+        for target in 0..sites.len() {
+            for third in 0..=sites.len() {
+                let third = (third < sites.len()).then_some(third);
+                let apart = |a: usize, b: usize| a != b && ground.between(a, b).apart;
+                if !apart(home, target) || third.is_some_and(|third| !apart(home, third) || !apart(target, third)) {
+                    continue;
+                }
+                let mut picks = vec![0; ids.len()];
+                loop {
+                    if let Some(cost) = priced(app, setting, &ground, &ids, &all, &picks, (home, target, third)) {
+                        best = Some(best.map_or(cost, |best| best.min(cost)));
+                    }
+                    let Some(place) = (0..ids.len()).find(|place| picks[*place] + 1 < all[*place].len()) else { break };
+                    picks[place] += 1;
+                    picks[..place].fill(0);
+                }
+            }
+        }
+    }
+    best
+}
+
+fn priced(
+    app: &App,
+    setting: Setting<'_>,
+    ground: &Ground,
+    ids: &[&ComponentId],
+    all: &[Vec<Choice>],
+    picks: &[usize],
+    (home, target, third): (usize, usize, Option<usize>),
+) -> Option<i64> {
+    let mut cost = 0;
+    let mut ready: BTreeMap<&ComponentId, u64> = BTreeMap::new();
+    for (at, id) in ids.iter().enumerate() {
+        let component = &app.components[*id];
+        let choice = &all[at][picks[at]];
+        let wanted = objectives(app, component);
+        let mut targets = vec![target];
+        if choice.targets > 1 {
+            targets.push(third?);
+        }
+        if component.kind.is_database()
+            && wanted.rpo.is_some_and(|rpo| u128::from(choice.planned_loss_ms()) > rpo.as_millis())
+        {
+            return None;
+        }
+        let tariff = |site: usize| Tariff::of(setting.atlas.prices(), component, &ground.sites[site].place);
+        may_be_in(setting.atlas, component, None, None, &ground.sites[home]).ok()?;
+        cost += tariff(home).compare(&alone(component))
+            + tariff(home).compare(&choice.at_home)
+            + i64::from(choice.complexity);
+        for site in targets {
+            may_be_in(setting.atlas, component, None, None, &ground.sites[site]).ok()?;
+            let between = ground.between(home, site);
+            let fits = match choice.rule {
+                TargetRule::Any => true,
+                TargetRule::AzurePair => between.paired,
+                TargetRule::Near => between.near,
+            };
+            if !fits {
+                return None;
+            }
+            cost += tariff(site).compare(&choice.per_target) + micro_usd(choice.traffic_gb * between.traffic_usd);
+        }
+        let start = component.needs.iter().map(|need| ready[need]).max().unwrap_or(0);
+        let done = start + choice.planned_ms();
+        ready.insert(id, done);
+        if wanted.rto.is_some_and(|rto| u128::from(done + overhead_ms(setting, id)) > rto.as_millis()) {
+            return None;
+        }
+    }
+    Some(cost)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn trying_everything_finds_nothing_cheaper(case in cases(3, 4)) {
+        let app = app(&case);
+        let (impossible, cost, proved) = costs(&app);
+        let found = impossible.is_empty().then_some(cost);
+        prop_assert_eq!(found, brute_force(&app));
+        prop_assert!(proved);
+    }
+
+    #[test]
+    fn relaxing_an_objective_never_raises_the_cost(case in cases(5, 5), which in 0_usize..5, rpo in any::<bool>()) {
+        let tight = app(&case);
+        let mut loose = tight.clone();
+        let at = which % loose.components.len();
+        let component = loose.components.values_mut().nth(at).unwrap();
+        let relax = |objective: &mut Option<Duration>| *objective = objective.map(|span| span * 10 + Duration::from_secs(1));
+        if rpo { relax(&mut component.objectives.rpo) } else { relax(&mut component.objectives.rto) }
+        let ((no, before, _), (none, after, _)) = (costs(&tight), costs(&loose));
+        prop_assert!(none.len() <= no.len(), "what was possible stays possible");
+        if no.is_empty() {
+            prop_assert!(after <= before, "{} > {}", after, before);
+        }
+    }
+
+    #[test]
+    fn another_region_never_raises_the_cost(case in cases(5, 5), extra in 0..PLACES.len()) {
+        let fewer = app(&case);
+        let mut more = case;
+        if !more.places.contains(&extra) {
+            more.places.push(extra);
+            more.places.sort_unstable();
+        }
+        let more = app(&more);
+        let ((no, before, _), (none, after, _)) = (costs(&fewer), costs(&more));
+        prop_assert!(none.len() <= no.len());
+        if no.is_empty() {
+            prop_assert!(after <= before, "{} > {}", after, before);
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_what_it_claims(case in cases(4, 4)) {
+        let app = app(&case);
+        let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+        for component in &answer.components {
+            prop_assert!(component.targets.iter().all(|target| *target != component.home));
+            prop_assert!(component.rto.p50 <= component.rto.p95 && component.rto.p95 <= component.rto.p99);
+            prop_assert!(component.replication != Carriage::Synchronous || component.rpo.p99 == 0.0);
+            prop_assert!(component.added_usd >= 0.0);
+        }
+        for objective in &answer.objectives {
+            if objective.standing != lifeboat_assess::report::Standing::Unattainable {
+                prop_assert!(objective.misses.is_none_or(|share| share <= 0.051), "{:?}", objective);
+            }
+        }
+        if answer.conflicts.is_empty() {
+            prop_assert!(answer.objectives.iter().all(|one| one.standing != lifeboat_assess::report::Standing::Unattainable));
+        }
+    }
+}
