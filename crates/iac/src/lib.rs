@@ -1,1 +1,74 @@
-//! The generators of infrastructure as code.
+//! The generators of infrastructure as code: one file in, a tree of files for the tool that the team already uses out.
+//!
+//! [`generate`] works the app out once (`design`) and hands that to one module per tool; [`check`] compares a tree with
+//! what lies on disk and tells a hand edit from an old generation. Pure: nothing here reads or writes a file, and the
+//! same app gives the same tree to the byte.
+//!
+//! Which region writes is nowhere in the generated code but in one small file per tool ([`Tree::kept`]) that Lifeboat
+//! keeps true, so that a plan after a failover is empty.
+
+use std::collections::BTreeSet;
+
+use lifeboat_model::App;
+
+mod design;
+mod hcl;
+mod permissions;
+mod places;
+mod problem;
+mod terraform;
+mod tree;
+
+pub use problem::Problem;
+pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
+
+use design::Design;
+
+/// A tool for which code can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// A root module per cloud, for Terraform or OpenTofu.
+    Terraform,
+}
+
+impl Target {
+    /// All of them, in the order in which they are listed to users.
+    pub const ALL: [Self; 1] = [Self::Terraform];
+
+    /// As on the command line, and as the folder of its files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terraform => "terraform",
+        }
+    }
+}
+
+/// What to generate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// For which tools.
+    pub targets: BTreeSet<Target>,
+}
+
+impl Default for Options {
+    /// Everything.
+    fn default() -> Self {
+        Self { targets: Target::ALL.into() }
+    }
+}
+
+/// Everything that the app needs in every region.
+///
+/// # Errors
+/// Whatever of the file cannot be generated, all of it at once.
+pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
+    let design = Design::of(app)?;
+    let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
+    for target in &options.targets {
+        match target {
+            Target::Terraform => terraform::write(&design, &mut tree),
+        }
+    }
+    tree.seal();
+    Ok(tree)
+}
