@@ -11,13 +11,17 @@ use std::collections::BTreeSet;
 
 use lifeboat_model::App;
 
+mod arm;
+mod cloudformation;
 mod design;
+mod fragment;
 mod hcl;
 mod permissions;
 mod places;
 mod problem;
 mod terraform;
 mod tree;
+mod versions;
 
 pub use problem::Problem;
 pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
@@ -29,16 +33,22 @@ use design::Design;
 pub enum Target {
     /// A root module per cloud, for Terraform or OpenTofu.
     Terraform,
+    /// A template for all regions and a stack set; of what is on AWS.
+    CloudFormation,
+    /// Templates with a parameter file per region; of what is on Azure.
+    Arm,
 }
 
 impl Target {
     /// All of them, in the order in which they are listed to users.
-    pub const ALL: [Self; 1] = [Self::Terraform];
+    pub const ALL: [Self; 3] = [Self::Terraform, Self::CloudFormation, Self::Arm];
 
     /// As on the command line, and as the folder of its files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Terraform => "terraform",
+            Self::CloudFormation => "cloudformation",
+            Self::Arm => "arm",
         }
     }
 }
@@ -67,6 +77,8 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     for target in &options.targets {
         match target {
             Target::Terraform => terraform::write(&design, &mut tree),
+            Target::CloudFormation => cloudformation::write(&design, &mut tree),
+            Target::Arm => arm::write(&design, &mut tree),
         }
     }
     tree.seal();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use lifeboat_model::ComponentId;
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, RoutePolicy};
 
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, identifier, short};
@@ -460,8 +459,14 @@ impl<'a> Root<'a> {
     }
 
     fn record(&self, file: &mut Body, way: &Way, site: &Site, name: &str, key: &str, policy: impl FnOnce(&mut Body)) {
-        let compute = self.one(way.to, site);
+        let Some(part) = self.design.part(way.to) else { return };
+        let later = parts::is_made_later(part, site);
+        let index = if later { "[0]" } else { "" };
+        let compute = format!("module.{}_{}{index}", part.key(), site.key());
         file.block(format!("resource \"aws_route53_record\" {}", quote(key)), |body| {
+            if later {
+                body.attribute("count", format!("{} ? 1 : 0", parts::serves(part, site))).blank();
+            }
             body.attribute("zone_id", zone(way)).attribute("name", quote(name)).attribute("type", quote("A"));
             body.attribute("set_identifier", quote(site.id.as_str()));
             body.attribute("health_check_id", format!("module.steering_{}_{}.health_check_id", way.key(), site.key())).blank();
@@ -473,11 +478,6 @@ impl<'a> Root<'a> {
         });
     }
 
-    /// The module of compute in a region, as an expression.
-    fn one(&self, id: &ComponentId, site: &Site) -> String {
-        format!("module.{}_{}", identifier(id.as_str()), site.key())
-    }
-
     fn outputs(&self) -> Body {
         let mut file = Body::default();
         file.block("output \"lifeboat\"", |body| {
@@ -485,7 +485,6 @@ impl<'a> Root<'a> {
             body.attribute(
                 "value",
                 object(|map| {
-                    map.attribute("writers", "local.writers").attribute("serving", "local.serving");
                     map.attribute(
                         "nodes",
                         object(|nodes| {

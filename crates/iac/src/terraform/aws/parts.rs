@@ -7,11 +7,8 @@ use lifeboat_model::app::{Kind, Pattern, RegionRole, Replication};
 use super::{Root, provider, short_name, value_of};
 use crate::design::{Part, Site};
 use crate::hcl::{Body, object, quote};
+use crate::versions::{AURORA_POSTGRESQL, KUBERNETES, POSTGRESQL};
 
-/// Newest versions that are everywhere; the same in every region, or members could not switch over.
-const AURORA_POSTGRESQL: &str = "16.8";
-const POSTGRESQL: &str = "16.8";
-const KUBERNETES: &str = "1.33";
 /// Any moment of the last days can be restored: long enough for a mistake that is found after a weekend.
 const BACKUP_DAYS: u32 = 14;
 
@@ -49,7 +46,7 @@ impl Root<'_> {
         let per_region = |field: &str| {
             object(|map| {
                 for site in self.sites_of(part) {
-                    map.attribute(site.key(), format!("{}.{field}", self.member(part, site)));
+                    map.attribute(site.key(), self.member(part, site, field));
                 }
             })
         };
@@ -78,10 +75,10 @@ impl Root<'_> {
         part.regions.iter().filter_map(|id| self.design.site(id)).collect()
     }
 
-    fn member(&self, part: &Part, site: &Site) -> String {
-        let optional = !part.component.kind.is_database() && part.pattern == Pattern::BackupRestore;
-        let index = if optional && site.id != part.home { "[0]" } else { "" };
-        format!("module.{}_{}{index}", part.key(), site.key())
+    /// An output of the module in a region, as an expression; null where the module is not there yet.
+    fn member(&self, part: &Part, site: &Site, field: &str) -> String {
+        let module = format!("module.{}_{}", part.key(), site.key());
+        if is_made_later(part, site) { format!("one({module}[*].{field})") } else { format!("{module}.{field}") }
     }
 
     /// The head of a module call: source, provider, and the name.
@@ -281,7 +278,7 @@ impl Root<'_> {
             }
             file.block(format!("module {}", quote(format!("{}_{}", part.key(), site.key()))), |body| {
                 body.attribute("source", quote(format!("./modules/{module}")));
-                if part.pattern == Pattern::BackupRestore && site.id != part.home {
+                if is_made_later(part, site) {
                     body.attribute("count", format!("{} ? 1 : 0", serves(part, site)));
                 }
                 body.attribute("providers", provider(site)).blank();
@@ -364,8 +361,13 @@ fn size_of(part: &Part, site: &Site, field: &str) -> String {
     format!("{}[{}].{field}", value_of(site, "sizes"), quote(part.id.as_str()))
 }
 
+/// Whether compute is made in the region only when it is to serve there.
+pub(super) fn is_made_later(part: &Part, site: &Site) -> bool {
+    !part.component.kind.is_database() && part.pattern == Pattern::BackupRestore && site.id != part.home
+}
+
 /// Whether the region serves, as an expression.
-fn serves(part: &Part, site: &Site) -> String {
+pub(super) fn serves(part: &Part, site: &Site) -> String {
     format!("contains(local.serving[{}], {})", quote(part.id.as_str()), quote(site.id.as_str()))
 }
 
