@@ -1,6 +1,6 @@
 //! The validated form of a `lifeboat.yaml`: every reference resolves, every default is filled in.
 //!
-//! Only `crate::parse` makes an [`App`]; whoever holds one need not check it again.
+//! Only [`crate::parse`] makes an [`App`]; whoever holds one need not check it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,6 +9,31 @@ use std::time::Duration;
 
 use crate::quantity::MonthlyCost;
 use crate::{AppName, ComponentId, HostName, RegionId};
+
+/// Gives an enum its words as they stand in the file, and the list of all of them.
+macro_rules! words {
+    ($type:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+        impl $type {
+            /// All of them, in the order in which they are listed to users.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// As in the file.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+    };
+}
+
+words!(RegionRole: Data = "data", Witness = "witness");
+words!(Pattern: BackupRestore = "backup-restore", PilotLight = "pilot-light", WarmStandby = "warm-standby", ActiveActive = "active-active");
+words!(Replication: Synchronous = "synchronous", Asynchronous = "asynchronous");
+words!(WithoutStandby: Continue = "continue", Stop = "stop");
+words!(Reads: Stale = "stale", Strict = "strict");
+words!(RoutePolicy: Failover = "failover", Spread = "spread");
+words!(FailoverMode: Automatic = "automatic", Approve = "approve");
 
 /// What the user declares.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +106,7 @@ impl Provider {
     pub const ALL: [Self; 4] = [Self::Local, Self::Aws, Self::Azure, Self::Kubernetes];
 
     /// As in the file.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Aws => "aws",
@@ -223,7 +248,7 @@ impl Kind {
     ];
 
     /// As in the file.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::AuroraGlobal => "aurora-global",

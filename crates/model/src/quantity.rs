@@ -33,7 +33,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         last_unit = millis;
         #[expect(clippy::cast_precision_loss, reason = "a unit is far below 2^52")]
         let seconds = number * millis as f64 / 1000.0;
-        total += Duration::try_from_secs_f64(seconds).map_err(|_| expected())?;
+        let part = Duration::try_from_secs_f64(seconds).map_err(|_| expected())?;
+        total = total.checked_add(part).ok_or_else(expected)?;
         rest = &after[unit_end..];
     }
     Ok(total)
@@ -123,7 +124,7 @@ mod tests {
                 Ok(Duration::from_millis(millis))
             );
         }
-        for text in ["", "5", "s", "5 parsecs", "1m1h", "-1s", "1s1s"] {
+        for text in ["", "5", "s", "5 parsecs", "1m1h", "-1s", "1s1s", "213000000000000d 5000000000000000h"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert_eq!(parse_duration("5").unwrap_err(), "`5` has no unit; write `5s` or `5ms`");

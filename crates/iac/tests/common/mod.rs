@@ -10,7 +10,6 @@ use std::process::{Command, Output};
 use lifeboat_iac::{Options, Tree, generate};
 use lifeboat_model::App;
 
-mod file;
 pub mod stub;
 
 /// The root of the repository.
@@ -26,7 +25,7 @@ pub fn examples(folders: &[&str]) -> Vec<(String, App)> {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "yaml") {
                 let name = format!("{folder}/{}", path.file_stem().unwrap().to_str().unwrap());
-                let app = file::parse(&std::fs::read_to_string(&path).unwrap());
+                let app = example(&name);
                 found.push((name, app));
             }
         }
@@ -38,7 +37,8 @@ pub fn examples(folders: &[&str]) -> Vec<(String, App)> {
 
 /// One example, such as `aws/warm-standby`.
 pub fn example(name: &str) -> App {
-    file::parse(&std::fs::read_to_string(root().join(format!("examples/{name}.yaml"))).unwrap())
+    let text = std::fs::read_to_string(root().join(format!("examples/{name}.yaml"))).unwrap();
+    lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"))
 }
 
 /// The tree of an app for all targets.

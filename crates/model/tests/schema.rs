@@ -1,0 +1,87 @@
+//! The JSON Schema that is checked in is the one that the parser's table gives, and holds for the examples.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lifeboat_model::{parse, schema};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every `lifeboat.yaml` below a directory.
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("a readable directory").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.file_name().is_some_and(|name| name == "lifeboat.yaml") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_checked_in_schema_is_current() {
+    let path = root().join("docs/lifeboat.schema.json");
+    let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(root().join("docs")).unwrap();
+        fs::write(&path, &now).unwrap();
+    }
+    let checked_in = fs::read_to_string(&path).unwrap();
+    assert!(checked_in == now, "{} is out of date: run the tests with UPDATE=1", path.display());
+}
+
+#[test]
+fn the_schema_is_a_schema() {
+    jsonschema::meta::validate(&schema()).unwrap();
+}
+
+#[test]
+fn examples_are_valid_for_the_schema_and_the_parser() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let mut found = Vec::new();
+    files(&root().join("examples"), &mut found);
+    assert!(!found.is_empty());
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        let value: Value = serde_saphyr::from_str(&text).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+        if let Err(problems) = parse(&text) {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            panic!("{}:\n{}", path.display(), problems.join("\n"));
+        }
+    }
+}
+
+/// What a schema can express it refuses as the parser does.
+#[test]
+fn the_schema_refuses_what_is_wrong() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let valid = |component: &str, rest: &str| {
+        let text = format!("app: shop\nregions: {{a: {{place: local/a}}}}\ncomponents: {{one: {component}}}\n{rest}");
+        let value: Value = serde_saphyr::from_str(&text).unwrap();
+        validator.is_valid(&value)
+    };
+    assert!(valid("{kind: asg}", ""));
+    for (component, rest) in [
+        ("{}", ""),
+        ("{kind: asg, colour: blue}", ""),
+        ("{kind: asg, writer: a}", ""),
+        ("{kind: postgres, run: command}", ""),
+        ("{kind: asg, port: 0}", ""),
+        ("{kind: asg, port: '80'}", ""),
+        ("{kind: asg, check: {http: /, tcp: true}}", ""),
+        ("{kind: asg, check: {every: 1s}}", ""),
+        ("{kind: asg}", "objectives: {rto: 15}"),
+        ("{kind: asg}", "objectives: {cost: 4000}"),
+        ("{kind: asg}", "routes: {shop: {to: one}}"),
+        ("{kind: asg}", "store: {etcd: []}"),
+    ] {
+        assert!(!valid(component, rest), "{component} {rest}");
+    }
+}
