@@ -325,6 +325,15 @@ impl Stacks<'_> {
             })
             .collect();
         let source = self.rds_source(part, &id);
+        // What only the first writer is given. Where nothing else exists there is nothing to tell apart.
+        let (first, otherwise, join) = match part.pattern {
+            Pattern::BackupRestore => (String::new(), "", format!("!Ref {id}Global")),
+            Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => (
+                format!("!If [{id}IsHome, "),
+                ", !Ref AWS::NoValue]",
+                format!("!If [{id}IsHome, !Ref {id}Global, {}-{}]", self.name(), part.id),
+            ),
+        };
         let forwarding = match part.pattern {
             Pattern::ActiveActive => "      EnableGlobalWriteForwarding: true\n",
             Pattern::BackupRestore | Pattern::PilotLight | Pattern::WarmStandby => "",
@@ -334,6 +343,9 @@ impl Stacks<'_> {
             ("condition", &condition),
             ("forwarding", forwarding),
             ("source", &source),
+            ("home", &first),
+            ("else", otherwise),
+            ("join", &join),
             ("rules", &self.replication_rules(part)),
             ("replicas", &self.table_replicas(part)),
             ("consistency", &self.consistency(part)),

@@ -16,6 +16,7 @@ mod cloudformation;
 mod design;
 mod fragment;
 mod hcl;
+mod kubernetes;
 mod permissions;
 mod places;
 mod problem;
@@ -37,11 +38,13 @@ pub enum Target {
     CloudFormation,
     /// Templates with a parameter file per region; of what is on Azure.
     Arm,
+    /// Manifests with an overlay per region, for Argo CD and Flux; of deployments.
+    Kubernetes,
 }
 
 impl Target {
     /// All of them, in the order in which they are listed to users.
-    pub const ALL: [Self; 3] = [Self::Terraform, Self::CloudFormation, Self::Arm];
+    pub const ALL: [Self; 4] = [Self::Terraform, Self::CloudFormation, Self::Arm, Self::Kubernetes];
 
     /// As on the command line, and as the folder of its files.
     pub fn as_str(self) -> &'static str {
@@ -49,6 +52,7 @@ impl Target {
             Self::Terraform => "terraform",
             Self::CloudFormation => "cloudformation",
             Self::Arm => "arm",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }
@@ -58,12 +62,14 @@ impl Target {
 pub struct Options {
     /// For which tools.
     pub targets: BTreeSet<Target>,
+    /// URL of the Git repository into which the tree is committed, for Argo CD and Flux.
+    pub repository: String,
 }
 
 impl Default for Options {
-    /// Everything.
+    /// Everything, from a repository that has to be named.
     fn default() -> Self {
-        Self { targets: Target::ALL.into() }
+        Self { targets: Target::ALL.into(), repository: "https://git.example.com/infra.git".into() }
     }
 }
 
@@ -79,6 +85,7 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
             Target::Terraform => terraform::write(&design, &mut tree),
             Target::CloudFormation => cloudformation::write(&design, &mut tree),
             Target::Arm => arm::write(&design, &mut tree),
+            Target::Kubernetes => kubernetes::write(&design, &options.repository, &mut tree),
         }
     }
     tree.seal();

@@ -1,12 +1,13 @@
 //! The Terraform code against the real `terraform`, and against the providers' own schemas.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use common::stub::{Drift, Stub};
 use common::{example, examples, said, schemas, tool, tree_of, write};
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
+use serde_json::{Value as Json, json};
 
 mod common;
 
@@ -21,6 +22,12 @@ struct Workspace {
 impl Workspace {
     /// `None`: terraform or the schemas are not to be had, which was said.
     fn new(app: &App, tree: &Tree, cloud: &str) -> Option<Self> {
+        let workspace = Self::uninitialised(app, tree, cloud)?;
+        workspace.succeed(&["init", "-input=false"]);
+        Some(workspace)
+    }
+
+    fn uninitialised(app: &App, tree: &Tree, cloud: &str) -> Option<Self> {
         let (terraform, schemas) = (tool("terraform")?, schemas("terraform")?);
         let folder = tempfile::tempdir().unwrap();
         write(tree, &folder.path().join("infra"));
@@ -32,9 +39,7 @@ impl Workspace {
             _ => ("hashicorp/azurerm", "azurerm.schema.json"),
         };
         let stubs = vec![Stub::start(source, &schemas.join(file), folder.path())];
-        let workspace = Self { terraform, root, stubs, _folder: folder };
-        workspace.succeed(&["init", "-input=false"]);
-        Some(workspace)
+        Some(Self { terraform, root, stubs, _folder: folder })
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -70,11 +75,11 @@ impl Workspace {
         }
     }
 
-    fn roles(&self, roles: &serde_json::Value) {
+    fn roles(&self, roles: &Json) {
         std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
     }
 
-    fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, serde_json::Value)>) {
+    fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
         self.stubs[0].drift(Drift { resource, which: (which.0, which.1.into()), now });
     }
 }
@@ -105,5 +110,91 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             assert_eq!(workspace.plan(), None, "{name}");
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
+    }
+}
+
+/// Aurora and an Auto Scaling group: Lifeboat promoted Frankfurt and scaled it up; Stockholm comes back as a secondary.
+#[test]
+fn after_a_failover_the_plan_is_empty() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+
+    let global = json!("aws_rds_cluster/shop-orders-frankfurt/arn");
+    workspace.drift("aws_rds_cluster", ("cluster_identifier", "shop-orders-frankfurt"), vec![
+        ("replication_source_identifier", Json::Null),
+        ("master_username", json!("lifeboat_admin")),
+    ]);
+    workspace.drift("aws_rds_cluster", ("cluster_identifier", "shop-orders-stockholm"), vec![
+        ("replication_source_identifier", global),
+        ("global_cluster_identifier", Json::Null),
+    ]);
+    workspace.drift("aws_autoscaling_group", ("name", "shop-web-frankfurt"), vec![
+        ("min_size", json!(6)),
+        ("desired_capacity", json!(9)),
+    ]);
+    // The role file is what keeps it empty: without it Terraform wants to undo the failover.
+    let undone = workspace.plan().expect("a plan with the old roles");
+    assert!(undone.contains("min_size") && undone.contains("6 -> 2"), "{undone}");
+    assert!(!undone.contains("aws_rds_cluster"), "the database is left alone whatever the roles say\n{undone}");
+
+    workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt", "stockholm"]}}));
+    assert_eq!(workspace.plan(), None);
+
+    workspace.drift("aws_autoscaling_group", ("name", "shop-web-stockholm"), vec![("min_size", json!(2)), ("desired_capacity", json!(2))]);
+    workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
+    assert_eq!(workspace.plan(), None, "Stockholm has become the standby");
+}
+
+/// RDS and ECS: a promotion makes the replica an instance of its own; Lifeboat builds a replica where the old writer was.
+#[test]
+fn after_a_promotion_the_plan_is_empty() {
+    let app = example("aws/pilot-light");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+
+    workspace.drift("aws_db_instance", ("identifier", "invoices-ledger-ireland"), vec![
+        ("replicate_source_db", Json::Null),
+        ("engine", json!("postgres")),
+        ("username", json!("lifeboat_admin")),
+    ]);
+    workspace.drift("aws_ecs_service", ("name", "invoices-api-ireland"), vec![("desired_count", json!(4))]);
+    assert!(workspace.plan().is_some(), "the old roles would undo it");
+    workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["frankfurt", "ireland"]}}));
+    assert_eq!(workspace.plan(), None, "promoted, the old region is still down");
+
+    workspace.drift("aws_db_instance", ("identifier", "invoices-ledger-frankfurt"), vec![(
+        "replicate_source_db",
+        json!("arn:aws:rds:eu-west-1:123456789012:db:invoices-ledger-ireland"),
+    )]);
+    workspace.drift("aws_ecs_service", ("name", "invoices-api-frankfurt"), vec![("desired_count", json!(0))]);
+    workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["ireland"]}}));
+    assert_eq!(workspace.plan(), None, "the old writer has become a replica");
+}
+
+#[test]
+fn a_mistake_in_the_code_is_caught() {
+    let app = example("aws/warm-standby");
+    let mut tree = tree_of(&app);
+    for (file, right, wrong, said_of_it) in [
+        ("modules/network/main.tf", "cidr_block           = var.cidr", "cidr_blok            = var.cidr", "cidr_blok"),
+        ("modules/asg/main.tf", "\"aws_launch_template\" \"this\"", "\"aws_lunch_template\" \"this\"", "aws_lunch_template"),
+        ("modules/asg/main.tf", "max_size            = var.max_size", "max_size            = \"many\"", "number required"),
+        ("modules/backup/main.tf", "    target_vault_name        = var.vault\n", "", "target_vault_name"),
+        ("web.tf", "aws = aws.frankfurt", "aws = aws.frankfort", "frankfort"),
+        ("orders.tf", "module.network_frankfurt", "module.network_frankfort", "network_frankfort"),
+    ] {
+        let path = format!("terraform/aws/{file}");
+        let good = tree.files[&path].clone();
+        assert!(good.contains(right), "{right}");
+        tree.files.insert(path.clone(), good.replace(right, wrong));
+        let Some(workspace) = Workspace::uninitialised(&app, &tree, "aws") else { return };
+        let (init, validate) = (workspace.run(&["init", "-input=false"]), workspace.run(&["validate", "-no-color"]));
+        assert!(!validate.status.success(), "{wrong} passed");
+        let said = format!("{}{}", said(&init), said(&validate));
+        assert!(said.contains(said_of_it), "{wrong}: {said}");
+        tree.files.insert(path, good);
     }
 }
