@@ -10,6 +10,9 @@ use crate::{permissions, versions};
 
 const FOLDER: &str = "cloudformation";
 
+/// A replica in another region takes a key but must not repeat that it is encrypted; cfn-lint asks for both.
+const REPLICA_LINT: &str = "    Metadata:\n      # A replica in another region is given a key, but inherits that it is encrypted.\n      cfn-lint: {config: {ignore_checks: [E3720]}}\n";
+
 struct Stacks<'a> {
     design: &'a Design<'a>,
     /// Data regions on AWS, the home of the first component first: a stack set goes through them in this order, and what a
@@ -326,12 +329,13 @@ impl Stacks<'_> {
             .collect();
         let source = self.rds_source(part, &id);
         // What only the first writer is given. Where nothing else exists there is nothing to tell apart.
-        let (first, otherwise, join) = match part.pattern {
-            Pattern::BackupRestore => (String::new(), "", format!("!Ref {id}Global")),
+        let (first, otherwise, join, lint) = match part.pattern {
+            Pattern::BackupRestore => (String::new(), "", format!("!Ref {id}Global"), ""),
             Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => (
                 format!("!If [{id}IsHome, "),
                 ", !Ref AWS::NoValue]",
                 format!("!If [{id}IsHome, !Ref {id}Global, {}-{}]", self.name(), part.id),
+                REPLICA_LINT,
             ),
         };
         let forwarding = match part.pattern {
@@ -343,6 +347,7 @@ impl Stacks<'_> {
             ("condition", &condition),
             ("forwarding", forwarding),
             ("source", &source),
+            ("lint", lint),
             ("home", &first),
             ("else", otherwise),
             ("join", &join),

@@ -151,11 +151,6 @@ impl Part<'_> {
         }
     }
 
-    /// Every region but home.
-    pub(crate) fn standbys(&self) -> &[&RegionId] {
-        self.regions.get(1..).unwrap_or_default()
-    }
-
     /// Replication lag above which a failover could lose more than the objective allows. Without an objective, or where
     /// nothing may be lost, five seconds: far above the usual lag, below what people notice.
     pub(crate) fn lag_alarm(&self) -> Duration {

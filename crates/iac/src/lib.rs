@@ -17,6 +17,7 @@ mod design;
 mod fragment;
 mod hcl;
 mod kubernetes;
+mod lifeboat;
 mod permissions;
 mod places;
 mod problem;
@@ -40,11 +41,13 @@ pub enum Target {
     Arm,
     /// Manifests with an overlay per region, for Argo CD and Flux; of deployments.
     Kubernetes,
+    /// The nodes of Lifeboat itself, their state store, certificates and roles.
+    Lifeboat,
 }
 
 impl Target {
     /// All of them, in the order in which they are listed to users.
-    pub const ALL: [Self; 4] = [Self::Terraform, Self::CloudFormation, Self::Arm, Self::Kubernetes];
+    pub const ALL: [Self; 5] = [Self::Terraform, Self::CloudFormation, Self::Arm, Self::Kubernetes, Self::Lifeboat];
 
     /// As on the command line, and as the folder of its files.
     pub fn as_str(self) -> &'static str {
@@ -53,6 +56,7 @@ impl Target {
             Self::CloudFormation => "cloudformation",
             Self::Arm => "arm",
             Self::Kubernetes => "kubernetes",
+            Self::Lifeboat => "lifeboat",
         }
     }
 }
@@ -64,12 +68,14 @@ pub struct Options {
     pub targets: BTreeSet<Target>,
     /// URL of the Git repository into which the tree is committed, for Argo CD and Flux.
     pub repository: String,
+    /// Container image of Lifeboat.
+    pub image: String,
 }
 
 impl Default for Options {
-    /// Everything, from a repository that has to be named.
+    /// Everything, from a repository and an image that have to be named.
     fn default() -> Self {
-        Self { targets: Target::ALL.into(), repository: "https://git.example.com/infra.git".into() }
+        Self { targets: Target::ALL.into(), repository: "https://git.example.com/infra.git".into(), image: "registry.example.com/lifeboat:0.1".into() }
     }
 }
 
@@ -86,6 +92,7 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
             Target::CloudFormation => cloudformation::write(&design, &mut tree),
             Target::Arm => arm::write(&design, &mut tree),
             Target::Kubernetes => kubernetes::write(&design, &options.repository, &mut tree),
+            Target::Lifeboat => lifeboat::write(&design, &options.image, &mut tree),
         }
     }
     tree.seal();

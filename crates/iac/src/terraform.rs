@@ -6,10 +6,12 @@ use crate::hcl::{Body, list, object, quote};
 use crate::tree::Tree;
 
 mod aws;
+mod azure;
 
 /// Writes `terraform/CLOUD/` for every cloud that the app is in.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
     aws::write(design, tree);
+    azure::write(design, tree);
 }
 
 /// Databases of which one region is the writer; the others are written everywhere.
@@ -32,7 +34,7 @@ fn has_writer(part: &Part) -> bool {
 }
 
 /// `roles.auto.tfvars.json` as it is at first.
-fn role_values(_design: &Design, parts: &[&Part]) -> String {
+fn role_values(parts: &[&Part]) -> String {
     let writers: Vec<String> = parts
         .iter()
         .filter(|part| has_writer(part))

@@ -174,6 +174,69 @@ fn after_a_promotion_the_plan_is_empty() {
     assert_eq!(workspace.plan(), None, "the old writer has become a replica");
 }
 
+/// Azure SQL, a scale set with autoscale, and Cosmos DB whose priorities are the roles.
+#[test]
+fn after_a_failover_on_azure_the_plan_is_empty() {
+    let app = example("azure/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
+    workspace.apply();
+    // The group is the other server's now, seen from which this one is the partner.
+    let server = |region: &str| json!(format!("azurerm_mssql_server/booking-reservations-{region}/id"));
+    workspace.drift("azurerm_mssql_failover_group", ("name", "booking-reservations"), vec![
+        ("server_id", server("netherlands")),
+        ("partner_server.0.id", server("ireland")),
+    ]);
+    workspace.drift("azurerm_monitor_autoscale_setting", ("name", "booking-web-netherlands"), vec![
+        ("profile.0.capacity.0.minimum", json!(6)),
+        ("profile.0.capacity.0.default", json!(6)),
+    ]);
+    workspace.drift("azurerm_linux_virtual_machine_scale_set", ("name", "booking-web-netherlands"), vec![("instances", json!(8))]);
+    let undone = workspace.plan().expect("a plan with the old roles");
+    assert!(undone.contains("minimum") && !undone.contains("azurerm_mssql"), "{undone}");
+    workspace.roles(&json!({"writers": {"reservations": "netherlands"}, "serving": {"web": ["ireland", "netherlands"]}}));
+    assert_eq!(workspace.plan(), None);
+}
+
+#[test]
+fn after_a_failover_of_postgresql_and_cosmos_db_the_plan_is_empty() {
+    let app = lifeboat_model::parse(
+        "app: mixed\nregions:\n  one: {place: azure/northeurope}\n  two: {place: azure/westeurope}\n  three: {place: azure/swedencentral}\n\
+         components:\n  tickets: {kind: azure-postgres, pattern: pilot-light, writer: one, standbys: {two: asynchronous}}\n  \
+         carts: {kind: cosmosdb, pattern: warm-standby, writer: one, standbys: {two: asynchronous, three: asynchronous}}\n  \
+         platform: {kind: aks, pattern: warm-standby, regions: [one, two], size: {count: 6}, needs: [tickets]}\n",
+    )
+    .unwrap();
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
+    workspace.apply();
+    let server = |region: &str| json!(format!("azurerm_postgresql_flexible_server/mixed-tickets-{region}/id"));
+    workspace.drift("azurerm_postgresql_flexible_server", ("name", "mixed-tickets-two"), vec![
+        ("source_server_id", Json::Null),
+        ("replication_role", json!("Primary")),
+    ]);
+    workspace.drift("azurerm_postgresql_flexible_server", ("name", "mixed-tickets-one"), vec![
+        ("source_server_id", server("two")),
+        ("replication_role", json!("GeoAsyncReplica")),
+        ("zone", json!("2")),
+    ]);
+    workspace.drift("azurerm_postgresql_flexible_server_virtual_endpoint", ("name", "mixed-tickets"), vec![
+        ("source_server_id", server("two")),
+        ("replica_server_id", server("one")),
+    ]);
+    workspace.drift("azurerm_kubernetes_cluster_node_pool", ("name", "apps"), vec![("min_count", json!(6))]);
+    let places = ["northeurope", "westeurope", "swedencentral"];
+    let locations: Vec<Json> = [1, 0, 2]
+        .iter()
+        .zip(places)
+        .map(|(priority, place)| json!({"id": null, "location": place, "zone_redundant": true, "failover_priority": priority}))
+        .collect();
+    workspace.drift("azurerm_cosmosdb_account", ("name", "mixed-carts"), vec![("geo_location", Json::Array(locations))]);
+    assert!(workspace.plan().is_some(), "the old roles would undo it");
+    workspace.roles(&json!({"writers": {"tickets": "two", "carts": "two"}, "serving": {"platform": ["one", "two"]}}));
+    assert_eq!(workspace.plan(), None);
+}
+
 #[test]
 fn a_mistake_in_the_code_is_caught() {
     let app = example("aws/warm-standby");

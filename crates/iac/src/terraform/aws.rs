@@ -57,7 +57,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
         put(&format!("{}.tf", part.id), root.part(part));
     }
     tree.put(format!("{FOLDER}/regions.auto.tfvars.json"), root.region_values());
-    tree.put_kept(format!("{FOLDER}/roles.auto.tfvars.json"), super::role_values(design, &root.parts));
+    tree.put_kept(format!("{FOLDER}/roles.auto.tfvars.json"), super::role_values(&root.parts));
     tree.put(format!("{FOLDER}/terraform.tfvars.example"), root.example());
     for (path, content) in modules::files(&root.module_names()) {
         tree.put(format!("{FOLDER}/modules/{path}"), content.replace("@{steering}", STEERING_PATH));
@@ -371,7 +371,28 @@ impl<'a> Root<'a> {
                 body.attribute("statements", statements(&permissions::aws_statements(self.design, site)));
             });
         }
+        self.private_zone(&mut file);
         file
+    }
+
+    /// The names by which nodes and members of the state store find each other.
+    fn private_zone(&self, file: &mut Body) {
+        file.blank().block("resource \"aws_route53_zone\" \"internal\"", |body| {
+            body.attribute("name", quote(format!("{}.internal", self.name())));
+            for site in &self.sites {
+                body.blank().block("vpc", |vpc| {
+                    vpc.attribute("vpc_id", format!("module.network_{}.vpc_id", site.key()));
+                    vpc.attribute("vpc_region", value_of(site, "place"));
+                });
+            }
+        });
+        for site in self.sites.iter().filter(|site| site.region.address.is_none()) {
+            file.blank().block(format!("resource \"aws_route53_record\" {}", quote(format!("node_{}", site.key()))), |body| {
+                body.attribute("zone_id", "aws_route53_zone.internal.zone_id");
+                body.attribute("name", quote(crate::lifeboat::host(self.design, site))).attribute("type", quote("A"));
+                body.attribute("ttl", "60").attribute("records", list([format!("module.node_{}.address", site.key())]));
+            });
+        }
     }
 
     fn routes(&self) -> Body {
@@ -574,7 +595,7 @@ impl<'a> Root<'a> {
                 }),
             );
         }
-        file.attribute("lifeboat_image", quote("ghcr.io/example/lifeboat:0.1"));
+        file.attribute("lifeboat_image", quote("registry.example.com/lifeboat:0.1"));
         file.attribute("lifeboat_file", quote("../../../lifeboat.yaml"));
         file.render()
     }

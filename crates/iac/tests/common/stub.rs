@@ -29,7 +29,7 @@ pub struct Drift {
     pub resource: &'static str,
     /// The attribute that tells which resource, and its value.
     pub which: (&'static str, String),
-    /// Attributes and their new values.
+    /// Attributes (of nested blocks by path, such as `profile.0.capacity.0.minimum`) and their new values.
     pub now: Vec<(&'static str, Json)>,
 }
 
@@ -327,11 +327,17 @@ fn get<'a>(state: &'a Value, name: &str) -> Option<&'a Value> {
     state.as_map()?.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
 }
 
-fn set(state: &mut Value, name: &str, value: Value) {
-    if let Value::Map(entries) = state
-        && let Some((_, old)) = entries.iter_mut().find(|(key, _)| key.as_str() == Some(name))
-    {
-        *old = value;
+fn set(state: &mut Value, path: &str, value: Value) {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let found = match state {
+        Value::Map(entries) => entries.iter_mut().find(|(key, _)| key.as_str() == Some(name)).map(|(_, old)| old),
+        Value::Array(items) => items.get_mut(name.parse::<usize>().unwrap()),
+        _ => None,
+    };
+    match (found, rest) {
+        (Some(found), Some(rest)) => set(found, rest, value),
+        (Some(found), None) => *found = value,
+        (None, _) => panic!("no {name}"),
     }
 }
 
