@@ -1,1 +1,100 @@
-//! The generators of infrastructure as code.
+//! The generators of infrastructure as code: one file in, a tree of files for the tool that the team already uses out.
+//!
+//! [`generate`] works the app out once (`design`) and hands that to one module per tool; [`check`] compares a tree with
+//! what lies on disk and tells a hand edit from an old generation. Pure: nothing here reads or writes a file, and the
+//! same app gives the same tree to the byte.
+//!
+//! Which region writes is nowhere in the generated code but in one small file per tool ([`Tree::kept`]) that Lifeboat
+//! keeps true, so that a plan after a failover is empty.
+
+use std::collections::BTreeSet;
+
+use lifeboat_model::App;
+
+mod arm;
+mod cloudformation;
+mod design;
+mod fragment;
+mod hcl;
+mod kubernetes;
+mod lifeboat;
+mod permissions;
+mod places;
+mod problem;
+mod terraform;
+mod tree;
+mod versions;
+
+pub use problem::Problem;
+pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
+
+use design::Design;
+
+/// A tool for which code can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// A root module per cloud, for Terraform or OpenTofu.
+    Terraform,
+    /// A template for all regions and a stack set; of what is on AWS.
+    CloudFormation,
+    /// Templates with a parameter file per region; of what is on Azure.
+    Arm,
+    /// Manifests with an overlay per region, for Argo CD and Flux; of deployments.
+    Kubernetes,
+    /// The nodes of Lifeboat itself, their state store, certificates and roles.
+    Lifeboat,
+}
+
+impl Target {
+    /// All of them, in the order in which they are listed to users.
+    pub const ALL: [Self; 5] = [Self::Terraform, Self::CloudFormation, Self::Arm, Self::Kubernetes, Self::Lifeboat];
+
+    /// As on the command line, and as the folder of its files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terraform => "terraform",
+            Self::CloudFormation => "cloudformation",
+            Self::Arm => "arm",
+            Self::Kubernetes => "kubernetes",
+            Self::Lifeboat => "lifeboat",
+        }
+    }
+}
+
+/// What to generate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// For which tools.
+    pub targets: BTreeSet<Target>,
+    /// URL of the Git repository into which the tree is committed, for Argo CD and Flux.
+    pub repository: String,
+    /// Container image of Lifeboat.
+    pub image: String,
+}
+
+impl Default for Options {
+    /// Everything, from a repository and an image that have to be named.
+    fn default() -> Self {
+        Self { targets: Target::ALL.into(), repository: "https://git.example.com/infra.git".into(), image: "registry.example.com/lifeboat:0.1".into() }
+    }
+}
+
+/// Everything that the app needs in every region.
+///
+/// # Errors
+/// Whatever of the file cannot be generated, all of it at once.
+pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
+    let design = Design::of(app)?;
+    let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
+    for target in &options.targets {
+        match target {
+            Target::Terraform => terraform::write(&design, &mut tree),
+            Target::CloudFormation => cloudformation::write(&design, &mut tree),
+            Target::Arm => arm::write(&design, &mut tree),
+            Target::Kubernetes => kubernetes::write(&design, &options.repository, &mut tree),
+            Target::Lifeboat => lifeboat::write(&design, &options.image, &mut tree),
+        }
+    }
+    tree.seal();
+    Ok(tree)
+}

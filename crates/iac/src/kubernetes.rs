@@ -1,0 +1,275 @@
+//! Kubernetes: one base, an overlay per region, and per region a Kustomize component with its role that Lifeboat keeps;
+//! Argo CD and Flux over the regions.
+
+use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
+use lifeboat_model::RegionId;
+
+use crate::design::{Design, Part, Site, Way, short};
+use crate::fragment::{fill, yaml};
+use crate::tree::Tree;
+
+const FOLDER: &str = "kubernetes";
+
+struct Clusters<'a> {
+    design: &'a Design<'a>,
+    repository: &'a str,
+    /// Deployments.
+    parts: Vec<&'a Part<'a>>,
+    /// Regions that have one.
+    sites: Vec<&'a Site<'a>>,
+}
+
+/// Writes `kubernetes/` if the app has deployments.
+pub(crate) fn write(design: &Design, repository: &str, tree: &mut Tree) {
+    let parts: Vec<&Part> = design.parts_of(Kind::Deployment).collect();
+    let sites: Vec<&Site> =
+        design.sites.iter().filter(|site| parts.iter().any(|part| part.regions.contains(&site.id))).collect();
+    if parts.is_empty() {
+        return;
+    }
+    let clusters = Clusters { design, repository, parts, sites };
+    tree.put(format!("{FOLDER}/base/kustomization.yaml"), clusters.base());
+    for part in &clusters.parts {
+        tree.put(format!("{FOLDER}/base/{}.yaml", part.id), clusters.component(part));
+    }
+    for site in &clusters.sites {
+        tree.put(format!("{FOLDER}/regions/{}/kustomization.yaml", site.id), clusters.overlay(site));
+        if let Some(dns) = clusters.dns(site) {
+            tree.put(format!("{FOLDER}/regions/{}/dns.yaml", site.id), dns);
+        }
+        tree.put_kept(format!("{FOLDER}/roles/{}/kustomization.yaml", site.id), clusters.role(site));
+        tree.put(format!("{FOLDER}/flux/{}.yaml", site.id), clusters.fill(include_str!("kubernetes/flux.yaml"), site.id));
+    }
+    tree.put(format!("{FOLDER}/argocd/applicationset.yaml"), clusters.application_set());
+    tree.put(format!("{FOLDER}/argocd/project.yaml"), clusters.project());
+}
+
+impl Clusters<'_> {
+    fn app(&self) -> &str {
+        self.design.name()
+    }
+
+    fn fill(&self, fragment: &str, region: &RegionId) -> String {
+        fill(fragment, &[("app", self.app()), ("region", region.as_str()), ("repository", &yaml(self.repository))])
+    }
+
+    /// The routes to a component, or to all of them.
+    fn ways(&self) -> impl Iterator<Item = &Way<'_>> {
+        self.design.ways.iter().filter(|way| self.parts.iter().any(|part| part.id == way.to))
+    }
+
+    fn base(&self) -> String {
+        let mut out = String::from(
+            "# What is the same in every region.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n",
+        );
+        for part in &self.parts {
+            out += &format!("  - {}.yaml\n", part.id);
+        }
+        out
+    }
+
+    fn component(&self, part: &Part) -> String {
+        let port = part.port.to_string();
+        let probe = match part.component.check.as_ref().map(|check| &check.target) {
+            Some(CheckTarget::Tcp) => "            tcpSocket:\n              port: http\n".to_owned(),
+            Some(CheckTarget::Http(_)) | None => {
+                format!("            httpGet:\n              path: {}\n              port: http\n", yaml(&part.check_path))
+            }
+        };
+        let databases: String = part
+            .component
+            .needs
+            .iter()
+            .filter_map(|id| self.design.part(id))
+            .filter(|needed| needed.component.kind.is_database())
+            .map(|needed| {
+                format!(
+                    "            - name: {}_URL\n              valueFrom:\n                secretKeyRef:\n                  name: {}-credentials\n                  \
+                     key: url\n",
+                    needed.key().to_uppercase(),
+                    needed.id
+                )
+            })
+            .collect();
+        let values = [
+            ("id", part.id.as_str()),
+            ("app", self.app()),
+            ("image", &yaml(part.image())),
+            ("port", &port),
+            ("probe", &probe),
+            ("databases", &databases),
+            ("most", &part.most().to_string()),
+        ];
+        let fragment = format!(
+            "{}---\n{}",
+            include_str!("kubernetes/deployment.yaml"),
+            include_str!("kubernetes/network-policy.yaml")
+        );
+        fill(&fragment, &values)
+    }
+
+    fn overlay(&self, site: &Site) -> String {
+        let absent: Vec<&&Part> = self.parts.iter().filter(|part| !part.regions.contains(&site.id)).collect();
+        let dns = if self.dns(site).is_some() { "  - dns.yaml\n" } else { "" };
+        let mut out = format!(
+            "# {} in {}: the base, with this region's role.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: \
+             {}\nresources:\n  - ../../base\n{dns}components:\n  - ../../roles/{}\nconfigMapGenerator:\n  - name: region\n    literals:\n      - \
+             REGION={}\n",
+            self.app(),
+            site.id,
+            self.app(),
+            site.id,
+            site.id
+        );
+        let mut patches = String::new();
+        for part in absent {
+            for (version, kind) in [
+                ("apps/v1", "Deployment"),
+                ("v1", "Service"),
+                ("policy/v1", "PodDisruptionBudget"),
+                ("autoscaling/v2", "HorizontalPodAutoscaler"),
+                ("networking.k8s.io/v1", "NetworkPolicy"),
+            ] {
+                patches += &delete(version, kind, part.id.as_str());
+            }
+        }
+        for way in self.ways().filter(|way| way.regions.contains(&site.id)) {
+            patches += &format!(
+                "  - patch: |-\n      apiVersion: v1\n      kind: Service\n      metadata:\n        name: {}\n        annotations:\n          \
+                 external-dns.alpha.kubernetes.io/hostname: {}\n",
+                way.to,
+                regional_name(way, site)
+            );
+        }
+        if !patches.is_empty() {
+            out += &format!("patches:\n{patches}");
+        }
+        out
+    }
+
+    /// The records of the routes. Every region has a name of its own that never changes; the route's name leads to the names
+    /// of the regions that serve.
+    fn dns(&self, site: &Site) -> Option<String> {
+        let records: Vec<String> = self
+            .ways()
+            .filter(|way| way.regions.contains(&site.id))
+            .map(|way| {
+                format!(
+                    "# Only in the cluster of a region that serves, see roles/. external-dns runs with --policy=upsert-only and the same\n# \
+                     --txt-owner-id everywhere, so that a region that takes over may overwrite what a dead one left.\napiVersion: \
+                     externaldns.k8s.io/v1alpha1\nkind: DNSEndpoint\nmetadata:\n  name: {}\nspec:\n  endpoints:\n    - dnsName: {}\n      \
+                     recordType: CNAME\n      recordTTL: {}\n      targets:\n        - {}\n{}",
+                    record_name(way),
+                    way.host,
+                    way.ttl_seconds(),
+                    regional_name(way, site),
+                    self.several(way, site)
+                )
+            })
+            .collect();
+        (!records.is_empty()).then(|| records.join("---\n"))
+    }
+
+    /// Several answers under one name need an identifier and a policy, which only Route 53 has.
+    fn several(&self, way: &Way, site: &Site) -> String {
+        match (way.policy, site.region.place.provider) {
+            (RoutePolicy::Spread, Provider::Aws) => format!(
+                "      setIdentifier: {}\n      providerSpecific:\n        - name: aws/region\n          value: {}\n",
+                site.id,
+                site.place()
+            ),
+            _ => String::new(),
+        }
+    }
+
+    /// What follows from the region's role.
+    fn role(&self, site: &Site) -> String {
+        let mut patches = String::new();
+        for part in self.parts.iter().filter(|part| part.regions.contains(&site.id)) {
+            let serving = part.serving().contains(&site.id);
+            let size = if serving { part.full } else { part.standby };
+            if size == 0 {
+                patches += &delete("autoscaling/v2", "HorizontalPodAutoscaler", part.id.as_str());
+                patches += &format!(
+                    "  - target: {{kind: Deployment, name: {}}}\n    patch: |-\n      - {{op: add, path: /spec/replicas, value: 0}}\n",
+                    part.id
+                );
+            } else {
+                patches += &format!(
+                    "  - target: {{kind: HorizontalPodAutoscaler, name: {}}}\n    patch: |-\n      - {{op: replace, path: /spec/minReplicas, value: \
+                     {size}}}\n",
+                    part.id
+                );
+            }
+        }
+        for way in self.ways().filter(|way| way.regions.contains(&site.id)) {
+            let serving = self.design.part(way.to).is_some_and(|part| part.serving().contains(&site.id));
+            if !serving {
+                patches += &delete("externaldns.k8s.io/v1alpha1", "DNSEndpoint", &record_name(way));
+            }
+        }
+        let mut out = String::from(
+            "# Kept by Lifeboat: what this region is at the moment. Do not edit to fail over: use `lifeboat`.\napiVersion: \
+             kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
+        );
+        if !patches.is_empty() {
+            out += &format!("patches:\n{patches}");
+        }
+        out
+    }
+
+    /// The name by which Argo CD knows a region's cluster: its context, or the managed cluster in that region.
+    fn cluster(&self, site: &Site) -> String {
+        let managed = self.design.parts.iter().find(|part| {
+            matches!(part.component.kind, Kind::Eks | Kind::Aks) && part.regions.contains(&site.id)
+        });
+        match (site.region.place.provider, managed) {
+            (Provider::Aws | Provider::Azure, Some(part)) => self.design.full_name(part, site.id),
+            _ => site.place().into(),
+        }
+    }
+
+    fn application_set(&self) -> String {
+        let elements: String = self
+            .sites
+            .iter()
+            .map(|site| {
+                let serves = self.parts.iter().any(|part| part.serving().contains(&site.id));
+                format!(
+                    "          - {{region: {}, cluster: {}, order: {}}}\n",
+                    site.id,
+                    yaml(&self.cluster(site)),
+                    if serves { "last" } else { "first" }
+                )
+            })
+            .collect();
+        let out = fill(include_str!("kubernetes/applicationset.yaml"), &[("elements", &elements)]);
+        self.fill(&out, self.sites[0].id)
+    }
+
+    fn project(&self) -> String {
+        let destinations: String = self
+            .sites
+            .iter()
+            .map(|site| format!("    - {{name: {}, namespace: {}}}\n", yaml(&self.cluster(site)), self.app()))
+            .collect();
+        let out = fill(include_str!("kubernetes/project.yaml"), &[("destinations", &destinations)]);
+        self.fill(&out, self.sites[0].id)
+    }
+}
+
+/// A patch that takes an object away.
+fn delete(version: &str, kind: &str, name: &str) -> String {
+    format!(
+        "  - patch: |-\n      apiVersion: {version}\n      kind: {kind}\n      metadata:\n        name: {name}\n      $patch: delete\n"
+    )
+}
+
+/// `stockholm.shop.example.com`: leads to one region for good.
+fn regional_name(way: &Way, site: &Site) -> String {
+    format!("{}.{}", site.id, way.host)
+}
+
+fn record_name(way: &Way) -> String {
+    short(&way.host.as_str().replace('.', "-"), 63)
+}

@@ -1,0 +1,145 @@
+//! What a Lifeboat node may do in its cloud: the least that moving the app's components takes. One list, from which the
+//! Terraform modules, the CloudFormation template and the plain policy files are written.
+
+use lifeboat_model::app::Kind;
+
+use crate::design::{Design, Part, Site};
+
+/// Something that is allowed on AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    pub(crate) sid: String,
+    pub(crate) actions: Vec<&'static str>,
+    /// ARNs; `@{partition}` and `@{account}` are for the caller to fill in.
+    pub(crate) resources: Vec<String>,
+}
+
+/// What the node of a region may do there. Nodes act on their own region only; the exceptions are global clusters, which are
+/// failed over by the region that takes over.
+pub(crate) fn aws_statements(design: &Design, site: &Site) -> Vec<Statement> {
+    let here = |part: &&Part| part.regions.contains(&site.id);
+    let mut statements: Vec<Statement> =
+        design.parts.iter().filter(here).filter_map(|part| aws_statement(design, part, site)).collect();
+    // Descriptions and metrics know no resource-level permissions.
+    statements.push(Statement {
+        sid: "Observe".into(),
+        actions: observations(design, site),
+        resources: vec!["*".into()],
+    });
+    statements
+}
+
+fn aws_statement(design: &Design, part: &Part, site: &Site) -> Option<Statement> {
+    let place = site.place();
+    let name = design.full_name(part, site.id);
+    let global = format!("{}-{}", design.name(), part.id);
+    let arn = |service: &str, rest: String| format!("arn:@{{partition}}:{service}:{place}:@{{account}}:{rest}");
+    let (actions, resources) = match part.component.kind {
+        Kind::AuroraGlobal => (
+            vec!["rds:FailoverGlobalCluster", "rds:SwitchoverGlobalCluster"],
+            std::iter::once(format!("arn:@{{partition}}:rds::@{{account}}:global-cluster:{global}"))
+                .chain(part.regions.iter().filter_map(|region| {
+                    let other = design.site(region)?;
+                    let cluster = design.full_name(part, region);
+                    Some(format!("arn:@{{partition}}:rds:{}:@{{account}}:cluster:{cluster}", other.place()))
+                }))
+                .collect(),
+        ),
+        Kind::Rds => {
+            (vec!["rds:ModifyDBInstance", "rds:PromoteReadReplica"], vec![arn("rds", format!("db:{name}"))])
+        }
+        Kind::Asg => (
+            vec!["autoscaling:SetDesiredCapacity", "autoscaling:UpdateAutoScalingGroup"],
+            vec![arn("autoscaling", format!("autoScalingGroup:*:autoScalingGroupName/{name}"))],
+        ),
+        Kind::Ecs => (vec!["ecs:UpdateService"], vec![arn("ecs", format!("service/{name}/{name}"))]),
+        Kind::Eks => (vec!["eks:UpdateNodegroupConfig"], vec![arn("eks", format!("nodegroup/{name}/main/*"))]),
+        Kind::Dynamodb
+        | Kind::S3
+        | Kind::Postgres
+        | Kind::AzureSql
+        | Kind::Cosmosdb
+        | Kind::AzurePostgres
+        | Kind::AzureStorage
+        | Kind::Process
+        | Kind::Vmss
+        | Kind::Aks
+        | Kind::Deployment => return None,
+    };
+    Some(Statement { sid: format!("Move{}", crate::design::pascal(part.id.as_str())), actions, resources })
+}
+
+fn observations(design: &Design, site: &Site) -> Vec<&'static str> {
+    let mut actions = vec!["cloudwatch:GetMetricData"];
+    for part in design.parts.iter().filter(|part| part.regions.contains(&site.id)) {
+        actions.extend_from_slice(match part.component.kind {
+            Kind::AuroraGlobal => &["rds:DescribeDBClusters", "rds:DescribeGlobalClusters"],
+            Kind::Rds => &["rds:DescribeDBInstances"],
+            Kind::Asg => &["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"],
+            Kind::Ecs => &["ecs:DescribeServices"],
+            Kind::Eks => &["eks:DescribeCluster", "eks:DescribeNodegroup", "eks:DescribeUpdate"],
+            Kind::Dynamodb => &["dynamodb:DescribeTable"],
+            Kind::S3 => &["s3:GetReplicationConfiguration"],
+            Kind::Postgres
+            | Kind::AzureSql
+            | Kind::Cosmosdb
+            | Kind::AzurePostgres
+            | Kind::AzureStorage
+            | Kind::Process
+            | Kind::Vmss
+            | Kind::Aks
+            | Kind::Deployment => &[],
+        });
+    }
+    actions.sort_unstable();
+    actions.dedup();
+    actions
+}
+
+/// What the nodes may do on Azure, as the actions of a custom role.
+pub(crate) fn azure_actions(design: &Design) -> Vec<&'static str> {
+    let mut actions = vec!["Microsoft.Insights/metrics/read", "Microsoft.Resources/subscriptions/resourceGroups/read"];
+    for part in &design.parts {
+        actions.extend_from_slice(match part.component.kind {
+            Kind::AzureSql => &[
+                "Microsoft.Sql/servers/read",
+                "Microsoft.Sql/servers/databases/read",
+                "Microsoft.Sql/servers/failoverGroups/read",
+                "Microsoft.Sql/servers/failoverGroups/failover/action",
+                "Microsoft.Sql/servers/failoverGroups/forceFailoverAllowDataLoss/action",
+            ],
+            Kind::Cosmosdb => &[
+                "Microsoft.DocumentDB/databaseAccounts/read",
+                "Microsoft.DocumentDB/databaseAccounts/failoverPriorityChange/action",
+                "Microsoft.DocumentDB/databaseAccounts/offlineRegion/action",
+            ],
+            Kind::AzurePostgres => &[
+                "Microsoft.DBforPostgreSQL/flexibleServers/read",
+                "Microsoft.DBforPostgreSQL/flexibleServers/write",
+                "Microsoft.DBforPostgreSQL/flexibleServers/virtualEndpoints/read",
+            ],
+            Kind::AzureStorage => &["Microsoft.Storage/storageAccounts/read"],
+            Kind::Vmss => {
+                &["Microsoft.Compute/virtualMachineScaleSets/read", "Microsoft.Compute/virtualMachineScaleSets/write"]
+            }
+            Kind::Aks => &[
+                "Microsoft.ContainerService/managedClusters/read",
+                "Microsoft.ContainerService/managedClusters/agentPools/read",
+                "Microsoft.ContainerService/managedClusters/agentPools/write",
+            ],
+            Kind::Postgres
+            | Kind::AuroraGlobal
+            | Kind::Rds
+            | Kind::Dynamodb
+            | Kind::S3
+            | Kind::Process
+            | Kind::Asg
+            | Kind::Ecs
+            | Kind::Eks
+            | Kind::Deployment => &[],
+        });
+    }
+    actions.sort_unstable();
+    actions.dedup();
+    actions
+}

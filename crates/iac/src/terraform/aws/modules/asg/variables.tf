@@ -1,0 +1,89 @@
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+}
+
+variable "short_name" {
+  description = "The same in at most 32 characters, for load balancers."
+  type        = string
+}
+
+variable "partition" {
+  description = "Partition of ARNs, such as aws."
+  type        = string
+}
+
+variable "network" {
+  description = "Outputs of the region's network module."
+  type = object({
+    vpc_id             = string
+    public_subnet_ids  = list(string)
+    private_subnet_ids = list(string)
+  })
+}
+
+variable "serving" {
+  description = "Whether the region serves clients; from roles.auto.tfvars.json."
+  type        = bool
+}
+
+variable "full_size" {
+  description = "Instances that bear the whole load."
+  type        = number
+}
+
+variable "standby_size" {
+  description = "Instances while another region serves."
+  type        = number
+}
+
+variable "port" {
+  description = "TCP port of the instances."
+  type        = number
+}
+
+variable "check_path" {
+  description = "Path that answers 200 on a healthy instance."
+  type        = string
+}
+
+variable "certificate_arn" {
+  description = "ACM certificate of the host name, in this region: a certificate does not reach beyond its region."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "The region's key."
+  type        = string
+}
+
+variable "max_size" {
+  description = "Most instances that the scaling policy may run."
+  type        = number
+}
+
+variable "instance_type" {
+  description = "EC2 instance type."
+  type        = string
+}
+
+variable "image" {
+  description = "AMI, in `image_region`."
+  type        = string
+}
+
+variable "image_region" {
+  description = "AWS name of the region that the AMI is in."
+  type        = string
+}
+
+variable "copy_image" {
+  description = "Whether the AMI has to be copied into this region."
+  type        = bool
+}
+
+variable "reserved" {
+  description = "Instances held in reserve, by zone. Billed like running ones."
+  type        = map(number)
+  default     = {}
+}

@@ -1,0 +1,98 @@
+variable "name" {
+  description = "Identifier of the cluster, and prefix of all names."
+  type        = string
+}
+
+variable "partition" {
+  description = "Partition of ARNs, such as aws."
+  type        = string
+}
+
+variable "network" {
+  description = "Outputs of the region's network module."
+  type = object({
+    vpc_id             = string
+    private_subnet_ids = list(string)
+  })
+}
+
+variable "global_cluster" {
+  description = "Identifier of the global cluster to join."
+  type        = string
+}
+
+variable "engine_version" {
+  description = "Version of Aurora PostgreSQL when the cluster is created."
+  type        = string
+}
+
+variable "database" {
+  description = "Name of the database that is made in the first writer."
+  type        = string
+}
+
+variable "clients" {
+  description = "Address ranges that may connect, by region: after a failover the clients may be elsewhere."
+  type        = map(string)
+}
+
+variable "port" {
+  description = "TCP port."
+  type        = number
+}
+
+variable "created_as_writer" {
+  description = "Whether this member is the first writer. Means nothing once the cluster exists."
+  type        = bool
+}
+
+variable "master_password" {
+  description = "Password of the first user; handed over once, kept in no state file."
+  type        = string
+  sensitive   = true
+  ephemeral   = true
+  default     = null
+}
+
+variable "instances" {
+  description = "Instances in this region. None: the data are there, and a failover has to add one first."
+  type        = number
+}
+
+variable "instance_class" {
+  description = "Class of the instances; the same in every region, so that a promoted member bears the load."
+  type        = string
+}
+
+variable "write_forwarding" {
+  description = "Whether a secondary passes writes on to the writer."
+  type        = bool
+  default     = false
+}
+
+variable "kms_key_arn" {
+  description = "The region's key."
+  type        = string
+}
+
+variable "backup_days" {
+  description = "For how long any moment can be restored."
+  type        = number
+}
+
+variable "lag_alarm_milliseconds" {
+  description = "Replication lag above which a failover could lose too much."
+  type        = number
+}
+
+variable "alarm_actions" {
+  description = "ARNs that are told of alarms."
+  type        = list(string)
+  default     = []
+}
+
+variable "exists" {
+  description = "Whether there is a database here. A region that restores from backups has only what surrounds it until then."
+  type        = bool
+  default     = true
+}

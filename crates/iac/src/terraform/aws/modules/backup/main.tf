@@ -1,0 +1,62 @@
+# A region's daily backup, copied into the vault of another region. Every region has the plan, so that backups go on
+# after a failover without anybody turning them round.
+# Replication carries a mistake to every region within a second; only a backup does not.
+
+resource "aws_backup_plan" "this" {
+  name = var.name
+
+  rule {
+    rule_name                = "daily"
+    target_vault_name        = var.vault
+    schedule                 = var.schedule
+    enable_continuous_backup = false
+
+    lifecycle {
+      delete_after = var.keep_days
+    }
+
+    dynamic "copy_action" {
+      for_each = var.copy_to
+
+      content {
+        destination_vault_arn = copy_action.value
+
+        lifecycle {
+          delete_after = var.keep_days
+        }
+      }
+    }
+  }
+}
+
+resource "aws_backup_selection" "this" {
+  name         = var.name
+  plan_id      = aws_backup_plan.this.id
+  iam_role_arn = aws_iam_role.this.arn
+
+  selection_tag {
+    type  = "STRINGEQUALS"
+    key   = "lifeboat:backup"
+    value = var.app
+  }
+}
+
+resource "aws_iam_role" "this" {
+  name = "${var.name}-backup"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "backup.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "this" {
+  for_each = toset(["AWSBackupServiceRolePolicyForBackup", "AWSBackupServiceRolePolicyForRestores"])
+
+  role       = aws_iam_role.this.name
+  policy_arn = "arn:${var.partition}:iam::aws:policy/service-role/${each.key}"
+}

@@ -1,0 +1,86 @@
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+}
+
+variable "short_name" {
+  description = "The same in at most 32 characters, for load balancers."
+  type        = string
+}
+
+variable "partition" {
+  description = "Partition of ARNs, such as aws."
+  type        = string
+}
+
+variable "network" {
+  description = "Outputs of the region's network module."
+  type = object({
+    vpc_id             = string
+    public_subnet_ids  = list(string)
+    private_subnet_ids = list(string)
+  })
+}
+
+variable "serving" {
+  description = "Whether the region serves clients; from roles.auto.tfvars.json."
+  type        = bool
+}
+
+variable "full_size" {
+  description = "Tasks that bear the whole load."
+  type        = number
+}
+
+variable "standby_size" {
+  description = "Tasks while another region serves."
+  type        = number
+}
+
+variable "port" {
+  description = "TCP port of the tasks."
+  type        = number
+}
+
+variable "check_path" {
+  description = "Path that answers 200 on a healthy task."
+  type        = string
+}
+
+variable "certificate_arn" {
+  description = "ACM certificate of the host name, in this region: a certificate does not reach beyond its region."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "The region's key."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS name of the region."
+  type        = string
+}
+
+variable "image" {
+  description = "Container image. Replicate its repository to every region, or the registry's region is a single point of failure."
+  type        = string
+}
+
+variable "cpu" {
+  description = "CPU units of a task; 1024 are one core."
+  type        = string
+  default     = "512"
+}
+
+variable "memory" {
+  description = "Memory of a task, in MiB."
+  type        = string
+  default     = "1024"
+}
+
+variable "environment" {
+  description = "Environment variables of the container."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,51 @@
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+}
+
+variable "partition" {
+  description = "Partition of ARNs, such as aws."
+  type        = string
+}
+
+variable "network" {
+  description = "Outputs of the region's network module."
+  type = object({
+    private_subnet_ids = list(string)
+  })
+}
+
+variable "serving" {
+  description = "Whether the region serves clients; from roles.auto.tfvars.json."
+  type        = bool
+}
+
+variable "full_size" {
+  description = "Nodes that bear the whole load."
+  type        = number
+}
+
+variable "standby_size" {
+  description = "Nodes while another region serves."
+  type        = number
+}
+
+variable "kms_key_arn" {
+  description = "The region's key."
+  type        = string
+}
+
+variable "max_size" {
+  description = "Most nodes that the cluster autoscaler may run."
+  type        = number
+}
+
+variable "instance_type" {
+  description = "EC2 instance type of the nodes."
+  type        = string
+}
+
+variable "kubernetes_version" {
+  description = "Version of the control plane, the same in every region."
+  type        = string
+}

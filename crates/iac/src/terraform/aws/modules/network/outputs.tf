@@ -1,0 +1,24 @@
+output "vpc_id" {
+  description = "The region's VPC."
+  value       = aws_vpc.this.id
+}
+
+output "cidr" {
+  description = "Address range of the region."
+  value       = aws_vpc.this.cidr_block
+}
+
+output "public_subnet_ids" {
+  description = "One per zone, for load balancers."
+  value       = [for subnet in aws_subnet.public : subnet.id]
+}
+
+output "private_subnet_ids" {
+  description = "One per zone, for everything else."
+  value       = [for subnet in aws_subnet.private : subnet.id]
+}
+
+output "private_route_table_ids" {
+  description = "Route tables of the private subnets."
+  value       = [for table in aws_route_table.private : table.id]
+}

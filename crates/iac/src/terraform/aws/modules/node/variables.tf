@@ -1,0 +1,52 @@
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+}
+
+variable "node" {
+  description = "The region's name in the app's file."
+  type        = string
+}
+
+variable "region" {
+  description = "AWS name of the region."
+  type        = string
+}
+
+variable "network" {
+  description = "Outputs of the region's network module."
+  type = object({
+    vpc_id            = string
+    public_subnet_ids = list(string)
+  })
+}
+
+variable "kms_key_arn" {
+  description = "The region's key."
+  type        = string
+}
+
+variable "image" {
+  description = "Container image of Lifeboat."
+  type        = string
+}
+
+variable "file" {
+  description = "Text of the app's file."
+  type        = string
+}
+
+variable "port" {
+  description = "TCP port of the node's API and steering endpoints."
+  type        = number
+}
+
+variable "peers" {
+  description = "Addresses of the nodes of the other regions, by region."
+  type        = map(string)
+}
+
+variable "statements" {
+  description = "IAM statements for the components that this node moves."
+  type        = any
+}

@@ -1,0 +1,76 @@
+# One region's Kubernetes cluster. What runs in it comes from the GitOps repository, see kubernetes/.
+#
+# The number of nodes for applications follows the region's role: `serving` comes from roles.auto.tfvars.json, which Lifeboat
+# keeps true. System nodes run everywhere: a stopped pool holds no capacity, and starting it may fail when it counts.
+
+resource "azurerm_kubernetes_cluster" "this" {
+  name                              = var.name
+  resource_group_name               = var.resource_group
+  location                          = var.location
+  dns_prefix                        = var.name
+  kubernetes_version                = var.kubernetes_version
+  sku_tier                          = "Standard"
+  private_cluster_enabled           = true
+  local_account_disabled            = true
+  role_based_access_control_enabled = true
+  oidc_issuer_enabled               = true
+  workload_identity_enabled         = true
+  azure_policy_enabled              = true
+
+  default_node_pool {
+    name                         = "system"
+    vm_size                      = var.instance_type
+    vnet_subnet_id               = var.subnet_id
+    zones                        = var.zones
+    auto_scaling_enabled         = true
+    min_count                    = 2
+    max_count                    = 3
+    only_critical_addons_enabled = true
+    host_encryption_enabled      = true
+    temporary_name_for_rotation  = "systemnew"
+
+    upgrade_settings {
+      max_surge = "33%"
+    }
+  }
+
+  identity {
+    type = "SystemAssigned"
+  }
+
+  azure_active_directory_role_based_access_control {
+    azure_rbac_enabled = true
+  }
+
+  network_profile {
+    network_plugin      = "azure"
+    network_plugin_mode = "overlay"
+    network_policy      = "cilium"
+    network_data_plane  = "cilium"
+  }
+
+  lifecycle {
+    ignore_changes = [default_node_pool[0].node_count]
+  }
+}
+
+resource "azurerm_kubernetes_cluster_node_pool" "apps" {
+  name                    = "apps"
+  kubernetes_cluster_id   = azurerm_kubernetes_cluster.this.id
+  mode                    = "User"
+  vm_size                 = var.instance_type
+  vnet_subnet_id          = var.subnet_id
+  zones                   = var.zones
+  auto_scaling_enabled    = true
+  min_count               = var.serving ? var.full_size : var.standby_size
+  max_count               = var.max_size
+  host_encryption_enabled = true
+
+  upgrade_settings {
+    max_surge = "33%"
+  }
+
+  lifecycle {
+    ignore_changes = [node_count]
+  }
+}

@@ -1,0 +1,54 @@
+variable "name" {
+  description = "Name of everything."
+  type        = string
+}
+
+variable "resource_group" {
+  description = "The region's resource group."
+  type        = string
+}
+
+variable "location" {
+  description = "Azure's name of the region."
+  type        = string
+}
+
+variable "zones" {
+  description = "Availability zones; none where the region has none."
+  type        = list(string)
+}
+
+variable "subnet_id" {
+  description = "Subnet of the nodes."
+  type        = string
+}
+
+variable "serving" {
+  description = "Whether the region serves clients; from roles.auto.tfvars.json."
+  type        = bool
+}
+
+variable "full_size" {
+  description = "Nodes that bear the whole load."
+  type        = number
+}
+
+variable "standby_size" {
+  description = "Nodes while another region serves."
+  type        = number
+}
+
+variable "max_size" {
+  description = "Most nodes that the autoscaler may run."
+  type        = number
+}
+
+variable "instance_type" {
+  description = "VM size of the nodes."
+  type        = string
+}
+
+variable "kubernetes_version" {
+  description = "Version of the control plane, the same in every region."
+  type        = string
+}

@@ -1,0 +1,39 @@
+# One region's PostgreSQL flexible server: the first writer, or a replica of it.
+#
+# A promotion swaps the roles; Lifeboat does that. How a server came about matters at creation only and is ignored
+# afterwards, so that a plan never wants to undo a failover.
+
+data "azurerm_client_config" "current" {}
+
+resource "azurerm_postgresql_flexible_server" "this" {
+  name                          = var.name
+  resource_group_name           = var.resource_group
+  location                      = var.location
+  create_mode                   = var.source_server_id == null ? "Default" : "Replica"
+  source_server_id              = var.source_server_id
+  version                       = var.engine_version
+  sku_name                      = var.sku
+  storage_mb                    = var.storage_gib * 1024
+  auto_grow_enabled             = true
+  backup_retention_days         = 14
+  delegated_subnet_id           = var.subnet_id
+  private_dns_zone_id           = var.private_dns_zone_id
+  public_network_access_enabled = false
+
+  authentication {
+    active_directory_auth_enabled = true
+    password_auth_enabled         = false
+    tenant_id                     = data.azurerm_client_config.current.tenant_id
+  }
+
+  lifecycle {
+    ignore_changes = [
+      create_mode,
+      source_server_id,
+      replication_role,
+      version,
+      zone, # swapped by every failover inside the region
+      high_availability,
+    ]
+  }
+}

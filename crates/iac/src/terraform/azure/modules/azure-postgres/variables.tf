@@ -1,0 +1,45 @@
+variable "name" {
+  description = "Name of everything."
+  type        = string
+}
+
+variable "resource_group" {
+  description = "The region's resource group."
+  type        = string
+}
+
+variable "location" {
+  description = "Azure's name of the region."
+  type        = string
+}
+
+variable "source_server_id" {
+  description = "The server to replicate when this one is created; null makes a writer."
+  type        = string
+  default     = null
+}
+
+variable "engine_version" {
+  description = "Major version of PostgreSQL."
+  type        = string
+}
+
+variable "sku" {
+  description = "Size of the server; the same in every region, or a switchover is refused."
+  type        = string
+}
+
+variable "storage_gib" {
+  description = "Storage in GiB; the same in every region, or a switchover is refused."
+  type        = number
+}
+
+variable "subnet_id" {
+  description = "Subnet that is delegated to PostgreSQL servers."
+  type        = string
+}
+
+variable "private_dns_zone_id" {
+  description = "Private DNS zone with the servers' names."
+  type        = string
+}

@@ -1,0 +1,38 @@
+# A storage account that Azure copies to its own paired region, whatever standby the app's file names.
+
+resource "azurerm_storage_account" "this" {
+  name                             = var.name
+  resource_group_name              = var.resource_group
+  location                         = var.location
+  account_tier                     = "Standard"
+  account_replication_type         = var.replication
+  min_tls_version                  = "TLS1_2"
+  https_traffic_only_enabled       = true
+  shared_access_key_enabled        = false
+  default_to_oauth_authentication  = true
+  allow_nested_items_to_be_public  = false
+  cross_tenant_replication_enabled = false
+
+  network_rules {
+    default_action = "Deny"
+    bypass         = ["AzureServices"]
+  }
+
+  blob_properties {
+    versioning_enabled  = true
+    change_feed_enabled = true
+
+    delete_retention_policy {
+      days = 30
+    }
+
+    container_delete_retention_policy {
+      days = 30
+    }
+  }
+
+  # A failover of the account leaves it without geo-redundancy until that is turned on again, which Lifeboat does.
+  lifecycle {
+    ignore_changes = [account_replication_type]
+  }
+}

@@ -1,0 +1,4 @@
+output "id" {
+  description = "The account."
+  value       = azurerm_storage_account.this.id
+}

@@ -1,0 +1,66 @@
+# A Cosmos DB account over all its regions.
+#
+# The order of the regions, the writer first, comes from roles.auto.tfvars.json, which Lifeboat keeps true. Service-managed
+# failover is off: it may take an hour or be declined, and while it is on nobody else can move the writer.
+
+resource "azurerm_cosmosdb_account" "this" {
+  name                             = var.name
+  resource_group_name              = var.resource_group
+  location                         = var.location
+  offer_type                       = "Standard"
+  kind                             = "GlobalDocumentDB"
+  multiple_write_locations_enabled = var.multiple_writers
+  automatic_failover_enabled       = false
+  local_authentication_disabled    = true
+  public_network_access_enabled    = false
+  minimal_tls_version              = "Tls12"
+
+  consistency_policy {
+    consistency_level       = var.consistency
+    max_interval_in_seconds = var.consistency == "BoundedStaleness" ? 300 : null
+    max_staleness_prefix    = var.consistency == "BoundedStaleness" ? 100000 : null
+  }
+
+  dynamic "geo_location" {
+    for_each = var.locations
+
+    content {
+      location          = geo_location.value.location
+      zone_redundant    = geo_location.value.zone_redundant
+      failover_priority = index(concat([var.writer], [for region in var.order : region if region != var.writer]), geo_location.key)
+    }
+  }
+
+  backup {
+    type = "Continuous"
+    tier = "Continuous30Days"
+  }
+}
+
+resource "azurerm_cosmosdb_sql_database" "this" {
+  name                = var.database
+  resource_group_name = var.resource_group
+  account_name        = azurerm_cosmosdb_account.this.name
+
+  autoscale_settings {
+    max_throughput = 4000
+  }
+}
+
+resource "azurerm_cosmosdb_sql_container" "items" {
+  name                  = "items"
+  resource_group_name   = var.resource_group
+  account_name          = azurerm_cosmosdb_account.this.name
+  database_name         = azurerm_cosmosdb_sql_database.this.name
+  partition_key_paths   = ["/pk"]
+  partition_key_version = 2
+
+  dynamic "conflict_resolution_policy" {
+    for_each = var.multiple_writers ? [1] : []
+
+    content {
+      mode                     = "LastWriterWins"
+      conflict_resolution_path = "/_ts"
+    }
+  }
+}

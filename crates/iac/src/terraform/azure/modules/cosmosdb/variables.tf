@@ -1,0 +1,44 @@
+variable "name" {
+  description = "Name of everything."
+  type        = string
+}
+
+variable "resource_group" {
+  description = "The region's resource group."
+  type        = string
+}
+
+variable "location" {
+  description = "Azure's name of the region."
+  type        = string
+}
+
+variable "database" {
+  description = "Name of the database in the account."
+  type        = string
+}
+
+variable "locations" {
+  description = "The account's regions."
+  type        = map(object({ location = string, zone_redundant = bool }))
+}
+
+variable "order" {
+  description = "The regions in the order of preference."
+  type        = list(string)
+}
+
+variable "writer" {
+  description = "The region that writes; from roles.auto.tfvars.json."
+  type        = string
+}
+
+variable "multiple_writers" {
+  description = "Whether every region writes; conflicts go to the newest write."
+  type        = bool
+}
+
+variable "consistency" {
+  description = "Default consistency. Strong with two regions stops writes when the reading one is lost."
+  type        = string
+}

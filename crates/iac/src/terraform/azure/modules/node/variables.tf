@@ -1,0 +1,54 @@
+variable "name" {
+  description = "Name of everything."
+  type        = string
+}
+
+variable "resource_group" {
+  description = "The region's resource group."
+  type        = string
+}
+
+variable "location" {
+  description = "Azure's name of the region."
+  type        = string
+}
+
+variable "node" {
+  description = "The region's name in the app's file."
+  type        = string
+}
+
+variable "image" {
+  description = "Container image of Lifeboat."
+  type        = string
+}
+
+variable "file" {
+  description = "Text of the app's file."
+  type        = string
+}
+
+variable "subnet_id" {
+  description = "Subnet of the machine."
+  type        = string
+}
+
+variable "pool_ids" {
+  description = "Backend pools through which the node is reached."
+  type        = list(string)
+}
+
+variable "role" {
+  description = "Name of the custom role."
+  type        = string
+}
+
+variable "scopes" {
+  description = "Resource groups in which the role holds, by region."
+  type        = map(string)
+}
+
+variable "ssh_public_key" {
+  description = "Public key of those who may log in."
+  type        = string
+}

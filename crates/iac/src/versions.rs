@@ -1,0 +1,11 @@
+//! Versions of what is made: the newest that every region has, and the same in every region, because members of
+//! different versions cannot switch over.
+
+/// Aurora PostgreSQL.
+pub(crate) const AURORA_POSTGRESQL: &str = "16.8";
+/// RDS for PostgreSQL.
+pub(crate) const POSTGRESQL: &str = "16.8";
+/// PostgreSQL flexible server: Azure names major versions only.
+pub(crate) const AZURE_POSTGRESQL: &str = "16";
+/// EKS and AKS.
+pub(crate) const KUBERNETES: &str = "1.33";

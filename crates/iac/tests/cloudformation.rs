@@ -1,0 +1,145 @@
+//! The CloudFormation templates against cfn-lint, with the schemas of every region and each region's own parameters; and what
+//! cfn-lint does not see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::{examples, said, tool, tree_of, write};
+use serde_json::Value as Json;
+
+mod common;
+
+fn lint(cfn_lint: &Path, folder: &Path, arguments: &[&str]) -> Output {
+    common::run(Command::new(cfn_lint).args(arguments).current_dir(folder))
+}
+
+/// The regions that a stack set puts the regional template into.
+fn regions(stack_set: &str) -> Vec<String> {
+    let order = stack_set.lines().find_map(|line| line.trim().strip_prefix("RegionOrder: [")).unwrap();
+    order.trim_end_matches(']').split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_template_passes_in_every_region_of_its_app() {
+    let Some(cfn_lint) = tool("cfn-lint") else { return };
+    for (name, app) in examples(&["aws", "kubernetes"]) {
+        let tree = tree_of(&app);
+        let Some(stack_set) = tree.files.get("cloudformation/stackset.yaml") else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        write(&tree, folder.path());
+        let mut arguments = vec!["--regions"];
+        let regions = regions(stack_set);
+        arguments.extend(regions.iter().map(String::as_str));
+        arguments.extend(["--", "cloudformation/regional.yaml", "cloudformation/stackset.yaml"]);
+        arguments.extend(tree.files.contains_key("cloudformation/global.yaml").then_some("cloudformation/global.yaml"));
+        let output = lint(&cfn_lint, folder.path(), &arguments);
+        assert!(output.status.success(), "{name}\n{}", said(&output));
+    }
+}
+
+#[test]
+fn a_mistake_in_a_template_is_caught() {
+    let Some(cfn_lint) = tool("cfn-lint") else { return };
+    let tree = tree_of(&common::example("aws/warm-standby"));
+    let folder = tempfile::tempdir().unwrap();
+    write(&tree, folder.path());
+    let good = &tree.files["cloudformation/regional.yaml"];
+    for (right, wrong) in [
+        ("MinSize:", "MinSizes:"),
+        ("HealthCheckGracePeriod: 120", "HealthCheckGracePeriod: soon"),
+        ("Engine: aurora-postgresql", "Engine: aurora-postgrezql"),
+        ("!Ref WebTargets", "!Ref WebTarget"),
+    ] {
+        assert!(good.contains(right), "{right}");
+        std::fs::write(folder.path().join("wrong.yaml"), good.replace(right, wrong)).unwrap();
+        let output = lint(&cfn_lint, folder.path(), &["--", "wrong.yaml"]);
+        assert!(!output.status.success(), "{wrong} passed");
+    }
+}
+
+/// What the linter misses: keys of mappings, parameters of a template behind a URL, policies of records.
+fn unseen_mistakes(regional: &str, stack_set: &str, global: Option<&str>, roles: &Json) -> Vec<String> {
+    let mut found = Vec::new();
+    let section = |text: &str, name: &str| -> Vec<String> {
+        let body = text.split(&format!("\n{name}:\n")).nth(1).unwrap_or_default();
+        body.lines().take_while(|line| line.is_empty() || line.starts_with(' ')).map(str::to_owned).collect()
+    };
+    let names = |text: &str, name: &str| -> BTreeSet<String> {
+        let top = |line: &String| line.strip_prefix("  ")?.strip_suffix(':').filter(|name| !name.starts_with(' ')).map(str::to_owned);
+        section(text, name).iter().filter_map(top).collect()
+    };
+
+    // FindInMap: every region has every key.
+    let mut mappings: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    let mut map = String::new();
+    for line in section(regional, "Mappings") {
+        match line.strip_prefix("    ") {
+            None if line.starts_with("  ") => map = line.trim().trim_end_matches(':').to_owned(),
+            Some(row) => {
+                let (region, values) = row.split_once(": {").unwrap();
+                let keys = values.trim_end_matches('}').split(", ").map(|value| value.split(':').next().unwrap().to_owned());
+                mappings.entry(map.clone()).or_default().insert(region.into(), keys.collect());
+            }
+            None => {}
+        }
+    }
+    for used in regional.split("!FindInMap [").skip(1) {
+        let arguments: Vec<&str> = used.split(']').next().unwrap().split(", ").collect();
+        for region in regions(stack_set) {
+            let keys = mappings.get(arguments[0]).and_then(|rows| rows.get(&region));
+            if !keys.is_some_and(|keys| keys.contains(arguments[2])) {
+                found.push(format!("mapping {} has no {} for {region}", arguments[0], arguments[2]));
+            }
+        }
+    }
+
+    // ParameterOverrides: exactly the parameters of the template that is behind the URL, in each region.
+    let wanted = names(regional, "Parameters");
+    for instance in stack_set.split("- DeploymentTargets").skip(1) {
+        let given: BTreeSet<String> = instance
+            .split("ParameterKey: ")
+            .skip(1)
+            .map(|rest| rest.split(',').next().unwrap().to_owned())
+            .collect();
+        if given != wanted {
+            found.push(format!("parameters given {given:?}, wanted {wanted:?}"));
+        }
+    }
+    let known = names(stack_set, "Parameters");
+    for entry in roles.as_array().unwrap() {
+        let key = entry["ParameterKey"].as_str().unwrap();
+        if !known.contains(key) {
+            found.push(format!("{key} in roles.json is no parameter"));
+        }
+    }
+
+    for line in global.unwrap_or_default().lines() {
+        if let Some(role) = line.trim().strip_prefix("Failover: ")
+            && !["PRIMARY", "SECONDARY"].contains(&role)
+        {
+            found.push(format!("failover {role}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_linter_does_not_see_is_right_too() {
+    for (name, app) in examples(&["aws", "kubernetes"]) {
+        let tree = tree_of(&app);
+        let Some(stack_set) = tree.files.get("cloudformation/stackset.yaml") else { continue };
+        let roles = serde_json::from_str(&tree.files["cloudformation/roles.json"]).unwrap();
+        let regional = &tree.files["cloudformation/regional.yaml"];
+        let global = tree.files.get("cloudformation/global.yaml").map(String::as_str);
+        assert_eq!(unseen_mistakes(regional, stack_set, global, &roles), [] as [String; 0], "{name}");
+
+        // The checks can fail.
+        let broken = regional.replacen("Full: ", "Fool: ", 1);
+        if broken != *regional {
+            assert!(!unseen_mistakes(&broken, stack_set, global, &roles).is_empty());
+            let broken = stack_set.replacen("ParameterKey: ", "ParameterKey: X", 1);
+            assert!(!unseen_mistakes(regional, &broken, global, &roles).is_empty());
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The Terraform code against the real `terraform`, and against the providers' own schemas.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use common::stub::{Drift, Stub};
+use common::{example, examples, said, schemas, tool, tree_of, write};
+use lifeboat_iac::Tree;
+use lifeboat_model::App;
+use serde_json::{Value as Json, json};
+
+mod common;
+
+/// A root module on disk with the providers it needs.
+struct Workspace {
+    terraform: PathBuf,
+    root: PathBuf,
+    stubs: Vec<Stub>,
+    _folder: tempfile::TempDir,
+}
+
+impl Workspace {
+    /// `None`: terraform or the schemas are not to be had, which was said.
+    fn new(app: &App, tree: &Tree, cloud: &str) -> Option<Self> {
+        let workspace = Self::uninitialised(app, tree, cloud)?;
+        workspace.succeed(&["init", "-input=false"]);
+        Some(workspace)
+    }
+
+    fn uninitialised(app: &App, tree: &Tree, cloud: &str) -> Option<Self> {
+        let (terraform, schemas) = (tool("terraform")?, schemas("terraform")?);
+        let folder = tempfile::tempdir().unwrap();
+        write(tree, &folder.path().join("infra"));
+        let root = folder.path().join("infra/terraform").join(cloud);
+        std::fs::write(root.join("terraform.tfvars"), &tree.files[&format!("terraform/{cloud}/terraform.tfvars.example")]).unwrap();
+        std::fs::write(folder.path().join("lifeboat.yaml"), format!("app: {}\n", app.name)).unwrap();
+        let (source, file) = match cloud {
+            "aws" => ("hashicorp/aws", "aws.schema.json"),
+            _ => ("hashicorp/azurerm", "azurerm.schema.json"),
+        };
+        let stubs = vec![Stub::start(source, &schemas.join(file), folder.path())];
+        Some(Self { terraform, root, stubs, _folder: folder })
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        common::run(
+            Command::new(&self.terraform)
+                .args(arguments)
+                .current_dir(&self.root)
+                .env("TF_REATTACH_PROVIDERS", Stub::reattach(&self.stubs.iter().collect::<Vec<_>>()))
+                .env("TF_VAR_database_passwords", r#"{"orders": "not-a-secret"}"#)
+                .env("CHECKPOINT_DISABLE", "1")
+                .env("NO_COLOR", "1")
+                .env_remove("TF_LOG"),
+        )
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "terraform {arguments:?}\n{}", said(&output));
+        said(&output)
+    }
+
+    fn apply(&self) -> String {
+        self.succeed(&["apply", "-auto-approve", "-input=false", "-no-color"])
+    }
+
+    /// What a plan would do: `None`: nothing.
+    fn plan(&self) -> Option<String> {
+        let output = self.run(&["plan", "-detailed-exitcode", "-input=false", "-no-color"]);
+        match output.status.code() {
+            Some(0) => None,
+            Some(2) => Some(said(&output)),
+            _ => panic!("{}", said(&output)),
+        }
+    }
+
+    fn roles(&self, roles: &Json) {
+        std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
+    }
+
+    fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
+        self.stubs[0].drift(Drift { resource, which: (which.0, which.1.into()), now });
+    }
+}
+
+fn clouds(tree: &Tree) -> Vec<&'static str> {
+    ["aws", "azure"].into_iter().filter(|cloud| tree.files.contains_key(&format!("terraform/{cloud}/versions.tf"))).collect()
+}
+
+#[test]
+fn it_is_formatted_as_terraform_formats() {
+    let Some(terraform) = tool("terraform") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, app) in examples(&["aws", "azure", "kubernetes"]) {
+        write(&tree_of(&app), &folder.path().join(name));
+    }
+    let output = common::run(Command::new(terraform).args(["fmt", "-check", "-diff", "-recursive"]).arg(folder.path()));
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn every_example_applies_and_then_nothing_is_left_to_do() {
+    for (name, app) in examples(&["aws", "azure", "kubernetes"]) {
+        let tree = tree_of(&app);
+        for cloud in clouds(&tree) {
+            let Some(workspace) = Workspace::new(&app, &tree, cloud) else { return };
+            workspace.succeed(&["validate", "-no-color"]);
+            workspace.apply();
+            assert_eq!(workspace.plan(), None, "{name}");
+            workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
+        }
+    }
+}
+
+/// Aurora and an Auto Scaling group: Lifeboat promoted Frankfurt and scaled it up; Stockholm comes back as a secondary.
+#[test]
+fn after_a_failover_the_plan_is_empty() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+
+    let global = json!("aws_rds_cluster/shop-orders-frankfurt/arn");
+    workspace.drift("aws_rds_cluster", ("cluster_identifier", "shop-orders-frankfurt"), vec![
+        ("replication_source_identifier", Json::Null),
+        ("master_username", json!("lifeboat_admin")),
+    ]);
+    workspace.drift("aws_rds_cluster", ("cluster_identifier", "shop-orders-stockholm"), vec![
+        ("replication_source_identifier", global),
+        ("global_cluster_identifier", Json::Null),
+    ]);
+    workspace.drift("aws_autoscaling_group", ("name", "shop-web-frankfurt"), vec![
+        ("min_size", json!(6)),
+        ("desired_capacity", json!(9)),
+    ]);
+    // The role file is what keeps it empty: without it Terraform wants to undo the failover.
+    let undone = workspace.plan().expect("a plan with the old roles");
+    assert!(undone.contains("min_size") && undone.contains("6 -> 2"), "{undone}");
+    assert!(!undone.contains("aws_rds_cluster"), "the database is left alone whatever the roles say\n{undone}");
+
+    workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt", "stockholm"]}}));
+    assert_eq!(workspace.plan(), None);
+
+    workspace.drift("aws_autoscaling_group", ("name", "shop-web-stockholm"), vec![("min_size", json!(2)), ("desired_capacity", json!(2))]);
+    workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
+    assert_eq!(workspace.plan(), None, "Stockholm has become the standby");
+}
+
+/// RDS and ECS: a promotion makes the replica an instance of its own; Lifeboat builds a replica where the old writer was.
+#[test]
+fn after_a_promotion_the_plan_is_empty() {
+    let app = example("aws/pilot-light");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+
+    workspace.drift("aws_db_instance", ("identifier", "invoices-ledger-ireland"), vec![
+        ("replicate_source_db", Json::Null),
+        ("engine", json!("postgres")),
+        ("username", json!("lifeboat_admin")),
+    ]);
+    workspace.drift("aws_ecs_service", ("name", "invoices-api-ireland"), vec![("desired_count", json!(4))]);
+    assert!(workspace.plan().is_some(), "the old roles would undo it");
+    workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["frankfurt", "ireland"]}}));
+    assert_eq!(workspace.plan(), None, "promoted, the old region is still down");
+
+    workspace.drift("aws_db_instance", ("identifier", "invoices-ledger-frankfurt"), vec![(
+        "replicate_source_db",
+        json!("arn:aws:rds:eu-west-1:123456789012:db:invoices-ledger-ireland"),
+    )]);
+    workspace.drift("aws_ecs_service", ("name", "invoices-api-frankfurt"), vec![("desired_count", json!(0))]);
+    workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["ireland"]}}));
+    assert_eq!(workspace.plan(), None, "the old writer has become a replica");
+}
+
+/// Azure SQL, a scale set with autoscale, and Cosmos DB whose priorities are the roles.
+#[test]
+fn after_a_failover_on_azure_the_plan_is_empty() {
+    let app = example("azure/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
+    workspace.apply();
+    // The group is the other server's now, seen from which this one is the partner.
+    let server = |region: &str| json!(format!("azurerm_mssql_server/booking-reservations-{region}/id"));
+    workspace.drift("azurerm_mssql_failover_group", ("name", "booking-reservations"), vec![
+        ("server_id", server("netherlands")),
+        ("partner_server.0.id", server("ireland")),
+    ]);
+    workspace.drift("azurerm_monitor_autoscale_setting", ("name", "booking-web-netherlands"), vec![
+        ("profile.0.capacity.0.minimum", json!(6)),
+        ("profile.0.capacity.0.default", json!(6)),
+    ]);
+    workspace.drift("azurerm_linux_virtual_machine_scale_set", ("name", "booking-web-netherlands"), vec![("instances", json!(8))]);
+    let undone = workspace.plan().expect("a plan with the old roles");
+    assert!(undone.contains("minimum") && !undone.contains("azurerm_mssql"), "{undone}");
+    workspace.roles(&json!({"writers": {"reservations": "netherlands"}, "serving": {"web": ["ireland", "netherlands"]}}));
+    assert_eq!(workspace.plan(), None);
+}
+
+#[test]
+fn after_a_failover_of_postgresql_and_cosmos_db_the_plan_is_empty() {
+    let app = lifeboat_model::parse(
+        "app: mixed\nregions:\n  one: {place: azure/northeurope}\n  two: {place: azure/westeurope}\n  three: {place: azure/swedencentral}\n\
+         components:\n  tickets: {kind: azure-postgres, pattern: pilot-light, writer: one, standbys: {two: asynchronous}}\n  \
+         carts: {kind: cosmosdb, pattern: warm-standby, writer: one, standbys: {two: asynchronous, three: asynchronous}}\n  \
+         platform: {kind: aks, pattern: warm-standby, regions: [one, two], size: {count: 6}, needs: [tickets]}\n",
+    )
+    .unwrap();
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
+    workspace.apply();
+    let server = |region: &str| json!(format!("azurerm_postgresql_flexible_server/mixed-tickets-{region}/id"));
+    workspace.drift("azurerm_postgresql_flexible_server", ("name", "mixed-tickets-two"), vec![
+        ("source_server_id", Json::Null),
+        ("replication_role", json!("Primary")),
+    ]);
+    workspace.drift("azurerm_postgresql_flexible_server", ("name", "mixed-tickets-one"), vec![
+        ("source_server_id", server("two")),
+        ("replication_role", json!("GeoAsyncReplica")),
+        ("zone", json!("2")),
+    ]);
+    workspace.drift("azurerm_postgresql_flexible_server_virtual_endpoint", ("name", "mixed-tickets"), vec![
+        ("source_server_id", server("two")),
+        ("replica_server_id", server("one")),
+    ]);
+    workspace.drift("azurerm_kubernetes_cluster_node_pool", ("name", "apps"), vec![("min_count", json!(6))]);
+    let places = ["northeurope", "westeurope", "swedencentral"];
+    let locations: Vec<Json> = [1, 0, 2]
+        .iter()
+        .zip(places)
+        .map(|(priority, place)| json!({"id": null, "location": place, "zone_redundant": true, "failover_priority": priority}))
+        .collect();
+    workspace.drift("azurerm_cosmosdb_account", ("name", "mixed-carts"), vec![("geo_location", Json::Array(locations))]);
+    assert!(workspace.plan().is_some(), "the old roles would undo it");
+    workspace.roles(&json!({"writers": {"tickets": "two", "carts": "two"}, "serving": {"platform": ["one", "two"]}}));
+    assert_eq!(workspace.plan(), None);
+}
+
+#[test]
+fn a_mistake_in_the_code_is_caught() {
+    let app = example("aws/warm-standby");
+    let mut tree = tree_of(&app);
+    for (file, right, wrong, said_of_it) in [
+        ("modules/network/main.tf", "cidr_block           = var.cidr", "cidr_blok            = var.cidr", "cidr_blok"),
+        ("modules/asg/main.tf", "\"aws_launch_template\" \"this\"", "\"aws_lunch_template\" \"this\"", "aws_lunch_template"),
+        ("modules/asg/main.tf", "max_size            = var.max_size", "max_size            = \"many\"", "number required"),
+        ("modules/backup/main.tf", "    target_vault_name        = var.vault\n", "", "target_vault_name"),
+        ("web.tf", "aws = aws.frankfurt", "aws = aws.frankfort", "frankfort"),
+        ("orders.tf", "module.network_frankfurt", "module.network_frankfort", "network_frankfort"),
+    ] {
+        let path = format!("terraform/aws/{file}");
+        let good = tree.files[&path].clone();
+        assert!(good.contains(right), "{right}");
+        tree.files.insert(path.clone(), good.replace(right, wrong));
+        let Some(workspace) = Workspace::uninitialised(&app, &tree, "aws") else { return };
+        let (init, validate) = (workspace.run(&["init", "-input=false"]), workspace.run(&["validate", "-no-color"]));
+        assert!(!validate.status.success(), "{wrong} passed");
+        let said = format!("{}{}", said(&init), said(&validate));
+        assert!(said.contains(said_of_it), "{wrong}: {said}");
+        tree.files.insert(path, good);
+    }
+}
