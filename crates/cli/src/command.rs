@@ -25,6 +25,14 @@ pub struct Arguments {
 pub enum Verb {
     /// Check a file and say everything that is wrong with it
     Validate(Validate),
+    /// Say which pattern, regions and sizes an app needs, at what price, and what RTO and RPO they give
+    Assess(Assess),
+    /// Search and compare regions
+    Regions(Regions),
+    /// Write the infrastructure as code that the app needs in every region
+    Generate(Generate),
+    /// Compare generated code on disk with what would be generated now
+    Diff(Generate),
     /// Rehearse a fault on real servers of this machine, and measure RTO and RPO
     Drill(Drill),
     /// Run the daemon of one region
@@ -103,6 +111,86 @@ pub enum Servers {
     Keep,
     /// They are stopped
     Stop,
+}
+
+/// `assess`
+#[derive(Debug, Args)]
+pub struct Assess {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml")]
+    pub file: PathBuf,
+    /// All patterns side by side
+    #[arg(long)]
+    pub compare: bool,
+    /// What a shorter RTO or RPO costs
+    #[arg(long)]
+    pub frontier: bool,
+    /// What a change would do: lost=REGION, rto=30s, rto.COMPONENT=30s, rpo=5s, price.SKU=2, traffic=2
+    #[arg(long, value_name = "CHANGE")]
+    pub what_if: Vec<String>,
+    /// Choose anew what the file fixes (patterns, writers, standbys, regions)
+    #[arg(long)]
+    pub anew: bool,
+    /// Prices of your own, a CSV file that goes before the list
+    #[arg(long, value_name = "CSV")]
+    pub prices: Option<PathBuf>,
+    /// Write the report as a page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Put the choices back into the file, keeping its comments and order
+    #[arg(long)]
+    pub write: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `regions`
+#[derive(Debug, Args)]
+pub struct Regions {
+    /// Part of the place, name, city, country or jurisdiction; `suggest` with --primary
+    pub text: Option<String>,
+    /// Where distances and round trips are counted from, such as aws/eu-north-1; with `suggest`: where the app is
+    #[arg(long, visible_alias = "from", value_name = "PLACE")]
+    pub primary: Option<String>,
+    /// A jurisdiction, country or continent, as in `residency`
+    #[arg(long, value_name = "AREA")]
+    pub within: Option<String>,
+    /// Farthest from the primary
+    #[arg(long, value_name = "KM")]
+    pub at_most_km: Option<f64>,
+    /// Suggest regions of other clouds too
+    #[arg(long)]
+    pub other_clouds: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `generate`, `diff`
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml")]
+    pub file: PathBuf,
+    /// The directory of the generated code
+    #[arg(long, default_value = "infra", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Only for these tools: terraform, cloudformation, arm, kubernetes, lifeboat
+    #[arg(long, value_delimiter = ',', value_name = "TOOL")]
+    pub target: Vec<String>,
+    /// URL of the Git repository into which the code is committed, for Argo CD and Flux
+    #[arg(long, value_name = "URL")]
+    pub repository: Option<String>,
+    /// Container image of Lifeboat
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Write nothing; exit 1 where the directory is not as it would be generated
+    #[arg(long)]
+    pub check: bool,
+    /// Overwrite what was edited by hand
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// `drill`

@@ -7,6 +7,8 @@ mod ask;
 mod command;
 mod exit;
 mod file;
+mod infra;
+mod judge;
 mod local;
 mod show;
 
@@ -22,6 +24,10 @@ fn main() -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Validate(validate) => local::validate(&validate),
         Verb::Schema => local::schema(),
+        Verb::Assess(assess) => judge::assess(&assess),
+        Verb::Regions(regions) => judge::regions(&regions),
+        Verb::Generate(generate) => infra::generate(&generate, false),
+        Verb::Diff(generate) => infra::generate(&generate, true),
         Verb::Completions { shell } => local::completions(shell),
         Verb::Plan(plan) => runtime().and_then(|runtime| runtime.block_on(ask::plan(&plan))),
         Verb::Node(node) => runtime().and_then(|runtime| {

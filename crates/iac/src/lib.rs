@@ -75,7 +75,11 @@ pub struct Options {
 impl Default for Options {
     /// Everything, from a repository and an image that have to be named.
     fn default() -> Self {
-        Self { targets: Target::ALL.into(), repository: "https://git.example.com/infra.git".into(), image: "registry.example.com/lifeboat:0.1".into() }
+        Self {
+            targets: Target::ALL.into(),
+            repository: "https://git.example.com/infra.git".into(),
+            image: "registry.example.com/lifeboat:0.1".into(),
+        }
     }
 }
 

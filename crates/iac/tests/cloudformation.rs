@@ -66,7 +66,9 @@ fn unseen_mistakes(regional: &str, stack_set: &str, global: Option<&str>, roles:
         body.lines().take_while(|line| line.is_empty() || line.starts_with(' ')).map(str::to_owned).collect()
     };
     let names = |text: &str, name: &str| -> BTreeSet<String> {
-        let top = |line: &String| line.strip_prefix("  ")?.strip_suffix(':').filter(|name| !name.starts_with(' ')).map(str::to_owned);
+        let top = |line: &String| {
+            line.strip_prefix("  ")?.strip_suffix(':').filter(|name| !name.starts_with(' ')).map(str::to_owned)
+        };
         section(text, name).iter().filter_map(top).collect()
     };
 
@@ -78,7 +80,8 @@ fn unseen_mistakes(regional: &str, stack_set: &str, global: Option<&str>, roles:
             None if line.starts_with("  ") => map = line.trim().trim_end_matches(':').to_owned(),
             Some(row) => {
                 let (region, values) = row.split_once(": {").unwrap();
-                let keys = values.trim_end_matches('}').split(", ").map(|value| value.split(':').next().unwrap().to_owned());
+                let keys =
+                    values.trim_end_matches('}').split(", ").map(|value| value.split(':').next().unwrap().to_owned());
                 mappings.entry(map.clone()).or_default().insert(region.into(), keys.collect());
             }
             None => {}
@@ -97,11 +100,8 @@ fn unseen_mistakes(regional: &str, stack_set: &str, global: Option<&str>, roles:
     // ParameterOverrides: exactly the parameters of the template that is behind the URL, in each region.
     let wanted = names(regional, "Parameters");
     for instance in stack_set.split("- DeploymentTargets").skip(1) {
-        let given: BTreeSet<String> = instance
-            .split("ParameterKey: ")
-            .skip(1)
-            .map(|rest| rest.split(',').next().unwrap().to_owned())
-            .collect();
+        let given: BTreeSet<String> =
+            instance.split("ParameterKey: ").skip(1).map(|rest| rest.split(',').next().unwrap().to_owned()).collect();
         if given != wanted {
             found.push(format!("parameters given {given:?}, wanted {wanted:?}"));
         }
