@@ -6,7 +6,7 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication, Rout
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, pascal};
 use crate::fragment::{fill, json, yaml};
 use crate::tree::Tree;
-use crate::{permissions, versions};
+use crate::{Problem, permissions, versions};
 
 const FOLDER: &str = "cloudformation";
 
@@ -36,8 +36,10 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     let balanced = |way: &&Way| parts.iter().any(|part| part.id == way.to && is_balanced(part));
     let ways = design.ways.iter().filter(balanced).collect();
     let stacks = Stacks { design, sites, parts, ways };
-    tree.put(format!("{FOLDER}/regional.yaml"), stacks.regional());
-    tree.put(format!("{FOLDER}/stackset.yaml"), stacks.stack_set());
+    let (regional, stack_set) = (stacks.regional(), stacks.stack_set());
+    tree.warnings.extend(too_large(&regional, &stack_set));
+    tree.put(format!("{FOLDER}/regional.yaml"), regional);
+    tree.put(format!("{FOLDER}/stackset.yaml"), stack_set);
     tree.put_kept(format!("{FOLDER}/roles.json"), stacks.roles());
     tree.put(format!("{FOLDER}/parameters.example.json"), stacks.parameters());
     if !stacks.ways.is_empty() {
@@ -64,6 +66,21 @@ fn resources_of(kind: Kind) -> Option<&'static str> {
         | Kind::Aks
         | Kind::Deployment => None,
     }
+}
+
+/// CloudFormation's quotas: 500 resources and 200 parameters in a template
+/// (docs.aws.amazon.com, CloudFormation quotas).
+fn too_large(regional: &str, stack_set: &str) -> Option<Problem> {
+    let resources = regional.matches("\n    Type: AWS::").count();
+    let body = |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
+    let parameters = body(regional).max(body(stack_set));
+    (resources > 500 || parameters > 200).then(|| {
+        Problem::new(
+            "components",
+            format!("{resources} resources and {parameters} parameters are more than one CloudFormation template may have (500 and 200)"),
+            "split the app, or use Terraform",
+        )
+    })
 }
 
 fn is_balanced(part: &Part) -> bool {
@@ -150,8 +167,11 @@ impl Stacks<'_> {
         let mut out = String::from("Mappings:\n  Regions:\n");
         for (index, site) in self.sites.iter().enumerate() {
             let next = self.sites[(index + 1) % self.sites.len()];
+            // The same subnets as Terraform's.
+            let network = site.facts.map_or(0, |facts| facts.network);
             out += &format!(
-                "    {}: {{Id: {}, Cidr: {}, BackupsGoTo: {}}}\n",
+                "    {}: {{Id: {}, Cidr: {}, Public1: 10.{network}.0.0/20, Public2: 10.{network}.16.0/20, Private1: 10.{network}.128.0/20, \
+                 Private2: 10.{network}.144.0/20, BackupsGoTo: {}}}\n",
                 site.place(),
                 site.id,
                 site.cidr(),
@@ -216,8 +236,8 @@ impl Stacks<'_> {
 
     fn foundation(&self) -> String {
         let mut out = include_str!("cloudformation/network.yaml").to_owned();
-        for (n, index, private) in [("1", "0", "2"), ("2", "1", "3")] {
-            out += &fill(include_str!("cloudformation/zone.yaml"), &[("n", n), ("index", index), ("private", private)]);
+        for (n, index) in [("1", "0"), ("2", "1")] {
+            out += &fill(include_str!("cloudformation/zone.yaml"), &[("n", n), ("index", index)]);
         }
         out += &fill(include_str!("cloudformation/key.yaml"), &[("app", self.name())]);
         if self.has(is_sql) {
@@ -639,7 +659,8 @@ fn steering(way: &Way, region: &str, id: &str, nodes: &[&Site]) -> String {
     out + &format!(
         "  {id}{there}:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        Type: CALCULATED\n        \
          HealthThreshold: {}\n        ChildHealthChecks:\n{children}",
-        nodes.len() / 2 + 1
+        // Of two nodes the one in the lost region is silent, so the other has to do.
+        if nodes.len() == 2 { 1 } else { nodes.len() / 2 + 1 }
     )
 }
 

@@ -1,7 +1,7 @@
 //! What the file implies for the infrastructure, before any tool's syntax: which component exists where, in which size,
 //! and what is wrong with that. All generators start here, so that they cannot disagree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Region, RoutePolicy};
@@ -70,7 +70,6 @@ impl<'a> Design<'a> {
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
         let sites: Vec<Site> = app.regions.iter().map(|(id, region)| site(id, region, &mut problems)).collect();
-        same_place_twice(&sites, &mut problems);
         let parts: Vec<Part> = app
             .components
             .iter()
@@ -232,20 +231,6 @@ fn site<'a>(id: &'a RegionId, region: &'a Region, problems: &mut Vec<Problem>) -
         ));
     }
     Site { id, region, facts }
-}
-
-/// One cloud region under two names would get the same addresses twice, and fails as one.
-fn same_place_twice(sites: &[Site], problems: &mut Vec<Problem>) {
-    let mut seen = BTreeMap::new();
-    for site in sites.iter().filter(|site| site.facts.is_some()) {
-        if let Some(first) = seen.insert(&site.region.place, site.id) {
-            problems.push(Problem::new(
-                format!("regions.{}.place", site.id),
-                format!("`{}` is also the place of `{first}`", site.region.place),
-                "two regions of an app have to be able to fail one without the other",
-            ));
-        }
-    }
 }
 
 fn part<'a>(

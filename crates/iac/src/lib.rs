@@ -21,6 +21,7 @@ mod lifeboat;
 mod permissions;
 mod places;
 mod problem;
+mod readme;
 mod terraform;
 mod tree;
 mod versions;
@@ -99,6 +100,7 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
             Target::Lifeboat => lifeboat::write(&design, &options.image, &mut tree),
         }
     }
+    readme::write(&design, &mut tree);
     tree.seal();
     Ok(tree)
 }

@@ -2,6 +2,7 @@
 //! plain HCL files beside this one, the same for every app.
 
 use crate::design::{Design, Part};
+use crate::fragment::json as json_text;
 use crate::hcl::{Body, list, object, quote};
 use crate::tree::Tree;
 
@@ -102,14 +103,18 @@ fn role_locals(parts: &[&Part]) -> Body {
     file
 }
 
-/// A JSON string.
-fn json_text(text: &str) -> String {
-    let escaped: String = text
-        .chars()
-        .flat_map(|c| match c {
-            '"' | '\\' => vec!['\\', c],
-            _ => vec![c],
-        })
-        .collect();
-    format!("\"{escaped}\"")
+/// `versions.tf` of a module: which provider it means; the root decides on the version.
+fn module_versions(provider: &str) -> String {
+    let mut file = Body::default();
+    file.block("terraform", |body| {
+        body.block("required_providers", |body| {
+            body.attribute(
+                provider,
+                object(|named| {
+                    named.attribute("source", quote(format!("hashicorp/{provider}")));
+                }),
+            );
+        });
+    });
+    file.render()
 }

@@ -143,3 +143,46 @@ fn what_the_linter_does_not_see_is_right_too() {
         }
     }
 }
+
+/// An emulator that ends with the test.
+struct Emulator(std::process::Child);
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Stockholm serves with six machines at least, Frankfurt stands by with two.
+#[test]
+fn the_stack_set_is_created_on_an_emulator() {
+    let (Some(server), Some(python)) = (tool("moto_server"), tool("python3")) else { return };
+    if !common::run(Command::new(&python).args(["-c", "import boto3, yaml"])).status.success() {
+        return common::skipped("python3 has no boto3 and yaml");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(&tree_of(&common::example("aws/warm-standby")), folder.path());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let command = |log: std::fs::File| {
+        Command::new(&server).args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(log.try_clone().unwrap()).stderr(log).spawn()
+    };
+    let mut emulator = Emulator(command(log).unwrap());
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert_eq!(emulator.0.try_wait().unwrap(), None, "the emulator ended");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stackset.py");
+    let output = common::run(
+        Command::new(&python).arg(script).arg(format!("http://127.0.0.1:{port}")).arg(folder.path().join("cloudformation")),
+    );
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    assert!(output.status.success(), "{}\n{}", said(&output), log());
+    let found: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = serde_json::json!({
+        "eu-north-1": {"stacks": ["CREATE_COMPLETE"], "groups": {"shop-web-eu-north-1": [6, 12]}},
+        "eu-central-1": {"stacks": ["CREATE_COMPLETE"], "groups": {"shop-web-eu-central-1": [2, 12]}},
+    });
+    assert_eq!(found, expected);
+}

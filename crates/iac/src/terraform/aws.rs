@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, RoutePolicy};
 
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, identifier, short};
+use crate::fragment::json;
 use crate::hcl::{Body, list, object, quote};
 use crate::permissions;
 use crate::tree::Tree;
@@ -59,6 +60,10 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     tree.put(format!("{FOLDER}/regions.auto.tfvars.json"), root.region_values());
     tree.put_kept(format!("{FOLDER}/roles.auto.tfvars.json"), super::role_values(&root.parts));
     tree.put(format!("{FOLDER}/terraform.tfvars.example"), root.example());
+    // Peering is between two regions and declares a provider for each itself.
+    for module in root.module_names().into_iter().filter(|module| *module != "peering") {
+        tree.put(format!("{FOLDER}/modules/{module}/versions.tf"), super::module_versions("aws"));
+    }
     for (path, content) in modules::files(&root.module_names()) {
         tree.put(format!("{FOLDER}/modules/{path}"), content.replace("@{steering}", STEERING_PATH));
     }
@@ -570,7 +575,7 @@ impl<'a> Root<'a> {
             let mut fields = Vec::new();
             let instance = parts::default_instance(part.component.kind);
             if !instance.is_empty() {
-                fields.push(format!("\"instance\": {}", super::json_text(part.instance(instance))));
+                fields.push(format!("\"instance\": {}", json(part.instance(instance))));
             }
             match part.component.kind {
                 Kind::Dynamodb | Kind::S3 => {}
@@ -585,7 +590,7 @@ impl<'a> Root<'a> {
                     fields.push(format!("\"most\": {}", part.most()));
                 }
             }
-            format!("        {}: {{ {} }}", super::json_text(part.id.as_str()), fields.join(", "))
+            format!("        {}: {{ {} }}", json(part.id.as_str()), fields.join(", "))
         };
         let regions: Vec<String> = self
             .sites
@@ -599,9 +604,9 @@ impl<'a> Root<'a> {
                 let sizes = if sizes.is_empty() { "{}".into() } else { format!("{{\n{}\n      }}", sizes.join(",\n")) };
                 format!(
                     "    {}: {{\n      \"place\": {},\n      \"cidr\": {},\n      \"sizes\": {sizes}\n    }}",
-                    super::json_text(site.id.as_str()),
-                    super::json_text(site.place()),
-                    super::json_text(&site.cidr()),
+                    json(site.id.as_str()),
+                    json(site.place()),
+                    json(&site.cidr()),
                 )
             })
             .collect();

@@ -6,6 +6,7 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication, Rout
 
 use crate::arm::{default_instance, writes_everywhere};
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, identifier, plain, short};
+use crate::fragment::json;
 use crate::hcl::{Body, list, object, quote};
 use crate::tree::Tree;
 use crate::versions;
@@ -78,6 +79,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
         .chain((!root.ways.is_empty()).then_some("traffic-manager"))
         .collect();
     for (module, files) in MODULES.iter().filter(|(module, _)| names.contains(module)) {
+        tree.put(format!("{FOLDER}/modules/{module}/versions.tf"), super::module_versions("azurerm"));
         for (file, content) in *files {
             tree.put(format!("{FOLDER}/modules/{module}/{file}"), content.replace("@{steering}", STEERING_PATH));
         }
@@ -395,9 +397,6 @@ impl<'a> Root<'a> {
             body.block("short_term_retention_policy", |policy| {
                 policy.attribute("retention_days", "14");
             });
-            body.blank().block("lifecycle", |lifecycle| {
-                lifecycle.attribute("prevent_destroy", "true");
-            });
         });
         let Some(partner) = sites.get(1) else { return };
         file.blank().comment(
@@ -608,7 +607,7 @@ impl<'a> Root<'a> {
 
     fn region_values(&self) -> String {
         let size = |part: &Part| {
-            let instance = super::json_text(part.instance(default_instance(part.component.kind)));
+            let instance = json(part.instance(default_instance(part.component.kind)));
             let fields = match part.component.kind {
                 Kind::Vmss | Kind::Aks => format!(
                     "\"instance\": {instance}, \"full\": {}, \"standby\": {}, \"most\": {}",
@@ -617,20 +616,13 @@ impl<'a> Root<'a> {
                     part.most()
                 ),
                 Kind::AzurePostgres => {
-                    let storage = part
-                        .component
-                        .size
-                        .storage
-                        .map_or(128, |bytes| bytes.div_ceil(1 << 30))
-                        .max(32)
-                        .next_power_of_two();
-                    let instance =
-                        super::json_text(&postgres_sku(part.instance(default_instance(Kind::AzurePostgres))));
+                    let storage = part.component.size.storage.map_or(128, |bytes| bytes.div_ceil(1 << 30)).max(32).next_power_of_two();
+                    let instance = json(&postgres_sku(part.instance(default_instance(Kind::AzurePostgres))));
                     format!("\"instance\": {instance}, \"storage\": {storage}")
                 }
                 _ => format!("\"instance\": {instance}"),
             };
-            format!("        {}: {{ {fields} }}", super::json_text(part.id.as_str()))
+            format!("        {}: {{ {fields} }}", json(part.id.as_str()))
         };
         let sized = |part: &&&Part| !matches!(part.component.kind, Kind::Cosmosdb | Kind::AzureStorage);
         let regions: Vec<String> = self
@@ -644,9 +636,9 @@ impl<'a> Root<'a> {
                 let zones: Vec<String> = (1..=zones).map(|zone| format!("\"{zone}\"")).collect();
                 format!(
                     "    {}: {{\n      \"place\": {},\n      \"cidr\": {},\n      \"zones\": [{}],\n      \"sizes\": {sizes}\n    }}",
-                    super::json_text(site.id.as_str()),
-                    super::json_text(site.place()),
-                    super::json_text(&site.cidr()),
+                    json(site.id.as_str()),
+                    json(site.place()),
+                    json(&site.cidr()),
                     zones.join(", ")
                 )
             })

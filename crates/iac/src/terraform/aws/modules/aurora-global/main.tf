@@ -67,6 +67,8 @@ resource "aws_rds_cluster" "this" {
   final_snapshot_identifier       = "${var.name}-final"
   enabled_cloudwatch_logs_exports = ["postgresql"]
 
+  tags = { "lifeboat:backup" = var.app }
+
   lifecycle {
     ignore_changes = [
       global_cluster_identifier, # reads as null while a failover rebuilds this member; null would mean: detach

@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "app" {
+  description = "Value of the tag lifeboat:backup, by which the backup plan finds the cluster."
+  type        = string
+}
+
 variable "partition" {
   description = "Partition of ARNs, such as aws."
   type        = string

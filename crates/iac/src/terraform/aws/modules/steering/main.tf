@@ -18,10 +18,11 @@ resource "aws_route53_health_check" "node" {
   tags = { Name = "${var.route} to ${var.region}, says ${each.key}" }
 }
 
+# Of two nodes the one in the lost region is silent, so the other has to do; that is why there should be three.
 resource "aws_route53_health_check" "majority" {
   type                   = "CALCULATED"
   child_healthchecks     = [for check in aws_route53_health_check.node : check.id]
-  child_health_threshold = floor(length(var.nodes) / 2) + 1
+  child_health_threshold = length(var.nodes) == 2 ? 1 : floor(length(var.nodes) / 2) + 1
 
   tags = { Name = "${var.route} to ${var.region}" }
 }

@@ -1,0 +1,264 @@
+//! The Kubernetes manifests after `kubectl kustomize`, against the schemas of Kubernetes, Argo CD, Flux and external-dns with the
+//! world closed; and what schemas cannot say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use common::{example, examples, said, schemas, tool, tree_of, write};
+use lifeboat_iac::Tree;
+use serde_json::{Map, Value as Json, json};
+
+mod common;
+
+/// The release whose schemas built-in kinds have to satisfy.
+const RELEASE: &str = "1.34.0";
+
+fn documents(text: &str) -> Vec<Json> {
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"))).collect()
+}
+
+/// A custom kind's schema with the world closed: a misspelt optional field would pass otherwise.
+fn closed(schema: &Json) -> Json {
+    match schema {
+        Json::Array(items) => items.iter().map(closed).collect(),
+        Json::Object(object) => {
+            let mut out: Map<String, Json> = object.iter().map(|(key, value)| (key.clone(), closed(value))).collect();
+            let open = object.contains_key("additionalProperties")
+                || object.get("x-kubernetes-preserve-unknown-fields") == Some(&Json::Bool(true));
+            if object.get("properties").is_some_and(Json::is_object) && !open {
+                out.insert("additionalProperties".into(), Json::Bool(false));
+            }
+            if object.get("x-kubernetes-int-or-string") == Some(&Json::Bool(true)) {
+                out.remove("type");
+                out.insert("type".into(), json!(["integer", "string"]));
+            }
+            Json::Object(out)
+        }
+        other => other.clone(),
+    }
+}
+
+struct Schemas {
+    custom: BTreeMap<(String, String), jsonschema::Validator>,
+}
+
+impl Schemas {
+    fn load(folder: &Path) -> Self {
+        let mut custom = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let Some(name) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".json") else { continue };
+            let parts: Vec<&str> = name.split('_').collect();
+            let mut schema = closed(&serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap());
+            for (field, value) in [("apiVersion", json!({"type": "string"})), ("kind", json!({"type": "string"}))] {
+                schema["properties"][field] = value;
+            }
+            schema["properties"]["metadata"] = json!({"type": "object", "required": ["name"]});
+            schema["required"] = json!(["apiVersion", "kind", "metadata", "spec"]);
+            custom.insert((format!("{}/{}", parts[0], parts[2]), parts[1].to_owned()), jsonschema::validator_for(&schema).unwrap());
+        }
+        Self { custom }
+    }
+
+    /// `None`: not a custom kind that is known.
+    fn mistakes(&self, object: &Json) -> Option<Vec<String>> {
+        let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
+        let validator = self.custom.get(&(field("apiVersion"), field("kind")))?;
+        Some(validator.iter_errors(object).map(|error| format!("{} {}: {error}", field("kind"), error.instance_path())).collect())
+    }
+}
+
+/// What a region's cluster gets: the overlay rendered by the real kustomize, and whatever is not an overlay.
+fn rendered(kubectl: &Path, tree: &Tree, folder: &Path) -> Vec<(String, Vec<Json>)> {
+    let mut found = Vec::new();
+    for path in tree.files.keys().filter(|path| path.starts_with("kubernetes/")) {
+        if let Some(overlay) = path.strip_suffix("/kustomization.yaml").filter(|path| path.contains("/regions/")) {
+            let output = common::run(Command::new(kubectl).arg("kustomize").arg(folder.join(overlay)));
+            assert!(output.status.success(), "{overlay}: {}", said(&output));
+            found.push((overlay.to_owned(), documents(&String::from_utf8(output.stdout).unwrap())));
+        } else if path.contains("/argocd/") || path.contains("/flux/") {
+            found.push((path.clone(), documents(&tree.files[path])));
+        }
+    }
+    for path in tree.files.keys().filter(|path| path.starts_with("lifeboat/") && path.ends_with("/node.yaml")) {
+        found.push((path.clone(), documents(&tree.files[path])));
+    }
+    found
+}
+
+/// What no schema sees: selectors, names across objects, names in Go templates, empty records.
+fn unseen_mistakes(objects: &[Json]) -> Vec<String> {
+    let mut found = Vec::new();
+    let named = |kind: &str, name: &Json| objects.iter().any(|object| object["kind"] == kind && object["metadata"]["name"] == *name);
+    let contains = |labels: &Json, selector: &Json| {
+        selector.as_object().is_some_and(|wanted| !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[key] == *value))
+    };
+    let pods: Vec<&Json> = objects
+        .iter()
+        .filter(|object| object["kind"] == "Deployment" || object["kind"] == "StatefulSet")
+        .map(|object| &object["spec"]["template"]["metadata"]["labels"])
+        .collect();
+    for object in objects {
+        let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
+        let spec = &object["spec"];
+        match object["kind"].as_str().unwrap() {
+            "Deployment" | "StatefulSet" => {
+                if !contains(&spec["template"]["metadata"]["labels"], &spec["selector"]["matchLabels"]) {
+                    found.push(format!("{what} does not select its own pods"));
+                }
+                for variable in spec["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten() {
+                    let map = &variable["valueFrom"]["configMapKeyRef"]["name"];
+                    if !map.is_null() && !named("ConfigMap", map) {
+                        found.push(format!("{what} reads {map}, which is not there"));
+                    }
+                }
+            }
+            "Service" if !pods.iter().any(|labels| contains(labels, &spec["selector"])) => {
+                found.push(format!("{what} selects nothing"));
+            }
+            "PodDisruptionBudget" if !pods.iter().any(|labels| contains(labels, &spec["selector"]["matchLabels"])) => {
+                found.push(format!("{what} selects nothing"));
+            }
+            "HorizontalPodAutoscaler" => {
+                if !named(spec["scaleTargetRef"]["kind"].as_str().unwrap(), &spec["scaleTargetRef"]["name"]) {
+                    found.push(format!("{what} scales nothing"));
+                }
+                if spec["minReplicas"].as_u64() > spec["maxReplicas"].as_u64() || spec["minReplicas"] == 0 {
+                    found.push(format!("{what} has a minimum above the maximum, or none"));
+                }
+            }
+            "Kustomization" if !named("GitRepository", &spec["sourceRef"]["name"]) => {
+                found.push(format!("{what} has no source"));
+            }
+            "DNSEndpoint" => {
+                for endpoint in spec["endpoints"].as_array().unwrap() {
+                    for field in ["dnsName", "recordType", "targets"] {
+                        if endpoint[field].is_null() {
+                            found.push(format!("{what} has no {field}"));
+                        }
+                    }
+                }
+            }
+            "ApplicationSet" => {
+                let elements = spec["generators"][0]["list"]["elements"].as_array().unwrap();
+                for used in spec["template"].to_string().split("{{.").skip(1) {
+                    let name = used.split('}').next().unwrap();
+                    if elements.iter().any(|element| element[name].is_null()) {
+                        found.push(format!("{what} uses {name}, which no generator has"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_object_is_as_its_schema_says() {
+    let Some(kubectl) = tool("kubectl") else { return };
+    let Some(schemas) = schemas("k8s").map(|folder| Schemas::load(&folder)) else { return };
+    let built_in = tool("kubernetes-validate");
+    for (name, app) in examples(&["kubernetes"]) {
+        let tree = tree_of(&app);
+        let folder = tempfile::tempdir().unwrap();
+        write(&tree, folder.path());
+        let mut files = Vec::new();
+        for (path, objects) in rendered(&kubectl, &tree, folder.path()) {
+            assert!(!objects.is_empty(), "{name} {path}");
+            for object in objects {
+                match schemas.mistakes(&object) {
+                    Some(mistakes) => assert_eq!(mistakes, [] as [String; 0], "{name} {path}"),
+                    None => {
+                        let file = folder.path().join(format!("object-{}.json", files.len()));
+                        std::fs::write(&file, object.to_string()).unwrap();
+                        files.push(file);
+                    }
+                }
+            }
+        }
+        let Some(validate) = &built_in else { continue };
+        let output = common::run(Command::new(validate).args(["-k", RELEASE, "--strict"]).args(&files));
+        assert!(output.status.success(), "{name}: {}", said(&output));
+    }
+}
+
+#[test]
+fn objects_fit_each_other() {
+    let Some(kubectl) = tool("kubectl") else { return };
+    for (name, app) in examples(&["kubernetes"]) {
+        let tree = tree_of(&app);
+        let folder = tempfile::tempdir().unwrap();
+        write(&tree, folder.path());
+        for (path, objects) in rendered(&kubectl, &tree, folder.path()) {
+            assert_eq!(unseen_mistakes(&objects), [] as [String; 0], "{name} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_caught() {
+    let tree = tree_of(&example("kubernetes/warm-standby"));
+    let wrong = |path: &str, right: &str, wrong: &str| {
+        let good = &tree.files[path];
+        assert!(good.contains(right), "{right}");
+        documents(&good.replace(right, wrong))
+    };
+    let set = "kubernetes/argocd/applicationset.yaml";
+    assert_ne!(unseen_mistakes(&wrong(set, "{{.region}}", "{{.regoin}}")), [] as [String; 0]);
+    let web = "kubernetes/base/web.yaml";
+    assert_ne!(
+        unseen_mistakes(&wrong(web, "matchLabels:\n      app.kubernetes.io/name: web", "matchLabels:\n      app.kubernetes.io/name: wbe")),
+        [] as [String; 0]
+    );
+    if let Some(folder) = schemas("k8s") {
+        let schemas = Schemas::load(&folder);
+        for (path, right, broken) in [
+            (set, "selfHeal: true", "selfHael: true"),
+            (set, "limit: 5", "limit: five"),
+            ("kubernetes/flux/ireland.yaml", "interval: 10m", "interval: 10 minutes"),
+            ("kubernetes/flux/ireland.yaml", "  prune: true\n", ""),
+            ("kubernetes/regions/ireland/dns.yaml", "recordTTL: 30", "recordTTL: soon"),
+        ] {
+            let mistakes: Vec<String> = wrong(path, right, broken).iter().filter_map(|object| schemas.mistakes(object)).flatten().collect();
+            assert!(!mistakes.is_empty(), "{broken} passed");
+        }
+    }
+    let Some(validate) = tool("kubernetes-validate") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (right, broken) in [("maxSurge: 25%", "maxSurges: 25%"), ("containerPort: 8080", "containerPort: http"), ("autoscaling/v2\n", "autoscaling/v2beta1\n")] {
+        let file = folder.path().join("wrong.yaml");
+        std::fs::write(&file, tree.files[web].replace(right, broken)).unwrap();
+        let output = common::run(Command::new(&validate).args(["-k", RELEASE, "--strict"]).arg(&file));
+        assert!(!output.status.success(), "{broken} passed");
+    }
+}
+
+/// Pods and records follow the role, and the role is the only file that changes.
+#[test]
+fn a_failover_changes_one_file_per_region() {
+    let Some(kubectl) = tool("kubectl") else { return };
+    let app = example("kubernetes/pilot-light");
+    let tree = tree_of(&app);
+    let folder = tempfile::tempdir().unwrap();
+    write(&tree, folder.path());
+    let seen = |region: &str| {
+        let objects = rendered(&kubectl, &tree, folder.path());
+        let (_, objects) = objects.into_iter().find(|(path, _)| path.ends_with(&format!("regions/{region}"))).unwrap();
+        let find = |kind: &str| objects.iter().find(|object| object["kind"] == kind).cloned();
+        (
+            find("Deployment").unwrap()["spec"]["replicas"].clone(),
+            find("HorizontalPodAutoscaler").map(|object| object["spec"]["minReplicas"].clone()),
+            find("DNSEndpoint").is_some(),
+        )
+    };
+    assert_eq!(seen("ireland"), (Json::Null, Some(json!(4)), true));
+    assert_eq!(seen("netherlands"), (json!(0), None, false));
+    let role = |region: &str| folder.path().join(format!("kubernetes/roles/{region}/kustomization.yaml"));
+    let (ireland, netherlands) = (std::fs::read(role("ireland")).unwrap(), std::fs::read(role("netherlands")).unwrap());
+    std::fs::write(role("ireland"), netherlands).unwrap();
+    std::fs::write(role("netherlands"), ireland).unwrap();
+    assert_eq!(seen("netherlands"), (Json::Null, Some(json!(4)), true));
+    assert_eq!(seen("ireland"), (json!(0), None, false));
+}

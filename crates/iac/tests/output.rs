@@ -1,0 +1,153 @@
+//! The output as a whole: kept to be reviewed as a diff, the same from run to run, and filled in.
+//!
+//! `UPDATE=1 cargo test -p lifeboat-iac --test output` rewrites what is kept.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use common::{example, examples, said, tool, tree_of, write};
+use lifeboat_iac::{DifferenceKind, MANIFEST, Tree, check, generate};
+use lifeboat_model::app::{Kind, Pattern};
+
+mod common;
+
+const FOLDERS: [&str; 3] = ["aws", "azure", "kubernetes"];
+
+/// Everything but the modules, which lie in the source as they are written, and the hashes.
+fn kept(tree: &Tree) -> String {
+    let shown = |path: &&String| !path.contains("/modules/") && *path != MANIFEST;
+    let mut out: String =
+        tree.files.keys().filter(shown).map(|path| format!("==== {path}\n{}\n", tree.files[path])).collect();
+    for warning in &tree.warnings {
+        out += &format!("==== warning\n{warning}\n");
+    }
+    out
+}
+
+#[test]
+fn the_output_is_as_it_was_reviewed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut changed = Vec::new();
+    for (name, app) in examples(&FOLDERS) {
+        let file = folder.join(format!("{}.txt", name.replace('/', "-")));
+        let found = kept(&tree_of(&app));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, found).unwrap();
+        } else if std::fs::read_to_string(&file).unwrap_or_default() != found {
+            changed.push(name);
+        }
+    }
+    assert!(changed.is_empty(), "changed: {changed:?}; run with UPDATE=1 and look at the diff");
+}
+
+#[test]
+fn every_placeholder_is_filled_in() {
+    for (name, app) in examples(&FOLDERS) {
+        for (path, content) in &tree_of(&app).files {
+            assert!(!content.contains("@{"), "{name} {path}");
+            assert!(content.lines().all(|line| line == line.trim_end()), "{name} {path}: space at the end of a line");
+            assert!(content.ends_with('\n') && !content.ends_with("\n\n"), "{name} {path}: end of the file");
+        }
+    }
+}
+
+#[test]
+fn the_same_app_gives_the_same_tree() {
+    for (name, app) in examples(&FOLDERS) {
+        assert_eq!(tree_of(&app), tree_of(&app), "{name}");
+    }
+}
+
+/// A diff shows just what changed.
+#[test]
+fn a_change_of_size_changes_the_sizes_only() {
+    let app = example("aws/warm-standby");
+    let before = tree_of(&app);
+    let mut larger = app.clone();
+    larger.components.get_mut("web").unwrap().size.count = Some(9);
+    let paths: Vec<String> = check(&tree_of(&larger), &before.files).into_iter().map(|difference| difference.path).collect();
+    assert_eq!(paths, ["cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
+}
+
+#[test]
+fn adding_a_region_leaves_the_addresses_of_the_others() {
+    let app = example("aws/warm-standby");
+    let mut larger = app.clone();
+    let mut region = larger.regions["frankfurt"].clone();
+    region.place.name = "af-south-1".into();
+    larger.regions.insert("africa".into(), region);
+    let cidrs = |tree: &Tree| -> BTreeMap<String, String> {
+        let values: serde_json::Value = serde_json::from_str(&tree.files["terraform/aws/regions.auto.tfvars.json"]).unwrap();
+        values["regions"].as_object().unwrap().iter().map(|(id, region)| (id.clone(), region["cidr"].to_string())).collect()
+    };
+    let (before, after) = (cidrs(&tree_of(&app)), cidrs(&tree_of(&larger)));
+    assert_eq!(after.len(), before.len() + 1);
+    assert!(before.iter().all(|(id, cidr)| after[id] == *cidr));
+}
+
+#[test]
+fn an_edit_and_a_role_survive_generating_again() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let mut disk = tree.files.clone();
+    disk.insert("terraform/aws/roles.auto.tfvars.json".into(), "{\"writers\": {\"orders\": \"frankfurt\"}}\n".into());
+    assert_eq!(check(&tree, &disk), []);
+    disk.get_mut("terraform/aws/web.tf").unwrap().push_str("# by hand\n");
+    let found = check(&tree, &disk);
+    assert_eq!((found.len(), found[0].path.as_str(), found[0].kind), (1, "terraform/aws/web.tf", DifferenceKind::Edited));
+    assert!(found[0].kind.loses_an_edit());
+}
+
+#[test]
+fn what_cannot_be_generated_is_said_all_at_once() {
+    let app = lifeboat_model::parse(
+        "app: wrong\nregions:\n  here: {place: aws/eu-north-9}\n  there: {place: azure/northeurope}\n\
+         components:\n  web: {kind: asg, regions: [there]}\n  data: {kind: azure-sql, writer: there, standbys: {here: asynchronous}}\n",
+    )
+    .unwrap();
+    let problems: Vec<String> = generate(&app, &Default::default()).unwrap_err().iter().map(ToString::to_string).collect();
+    for part in ["`aws/eu-north-9` is no region", "`asg` does not exist in there", "what to run"] {
+        assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
+    }
+}
+
+/// Two hundred components; how long it takes is for the benchmark.
+#[test]
+fn a_large_app_is_generated() {
+    let mut app = example("aws/warm-standby");
+    let (orders, web) = (app.components["orders"].clone(), app.components["web"].clone());
+    for index in 0..100 {
+        app.components.insert(format!("orders-{index}").into(), orders.clone());
+        let mut web = web.clone();
+        web.needs = [format!("orders-{index}").into()].into();
+        web.kind = if index % 2 == 0 { Kind::Asg } else { Kind::Ecs };
+        web.pattern = Some(Pattern::PilotLight);
+        app.components.insert(format!("web-{index}").into(), web);
+    }
+    let tree = tree_of(&app);
+    assert!(tree.files.contains_key("terraform/aws/web-99.tf"));
+    assert!(tree.files["cloudformation/regional.yaml"].contains("Orders99:"));
+}
+
+#[test]
+fn certificates_are_made_and_verified() {
+    let (Some(openssl), Some(shell)) = (tool("openssl"), tool("sh")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    write(&tree_of(&example("aws/warm-standby")), folder.path());
+    let certificates = folder.path().join("lifeboat/certificates");
+    for round in 0..2 {
+        let made = common::run(Command::new(&shell).arg(certificates.join("make.sh")));
+        assert!(made.status.success(), "round {round}: {}", said(&made));
+    }
+    for region in ["stockholm", "frankfurt", "ireland"] {
+        let node = certificates.join(region);
+        let verified = common::run(
+            Command::new(&openssl)
+                .args(["verify", "-purpose", "sslserver", "-verify_hostname", &format!("node.{region}.shop.internal"), "-CAfile"])
+                .arg(node.join("ca.crt"))
+                .arg(node.join("node.crt")),
+        );
+        assert!(verified.status.success(), "{region}: {}", said(&verified));
+    }
+}
