@@ -72,7 +72,8 @@ fn resources_of(kind: Kind) -> Option<&'static str> {
 /// (docs.aws.amazon.com, CloudFormation quotas).
 fn too_large(regional: &str, stack_set: &str) -> Option<Problem> {
     let resources = regional.matches("\n    Type: AWS::").count();
-    let body = |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
+    let body =
+        |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
     let parameters = body(regional).max(body(stack_set));
     (resources > 500 || parameters > 200).then(|| {
         Problem::new(

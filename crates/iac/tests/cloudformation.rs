@@ -166,7 +166,11 @@ fn the_stack_set_is_created_on_an_emulator() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
     let command = |log: std::fs::File| {
-        Command::new(&server).args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(log.try_clone().unwrap()).stderr(log).spawn()
+        Command::new(&server)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
     };
     let mut emulator = Emulator(command(log).unwrap());
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -175,7 +179,10 @@ fn the_stack_set_is_created_on_an_emulator() {
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stackset.py");
     let output = common::run(
-        Command::new(&python).arg(script).arg(format!("http://127.0.0.1:{port}")).arg(folder.path().join("cloudformation")),
+        Command::new(&python)
+            .arg(script)
+            .arg(format!("http://127.0.0.1:{port}"))
+            .arg(folder.path().join("cloudformation")),
     );
     let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
     assert!(output.status.success(), "{}\n{}", said(&output), log());

@@ -90,7 +90,10 @@ impl Workspace {
 
 /// The resources that a plan would touch.
 fn changed(plan: &str) -> Vec<&str> {
-    plan.lines().filter_map(|line| line.strip_prefix("  # ")?.split_once(" will be ")).map(|(address, _)| address).collect()
+    plan.lines()
+        .filter_map(|line| line.strip_prefix("  # ")?.split_once(" will be "))
+        .map(|(address, _)| address)
+        .collect()
 }
 
 fn clouds(tree: &Tree) -> Vec<&'static str> {
@@ -152,7 +155,11 @@ fn after_a_failover_the_plan_is_empty() {
     // The role file is what keeps it empty: without it Terraform wants to undo the failover.
     let undone = workspace.plan().expect("a plan with the old roles");
     assert!(undone.contains("min_size") && undone.contains("6 -> 2"), "{undone}");
-    assert_eq!(changed(&undone), ["module.web_frankfurt.aws_autoscaling_group.this"], "the database is left alone whatever the roles say");
+    assert_eq!(
+        changed(&undone),
+        ["module.web_frankfurt.aws_autoscaling_group.this"],
+        "the database is left alone whatever the roles say"
+    );
 
     workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt", "stockholm"]}}));
     assert_eq!(workspace.plan(), None);
@@ -220,7 +227,8 @@ fn after_a_failover_on_azure_the_plan_is_empty() {
     );
     let undone = workspace.plan().expect("a plan with the old roles");
     assert_eq!(changed(&undone), ["module.web_netherlands.azurerm_monitor_autoscale_setting.this"]);
-    workspace.roles(&json!({"writers": {"reservations": "netherlands"}, "serving": {"web": ["ireland", "netherlands"]}}));
+    workspace
+        .roles(&json!({"writers": {"reservations": "netherlands"}, "serving": {"web": ["ireland", "netherlands"]}}));
     assert_eq!(workspace.plan(), None);
 }
 
@@ -275,8 +283,18 @@ fn a_mistake_in_the_code_is_caught() {
     let mut tree = tree_of(&app);
     for (file, right, wrong, said_of_it) in [
         ("modules/network/main.tf", "cidr_block           = var.cidr", "cidr_blok            = var.cidr", "cidr_blok"),
-        ("modules/asg/main.tf", "\"aws_launch_template\" \"this\"", "\"aws_lunch_template\" \"this\"", "aws_lunch_template"),
-        ("modules/asg/main.tf", "max_size            = var.max_size", "max_size            = \"many\"", "a number is required"),
+        (
+            "modules/asg/main.tf",
+            "\"aws_launch_template\" \"this\"",
+            "\"aws_lunch_template\" \"this\"",
+            "aws_lunch_template",
+        ),
+        (
+            "modules/asg/main.tf",
+            "max_size            = var.max_size",
+            "max_size            = \"many\"",
+            "a number is required",
+        ),
         ("modules/backup/main.tf", "    target_vault_name        = var.vault\n", "", "target_vault_name"),
         ("web.tf", "aws = aws.frankfurt", "aws = aws.frankfort", "frankfort"),
         ("orders.tf", "module.network_frankfurt", "module.network_frankfort", "network_frankfort"),

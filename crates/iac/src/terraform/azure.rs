@@ -616,7 +616,13 @@ impl<'a> Root<'a> {
                     part.most()
                 ),
                 Kind::AzurePostgres => {
-                    let storage = part.component.size.storage.map_or(128, |bytes| bytes.div_ceil(1 << 30)).max(32).next_power_of_two();
+                    let storage = part
+                        .component
+                        .size
+                        .storage
+                        .map_or(128, |bytes| bytes.div_ceil(1 << 30))
+                        .max(32)
+                        .next_power_of_two();
                     let instance = json(&postgres_sku(part.instance(default_instance(Kind::AzurePostgres))));
                     format!("\"instance\": {instance}, \"storage\": {storage}")
                 }

@@ -101,7 +101,8 @@ impl Root<'_> {
             file.blank().block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
                 self.head(body, "aurora-global", part, site);
                 body.attribute("app", quote(self.name())).attribute("partition", "local.partition");
-                body.attribute("network", format!("module.network_{}", site.key())).attribute("clients", "local.clients");
+                body.attribute("network", format!("module.network_{}", site.key()))
+                    .attribute("clients", "local.clients");
                 body.attribute("global_cluster", format!("aws_rds_global_cluster.{key}.id"));
                 body.attribute("engine_version", quote(AURORA_POSTGRESQL)).attribute("database", quote(&key));
                 body.attribute("port", part.port.to_string()).blank();
