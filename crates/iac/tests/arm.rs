@@ -1,6 +1,8 @@
 //! The ARM templates against Microsoft's schemas with the world closed, and what schemas cannot say: expressions, required
 //! locations, parameter files.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

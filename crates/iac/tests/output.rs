@@ -2,6 +2,8 @@
 //!
 //! `UPDATE=1 cargo test -p lifeboat-iac --test output` rewrites what is kept.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 use std::collections::BTreeMap;
 use std::process::Command;
 
