@@ -1,15 +1,17 @@
 //! One probe: connect, ask, and name what was seen.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::reading::{Evidence, Target};
+use crate::tls::{self, Authorities};
 
 /// A status line is looked for in so much of an answer.
 const MOST_HTTP_BYTES: usize = 1024;
@@ -30,6 +32,7 @@ pub async fn probe_once(target: &Target, source: Option<IpAddr>, limit: Duration
 async fn ask(target: &Target, source: Option<IpAddr>) -> io::Result<Evidence> {
     match target {
         Target::Http { address, host, path } => ask_http(*address, source, host, path).await,
+        Target::Https { address, host, path, ca } => ask_https(*address, source, host, path, ca).await,
         Target::Tcp { address } => {
             connect(*address, source, Close::Reset).await?;
             Ok(ok("connected"))
@@ -39,21 +42,62 @@ async fn ask(target: &Target, source: Option<IpAddr>) -> io::Result<Evidence> {
 }
 
 async fn ask_http(address: SocketAddr, source: Option<IpAddr>, host: &str, path: &str) -> io::Result<Evidence> {
+    let Some(request) = request(host, path) else { return Ok(no_request(host, path)) };
+    let stream = connect(address, source, Close::Reset).await?;
+    ask_for_status(stream, &request).await
+}
+
+async fn ask_https(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    host: &str,
+    path: &str,
+    ca: &Authorities,
+) -> io::Result<Evidence> {
+    let (Some(request), Ok(name)) = (request(host, path), ServerName::try_from(host.to_owned())) else {
+        return Ok(no_request(host, path));
+    };
+    let stream = connect(address, source, Close::Reset).await?;
+    match ca.handshake(name, stream).await {
+        Ok(stream) => ask_for_status(stream, &request).await,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(bad("closed the connection within the TLS handshake"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `None`: it would not be one, or be more than one.
+fn request(host: &str, path: &str) -> Option<String> {
     let unfit = |text: &str| text.bytes().any(|byte| byte <= b' ' || byte == 0x7F);
     if !path.starts_with('/') || unfit(path) || unfit(host) {
-        return Ok(Evidence::NotObserved { detail: format!("`{host}` or `{path}` does not fit into a request") });
+        return None;
     }
-    let mut stream = connect(address, source, Close::Reset).await?;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lifeboat-probe\r\nConnection: close\r\n\r\n");
+    // RFC 3986, section 3.2.2: otherwise its last part would be taken for a port.
+    let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+    Some(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lifeboat-probe\r\nConnection: close\r\n\r\n"))
+}
+
+fn no_request(host: &str, path: &str) -> Evidence {
+    Evidence::NotObserved { detail: format!("`{host}` or `{path}` does not fit into a request") }
+}
+
+async fn ask_for_status(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> io::Result<Evidence> {
     stream.write_all(request.as_bytes()).await?;
+    // TLS keeps a buffer of its own.
+    stream.flush().await?;
     let mut answer = [0; MOST_HTTP_BYTES];
     let mut length = 0;
     while !answer[..length].contains(&b'\n') {
         if length == answer.len() {
             return Ok(bad(format!("no status line in {MOST_HTTP_BYTES} bytes")));
         }
-        match stream.read(&mut answer[length..]).await? {
+        let more = match stream.read(&mut answer[length..]).await {
+            // TLS that ends without a word ends all the same.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        match more {
             0 if length == 0 => return Ok(bad("closed the connection without an answer")),
             0 => return Ok(bad("closed the connection within the status line")),
             more => length += more,
@@ -129,6 +173,9 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>, close: Close) -> i
 }
 
 fn of_error(error: &io::Error) -> Evidence {
+    if let Some(evidence) = tls::of_error(error) {
+        return evidence;
+    }
     if error.kind() == io::ErrorKind::ConnectionRefused {
         return Evidence::Refused;
     }
@@ -174,6 +221,14 @@ mod tests {
                 other => format!("{other:?}"),
             };
             assert_eq!(found, expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets() {
+        for (host, expected) in [("2001:db8::1", "[2001:db8::1]"), ("127.0.0.1", "127.0.0.1"), ("a.test", "a.test")] {
+            let request = request(host, "/").expect("a request");
+            assert!(request.contains(&format!("\r\nHost: {expected}\r\n")), "{request}");
         }
     }
 

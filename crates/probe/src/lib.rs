@@ -1,4 +1,4 @@
-//! Health checks: HTTP, TCP, PostgreSQL.
+//! Health checks: HTTP, HTTPS, TCP, PostgreSQL.
 //!
 //! A [`Prober`] asks each of its targets again and again, and hands out what it saw as [`Reading`]s. It concludes
 //! nothing: how many bad readings make a target down is decided elsewhere. What it does do is tell kinds of evidence
@@ -12,8 +12,10 @@ mod prober;
 mod reading;
 mod schedule;
 mod stall;
+mod tls;
 
 pub use ask::probe_once;
 pub use prober::Prober;
 pub use reading::{Evidence, Reading, Target};
 pub use schedule::Schedule;
+pub use tls::{Authorities, AuthoritiesError};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lifeboat_model::Moment;
 
+use crate::tls::Authorities;
+
 /// What a probe asks. Each probe makes a connection of its own, for a kept one proves less: that no new client could
 /// connect would stay unseen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +19,18 @@ pub enum Target {
         host: String,
         /// The path, from `/` on, with its query.
         path: String,
+    },
+    /// The same by TLS 1.2 or 1.3, with a certificate that is valid now, for this host, and of a trusted authority.
+    /// Whatever is wrong with it is [`Evidence::Bad`]: clients would turn away.
+    Https {
+        /// Where the server listens.
+        address: SocketAddr,
+        /// A DNS name or an IP address: what the certificate must be for, and the `Host` header.
+        host: String,
+        /// The path, from `/` on, with its query.
+        path: String,
+        /// Who may have signed the certificate.
+        ca: Authorities,
     },
     /// A connection that is accepted. This shows that the kernel listens, and no more: it accepts for a process that
     /// stands still, too. Not for PostgreSQL, which logs each such connection, because it ends by a reset.
