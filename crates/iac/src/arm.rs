@@ -122,7 +122,11 @@ impl Templates<'_> {
             all.push(("administratorId", "string", "Its object id."));
         }
         if self.has(Kind::AzurePostgres) {
-            all.push(("databasesExist", "bool", "Whether the servers have been made; set it after the first deployment."));
+            all.push((
+                "databasesExist",
+                "bool",
+                "Whether the servers have been made; set it after the first deployment.",
+            ));
             all.push(("postgresDnsZoneId", "string", "Private DNS zone of the servers, in the global resource group."));
         }
         all
@@ -138,7 +142,9 @@ impl Templates<'_> {
         let variables = format!(
             "    \"prefix\": \"[format('{app}-{{0}}', parameters('region'))]\",\n    \"cloudInit\": \"[replace({}, '__REGION__', \
              parameters('region'))]\"",
-            json(&format!("'{}'", include_str!("arm/cloud-init.yaml").replace('\'', "''"))).trim_matches('"').replace("\\u000a", "\\n")
+            json(&format!("'{}'", include_str!("arm/cloud-init.yaml").replace('\'', "''")))
+                .trim_matches('"')
+                .replace("\\u000a", "\\n")
         );
         let outputs: Vec<String> = self
             .parts
@@ -157,13 +163,18 @@ impl Templates<'_> {
     }
 
     fn network(&self) -> String {
-        let mut ports: Vec<String> =
-            self.parts.iter().filter(|part| part.component.kind == Kind::Vmss).map(|part| part.port.to_string()).collect();
+        let mut ports: Vec<String> = self
+            .parts
+            .iter()
+            .filter(|part| part.component.kind == Kind::Vmss)
+            .map(|part| part.port.to_string())
+            .collect();
         ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
         ports.sort();
         ports.dedup();
         let ports: Vec<String> = ports.iter().map(|port| json(port)).collect();
-        let subnets = if self.has(Kind::AzurePostgres) { include_str!("arm/database-subnet.json").trim_end() } else { "" };
+        let subnets =
+            if self.has(Kind::AzurePostgres) { include_str!("arm/database-subnet.json").trim_end() } else { "" };
         fill(include_str!("arm/network.json"), &[("ports", &ports.join(", ")), ("subnets", subnets)])
     }
 
@@ -178,20 +189,26 @@ impl Templates<'_> {
         };
         let common = [("id", id), ("home", home), ("app", self.app()), ("condition", &condition)];
         Some(match part.component.kind {
-            Kind::Vmss => fill(include_str!("arm/vmss.json"), &[
-                ("id", id),
-                ("port", &part.port.to_string()),
-                ("api", &self.api_port().to_string()),
-                ("check", &json(&part.check_path)),
-                ("image", &json(part.image())),
-                ("prefix", &json(&plain(id, 9))),
-                ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
-            ]),
-            Kind::Aks => fill(include_str!("arm/aks.json"), &[
-                ("id", id),
-                ("version", versions::KUBERNETES),
-                ("zones", if zoned { "        \"availabilityZones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
-            ]),
+            Kind::Vmss => fill(
+                include_str!("arm/vmss.json"),
+                &[
+                    ("id", id),
+                    ("port", &part.port.to_string()),
+                    ("api", &self.api_port().to_string()),
+                    ("check", &json(&part.check_path)),
+                    ("image", &json(part.image())),
+                    ("prefix", &json(&plain(id, 9))),
+                    ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
+                ],
+            ),
+            Kind::Aks => fill(
+                include_str!("arm/aks.json"),
+                &[
+                    ("id", id),
+                    ("version", versions::KUBERNETES),
+                    ("zones", if zoned { "        \"availabilityZones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
+                ],
+            ),
             Kind::AzureSql => {
                 let fragment = fill(include_str!("arm/azure-sql.json"), &common);
                 fill(&fragment, &[("zone_redundant", if zoned { "true" } else { "false" })])
@@ -243,9 +260,14 @@ impl Templates<'_> {
 
     fn values(&self, site: &Site) -> String {
         let mut sizes = Vec::new();
-        for part in self.parts.iter().filter(|part| part.component.kind != Kind::AzureStorage && part.component.kind != Kind::Cosmosdb) {
+        for part in self
+            .parts
+            .iter()
+            .filter(|part| part.component.kind != Kind::AzureStorage && part.component.kind != Kind::Cosmosdb)
+        {
             let instance = json(part.instance(default_instance(part.component.kind)));
-            let storage = part.component.size.storage.map_or(128, |bytes| bytes.div_ceil(1 << 30)).max(32).next_power_of_two();
+            let storage =
+                part.component.size.storage.map_or(128, |bytes| bytes.div_ceil(1 << 30)).max(32).next_power_of_two();
             sizes.push(match part.component.kind {
                 Kind::Vmss | Kind::Aks => format!(
                     "        {}: {{ \"instance\": {instance}, \"full\": {}, \"standby\": {}, \"most\": {} }}",
@@ -255,7 +277,10 @@ impl Templates<'_> {
                     part.most()
                 ),
                 Kind::AzurePostgres => {
-                    format!("        {}: {{ \"instance\": {instance}, \"storage\": {storage} }}", json(part.id.as_str()))
+                    format!(
+                        "        {}: {{ \"instance\": {instance}, \"storage\": {storage} }}",
+                        json(part.id.as_str())
+                    )
                 }
                 _ => format!("        {}: {{ \"instance\": {instance} }}", json(part.id.as_str())),
             });
@@ -289,8 +314,14 @@ impl Templates<'_> {
                 format!("{}: [{}]", json(part.id.as_str()), regions.join(", "))
             })
             .collect();
-        let object = |entries: Vec<String>| if entries.is_empty() { "{}".into() } else { format!("{{ {} }}", entries.join(", ")) };
-        let value = format!("{{\n        \"writers\": {},\n        \"serving\": {}\n      }}", object(writers), object(serving));
+        let object = |entries: Vec<String>| {
+            if entries.is_empty() { "{}".into() } else { format!("{{ {} }}", entries.join(", ")) }
+        };
+        let value = format!(
+            "{{\n        \"writers\": {},\n        \"serving\": {}\n      }}",
+            object(writers),
+            object(serving)
+        );
         parameter_file(&[("roles", value)])
     }
 
@@ -314,9 +345,7 @@ impl Templates<'_> {
             let id = part.id.as_str();
             variables.push(format!(
                 "    \"partner-{id}\": \"[if(equals(parameters('roles').writers['{id}'], '{}'), '{}', '{}')]\"",
-                part.home,
-                part.regions[1],
-                part.home
+                part.home, part.regions[1], part.home
             ));
             let fragment = match part.component.kind {
                 Kind::AzureSql => include_str!("arm/failover-group.json"),
@@ -397,17 +426,32 @@ impl Templates<'_> {
         } else {
             ""
         };
+        let subnets: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| {
+                format!(
+                    "\n      {{ \"id\": \"[resourceId('{app}-{id}', 'Microsoft.Network/virtualNetworks/subnets', '{app}-{id}', 'compute')]\" }}",
+                    app = self.app(),
+                    id = site.id
+                )
+            })
+            .collect();
         let first = part.regions.first().and_then(|id| self.design.site(id)).map_or("", |site| site.place());
-        fill(include_str!("arm/cosmosdb.json"), &[
-            ("app", self.app()),
-            ("id", part.id.as_str()),
-            ("first", &json(first)),
-            ("locations", &format!("[{}\n    ]", locations.join(","))),
-            ("multiple", if multiple { "true" } else { "false" }),
-            ("consistency", consistency),
-            ("comment", comment),
-            ("conflicts", conflicts),
-        ])
+        fill(
+            include_str!("arm/cosmosdb.json"),
+            &[
+                ("app", self.app()),
+                ("id", part.id.as_str()),
+                ("first", &json(first)),
+                ("locations", &format!("[{}\n    ]", locations.join(","))),
+                ("multiple", if multiple { "true" } else { "false" }),
+                ("subnets", &format!("[{}\n    ]", subnets.join(","))),
+                ("consistency", consistency),
+                ("comment", comment),
+                ("conflicts", conflicts),
+            ],
+        )
     }
 
     fn traffic_manager(&self, way: &Way) -> Vec<String> {
@@ -431,18 +475,26 @@ impl Templates<'_> {
             })
             .collect();
         let (method, comment) = match way.policy {
-            RoutePolicy::Failover => ("Priority", "Probes ask the steering endpoint of each region's node, which answers 200 only while the region is to be served. A failover writes nothing here."),
-            RoutePolicy::Spread => ("Performance", "The nearest region that its node's steering endpoint wants served."),
+            RoutePolicy::Failover => (
+                "Priority",
+                "Probes ask the steering endpoint of each region's node, which answers 200 only while the region is to be served. A failover writes nothing here.",
+            ),
+            RoutePolicy::Spread => {
+                ("Performance", "The nearest region that its node's steering endpoint wants served.")
+            }
         };
-        let mut resources = vec![fill(include_str!("arm/traffic-manager.json"), &[
-            ("profile", &profile),
-            ("comment", comment),
-            ("method", method),
-            ("ttl", &way.ttl_seconds().to_string()),
-            ("api", &self.api_port().to_string()),
-            ("path", &format!("{STEERING_PATH}/{}", way.host)),
-            ("endpoints", &format!("[{}\n    ]", endpoints.join(","))),
-        ])];
+        let mut resources = vec![fill(
+            include_str!("arm/traffic-manager.json"),
+            &[
+                ("profile", &profile),
+                ("comment", comment),
+                ("method", method),
+                ("ttl", &way.ttl_seconds().to_string()),
+                ("api", &self.api_port().to_string()),
+                ("path", &format!("{STEERING_PATH}/{}", way.host)),
+                ("endpoints", &format!("[{}\n    ]", endpoints.join(","))),
+            ],
+        )];
         if let Some(name) = way.host.as_str().strip_suffix(way.zone()).and_then(|name| name.strip_suffix('.')) {
             resources.push(format!(
                 "{{\n  \"type\": \"Microsoft.Network/dnsZones/CNAME\",\n  \"apiVersion\": \"2018-05-01\",\n  \"name\": {},\n  \"properties\": {{\n    \
@@ -465,8 +517,12 @@ fn postgres_tier(instance: &str) -> &'static str {
 
 fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) {
     match (part.pattern, zoned) {
-        (Pattern::BackupRestore, true) => ("Standard_GZRS", "Copied to the paired region; readable there after a failover of the account."),
-        (Pattern::BackupRestore, false) => ("Standard_GRS", "Copied to the paired region; readable there after a failover of the account."),
+        (Pattern::BackupRestore, true) => {
+            ("Standard_GZRS", "Copied to the paired region; readable there after a failover of the account.")
+        }
+        (Pattern::BackupRestore, false) => {
+            ("Standard_GRS", "Copied to the paired region; readable there after a failover of the account.")
+        }
         (_, true) => ("Standard_RAGZRS", "Copied to the paired region and readable there at all times."),
         (_, false) => ("Standard_RAGRS", "Copied to the paired region and readable there at all times."),
     }
@@ -485,7 +541,8 @@ fn template(parameters: &[Parameter], variables: &str, resources: &[String], out
         })
         .collect();
     let resources: Vec<String> = resources.iter().map(|text| indent(text, 4).trim_end().to_owned()).collect();
-    let variables = if variables.is_empty() { String::new() } else { format!("  \"variables\": {{\n{variables}\n  }},\n") };
+    let variables =
+        if variables.is_empty() { String::new() } else { format!("  \"variables\": {{\n{variables}\n  }},\n") };
     let outputs =
         if outputs.is_empty() { String::new() } else { format!(",\n  \"outputs\": {{\n{}\n  }}", outputs.join(",\n")) };
     format!(
@@ -498,8 +555,10 @@ fn template(parameters: &[Parameter], variables: &str, resources: &[String], out
 }
 
 fn parameter_file(values: &[(&str, String)]) -> String {
-    let values: Vec<String> =
-        values.iter().map(|(name, value)| format!("    {}: {{\n      \"value\": {value}\n    }}", json(name))).collect();
+    let values: Vec<String> = values
+        .iter()
+        .map(|(name, value)| format!("    {}: {{\n      \"value\": {value}\n    }}", json(name)))
+        .collect();
     format!(
         "{{\n  \"$schema\": {},\n  \"contentVersion\": \"1.0.0.0\",\n  \"parameters\": {{\n{}\n  }}\n}}\n",
         json(PARAMETERS),

@@ -24,8 +24,11 @@ struct Stacks<'a> {
 
 /// Writes `cloudformation/` if the app has anything on AWS.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
-    let parts: Vec<&Part> =
-        design.parts.iter().filter(|part| part.provider == Provider::Aws && resources_of(part.component.kind).is_some()).collect();
+    let parts: Vec<&Part> = design
+        .parts
+        .iter()
+        .filter(|part| part.provider == Provider::Aws && resources_of(part.component.kind).is_some())
+        .collect();
     let Some(first) = parts.first() else { return };
     let mut sites: Vec<&Site> =
         design.sites_of(Provider::Aws).filter(|site| site.region.role == RegionRole::Data).collect();
@@ -69,7 +72,8 @@ fn resources_of(kind: Kind) -> Option<&'static str> {
 /// (docs.aws.amazon.com, CloudFormation quotas).
 fn too_large(regional: &str, stack_set: &str) -> Option<Problem> {
     let resources = regional.matches("\n    Type: AWS::").count();
-    let body = |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
+    let body =
+        |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
     let parameters = body(regional).max(body(stack_set));
     (resources > 500 || parameters > 200).then(|| {
         Problem::new(
@@ -109,11 +113,21 @@ impl Stacks<'_> {
             let text = format!("Whether this region serves clients of {}", part.id);
             all.push((format!("{id}Serves"), "String", text, Some("[\"true\", \"false\"]")));
             if part.component.kind == Kind::Asg {
-                all.push((format!("{id}Image"), "AWS::EC2::Image::Id", format!("AMI of {} in this region", part.id), None));
+                all.push((
+                    format!("{id}Image"),
+                    "AWS::EC2::Image::Id",
+                    format!("AMI of {} in this region", part.id),
+                    None,
+                ));
             }
         }
         if self.has(is_balanced) {
-            all.push(("CertificateArn".into(), "String", "ACM certificate of the host name in this region".into(), None));
+            all.push((
+                "CertificateArn".into(),
+                "String",
+                "ACM certificate of the host name in this region".into(),
+                None,
+            ));
         }
         if self.has(|part| part.component.kind == Kind::S3) {
             let text = "Whether the buckets of all regions exist and replicate to each other".into();
@@ -242,10 +256,14 @@ impl Stacks<'_> {
         let mut statements = Vec::new();
         for site in &self.sites {
             for statement in permissions::aws_statements(self.design, site) {
-                let place = |arn: String| arn.replace(&format!(":{}:", site.place()), ":@{region}:").replace(site.id.as_str(), "@{id}");
+                let place = |arn: String| {
+                    arn.replace(&format!(":{}:", site.place()), ":@{region}:").replace(site.id.as_str(), "@{id}")
+                };
                 let resources: Vec<String> = statement.resources.iter().cloned().map(place).collect();
                 let statement = permissions::Statement { resources, ..statement };
-                if !statements.contains(&statement) && !statements.iter().any(|one: &permissions::Statement| one.sid == statement.sid) {
+                if !statements.contains(&statement)
+                    && !statements.iter().any(|one: &permissions::Statement| one.sid == statement.sid)
+                {
                     statements.push(statement);
                 }
             }
@@ -284,7 +302,10 @@ impl Stacks<'_> {
             .replace("@{account}", "${AWS::AccountId}")
             .replace("@{region}", "${AWS::Region}")
             .replace("@{id}", "${AWS::Region}");
-        let named = self.sites.iter().fold(text, |text, site| text.replace(&format!("-{}", site.id), &format!("-{}", site.place())));
+        let named = self
+            .sites
+            .iter()
+            .fold(text, |text, site| text.replace(&format!("-{}", site.id), &format!("-{}", site.place())));
         format!("!Sub {}", json(&named))
     }
 
@@ -302,7 +323,8 @@ impl Stacks<'_> {
         let others: Vec<&Site> = part.regions.iter().filter_map(|region| self.design.site(region)).collect();
         let mut out = String::new();
         if is_sql(part) {
-            let replicas: String = others.iter().skip(1).map(|site| format!("        - Region: {}\n", site.place())).collect();
+            let replicas: String =
+                others.iter().skip(1).map(|site| format!("        - Region: {}\n", site.place())).collect();
             let replicas = if replicas.is_empty() { replicas } else { format!("      ReplicaRegions:\n{replicas}") };
             let clients: String = self
                 .sites
@@ -315,23 +337,29 @@ impl Stacks<'_> {
                     )
                 })
                 .collect();
-            out += &fill(include_str!("cloudformation/password.yaml"), &[
-                ("Id", &id),
-                ("id", part.id.as_str()),
-                ("app", self.name()),
-                ("replicas", &replicas),
-                ("clients", &clients),
-            ]);
+            out += &fill(
+                include_str!("cloudformation/password.yaml"),
+                &[
+                    ("Id", &id),
+                    ("id", part.id.as_str()),
+                    ("app", self.name()),
+                    ("replicas", &replicas),
+                    ("clients", &clients),
+                ],
+            );
         }
         if is_balanced(part) {
             let target = if part.component.kind == Kind::Asg { "instance" } else { "ip" };
-            out += &fill(include_str!("cloudformation/load-balancer.yaml"), &[
-                ("Id", &id),
-                ("id", part.id.as_str()),
-                ("port", &port),
-                ("check", &yaml(&part.check_path)),
-                ("target_type", target),
-            ]);
+            out += &fill(
+                include_str!("cloudformation/load-balancer.yaml"),
+                &[
+                    ("Id", &id),
+                    ("id", part.id.as_str()),
+                    ("port", &port),
+                    ("check", &yaml(&part.check_path)),
+                    ("target_type", target),
+                ],
+            );
         }
         let (version, instance) = match part.component.kind {
             Kind::AuroraGlobal => (versions::AURORA_POSTGRESQL, "db.r7g.large"),
@@ -513,7 +541,10 @@ impl Stacks<'_> {
             order.join(", ")
         );
         for site in &self.sites {
-            out += &format!("        - DeploymentTargets: {{Accounts: [!Ref AWS::AccountId]}}\n          Regions: [{}]\n", site.place());
+            out += &format!(
+                "        - DeploymentTargets: {{Accounts: [!Ref AWS::AccountId]}}\n          Regions: [{}]\n",
+                site.place()
+            );
             if !regional.is_empty() {
                 out += "          ParameterOverrides:\n";
             }
@@ -542,18 +573,26 @@ impl Stacks<'_> {
 
     /// What only the user knows, as parameters of the stack set's stack.
     fn parameters(&self) -> String {
-        let mut entries = vec![("TemplateUrl".to_owned(), "https://example-bucket.s3.eu-west-1.amazonaws.com/regional.yaml".to_owned())];
+        let mut entries = vec![(
+            "TemplateUrl".to_owned(),
+            "https://example-bucket.s3.eu-west-1.amazonaws.com/regional.yaml".to_owned(),
+        )];
         for site in &self.sites {
             for (name, ..) in self.regional_parameters() {
                 let value = if name.ends_with("Serves") {
                     continue;
                 } else if name.ends_with("Image") {
                     let part = self.compute().find(|part| name == format!("{}Image", pascal(part.id.as_str())));
-                    part.filter(|part| part.home == site.id).map_or("ami-00000000000000000", |part| part.image()).to_owned()
+                    part.filter(|part| part.home == site.id)
+                        .map_or("ami-00000000000000000", |part| part.image())
+                        .to_owned()
                 } else if name == "Peered" {
                     "false".into()
                 } else {
-                    format!("arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000", site.place())
+                    format!(
+                        "arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000",
+                        site.place()
+                    )
                 };
                 entries.push((format!("{name}{}", pascal(site.id.as_str())), value));
             }
@@ -575,7 +614,10 @@ impl Stacks<'_> {
         for way in &self.ways {
             let id = pascal(way.host.as_str());
             let to = pascal(way.to.as_str());
-            parameters += &format!("  {id}Zone:\n    Type: AWS::Route53::HostedZone::Id\n    Description: Hosted zone of {}\n", way.zone());
+            parameters += &format!(
+                "  {id}Zone:\n    Type: AWS::Route53::HostedZone::Id\n    Description: Hosted zone of {}\n",
+                way.zone()
+            );
             for region in &way.regions {
                 let there = pascal(region.as_str());
                 for (field, text) in [("DnsName", "name"), ("ZoneId", "zone")] {

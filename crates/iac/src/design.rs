@@ -256,12 +256,16 @@ fn part<'a>(
         } else if component.kind.is_database() && place.provider != home_provider {
             problems.push(Problem::new(
                 field.clone(),
-                format!("`{}` cannot replicate from {home} to {region}: they are different clouds", component.kind.as_str()),
+                format!(
+                    "`{}` cannot replicate from {home} to {region}: they are different clouds",
+                    component.kind.as_str()
+                ),
                 "keep a managed database in one cloud, or use kind postgres",
             ));
         }
     }
-    if matches!(component.kind, Kind::Asg | Kind::Ecs | Kind::Vmss | Kind::Deployment) && component.size.image.is_none() {
+    if matches!(component.kind, Kind::Asg | Kind::Ecs | Kind::Vmss | Kind::Deployment) && component.size.image.is_none()
+    {
         problems.push(Problem::new(
             format!("{field}.size.image"),
             format!("`{}` has to know what to run", component.kind.as_str()),
@@ -327,7 +331,9 @@ fn regions_of<'a>(app: &'a App, component: &'a Component, home: &'a RegionId) ->
 /// Where a kind can exist.
 fn providers(kind: Kind) -> &'static [Provider] {
     match kind {
-        Kind::AuroraGlobal | Kind::Rds | Kind::Dynamodb | Kind::S3 | Kind::Asg | Kind::Ecs | Kind::Eks => &[Provider::Aws],
+        Kind::AuroraGlobal | Kind::Rds | Kind::Dynamodb | Kind::S3 | Kind::Asg | Kind::Ecs | Kind::Eks => {
+            &[Provider::Aws]
+        }
         Kind::AzureSql | Kind::Cosmosdb | Kind::AzurePostgres | Kind::AzureStorage | Kind::Vmss | Kind::Aks => {
             &[Provider::Azure]
         }

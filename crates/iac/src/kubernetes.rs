@@ -1,8 +1,8 @@
 //! Kubernetes: one base, an overlay per region, and per region a Kustomize component with its role that Lifeboat keeps;
 //! Argo CD and Flux over the regions.
 
-use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
 use lifeboat_model::RegionId;
+use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
 
 use crate::design::{Design, Part, Site, Way, short};
 use crate::fragment::{fill, yaml};
@@ -38,7 +38,10 @@ pub(crate) fn write(design: &Design, repository: &str, tree: &mut Tree) {
             tree.put(format!("{FOLDER}/regions/{}/dns.yaml", site.id), dns);
         }
         tree.put_kept(format!("{FOLDER}/roles/{}/kustomization.yaml", site.id), clusters.role(site));
-        tree.put(format!("{FOLDER}/flux/{}.yaml", site.id), clusters.fill(include_str!("kubernetes/flux.yaml"), site.id));
+        tree.put(
+            format!("{FOLDER}/flux/{}.yaml", site.id),
+            clusters.fill(include_str!("kubernetes/flux.yaml"), site.id),
+        );
     }
     tree.put(format!("{FOLDER}/argocd/applicationset.yaml"), clusters.application_set());
     tree.put(format!("{FOLDER}/argocd/project.yaml"), clusters.project());
@@ -73,7 +76,10 @@ impl Clusters<'_> {
         let probe = match part.component.check.as_ref().map(|check| &check.target) {
             Some(CheckTarget::Tcp) => "            tcpSocket:\n              port: http\n".to_owned(),
             Some(CheckTarget::Http(_)) | None => {
-                format!("            httpGet:\n              path: {}\n              port: http\n", yaml(&part.check_path))
+                format!(
+                    "            httpGet:\n              path: {}\n              port: http\n",
+                    yaml(&part.check_path)
+                )
             }
         };
         let databases: String = part
@@ -220,9 +226,11 @@ impl Clusters<'_> {
 
     /// The name by which Argo CD knows a region's cluster: its context, or the managed cluster in that region.
     fn cluster(&self, site: &Site) -> String {
-        let managed = self.design.parts.iter().find(|part| {
-            matches!(part.component.kind, Kind::Eks | Kind::Aks) && part.regions.contains(&site.id)
-        });
+        let managed = self
+            .design
+            .parts
+            .iter()
+            .find(|part| matches!(part.component.kind, Kind::Eks | Kind::Aks) && part.regions.contains(&site.id));
         match (site.region.place.provider, managed) {
             (Provider::Aws | Provider::Azure, Some(part)) => self.design.full_name(part, site.id),
             _ => site.place().into(),

@@ -68,7 +68,11 @@ fn user(design: &Design, site: &Site) -> &'static str {
         .parts
         .iter()
         .any(|part| matches!(part.component.kind, Kind::Postgres | Kind::Process) && part.regions.contains(&site.id));
-    if supervises { "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_KILL\n" } else { "DynamicUser=true\n" }
+    if supervises {
+        "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_KILL\n"
+    } else {
+        "DynamicUser=true\n"
+    }
 }
 
 fn aws_policy(design: &Design, site: &Site) -> String {
@@ -90,12 +94,15 @@ fn aws_policy(design: &Design, site: &Site) -> String {
 }
 
 fn azure_role(design: &Design) -> String {
-    let actions: Vec<String> = permissions::azure_actions(design).iter().map(|action| format!("    {}", json(action))).collect();
+    let actions: Vec<String> =
+        permissions::azure_actions(design).iter().map(|action| format!("    {}", json(action))).collect();
     let scopes: Vec<String> = design
         .sites_of(Provider::Azure)
         .map(|site| site.id.as_str())
         .chain(["global"])
-        .map(|group| format!("    {}", json(&format!("/subscriptions/<subscription>/resourceGroups/{}-{group}", design.name()))))
+        .map(|group| {
+            format!("    {}", json(&format!("/subscriptions/<subscription>/resourceGroups/{}-{group}", design.name())))
+        })
         .collect();
     format!(
         "{{\n  \"Name\": {},\n  \"IsCustom\": true,\n  \"Description\": {},\n  \"Actions\": [\n{}\n  ],\n  \"NotActions\": [],\n  \

@@ -45,9 +45,7 @@ fn aws_statement(design: &Design, part: &Part, site: &Site) -> Option<Statement>
                 }))
                 .collect(),
         ),
-        Kind::Rds => {
-            (vec!["rds:ModifyDBInstance", "rds:PromoteReadReplica"], vec![arn("rds", format!("db:{name}"))])
-        }
+        Kind::Rds => (vec!["rds:ModifyDBInstance", "rds:PromoteReadReplica"], vec![arn("rds", format!("db:{name}"))]),
         Kind::Asg => (
             vec!["autoscaling:SetDesiredCapacity", "autoscaling:UpdateAutoScalingGroup"],
             vec![arn("autoscaling", format!("autoScalingGroup:*:autoScalingGroupName/{name}"))],

@@ -50,7 +50,11 @@ fn role_values(parts: &[&Part]) -> String {
         })
         .collect();
     let block = |name: &str, lines: Vec<String>| {
-        if lines.is_empty() { format!("  \"{name}\": {{}}") } else { format!("  \"{name}\": {{\n{}\n  }}", lines.join(",\n")) }
+        if lines.is_empty() {
+            format!("  \"{name}\": {{}}")
+        } else {
+            format!("  \"{name}\": {{\n{}\n  }}", lines.join(",\n"))
+        }
     };
     format!("{{\n{},\n{}\n}}\n", block("writers", writers), block("serving", serving))
 }
@@ -58,7 +62,11 @@ fn role_values(parts: &[&Part]) -> String {
 /// The variables that the role file sets.
 fn role_variables(file: &mut Body) {
     for (name, description, kind) in [
-        ("writers", "Which region writes, by database; from roles.auto.tfvars.json, which Lifeboat keeps true.", "map(string)"),
+        (
+            "writers",
+            "Which region writes, by database; from roles.auto.tfvars.json, which Lifeboat keeps true.",
+            "map(string)",
+        ),
         ("serving", "Which regions serve, by compute component; from roles.auto.tfvars.json.", "map(list(string))"),
     ] {
         file.blank().block(format!("variable {}", quote(name)), |body| {

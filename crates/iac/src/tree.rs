@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn a_role_file_is_written_once_and_then_left_to_lifeboat() {
         let tree = tree(&[]);
-        assert_eq!(check(&tree, &BTreeMap::new()), [Difference {
-            path: "roles".into(),
-            kind: DifferenceKind::Missing
-        }]);
+        assert_eq!(
+            check(&tree, &BTreeMap::new()),
+            [Difference { path: "roles".into(), kind: DifferenceKind::Missing }]
+        );
     }
 }

@@ -242,7 +242,9 @@ fn parameter_mistakes(template: &Json, files: &[Json]) -> Vec<String> {
             found.push(format!("{name} is missing or of the wrong type"));
         }
     }
-    found.extend(given.keys().filter(|name| !declared.contains_key(**name)).map(|name| format!("{name} is not declared")));
+    found.extend(
+        given.keys().filter(|name| !declared.contains_key(**name)).map(|name| format!("{name} is not declared")),
+    );
     found
 }
 

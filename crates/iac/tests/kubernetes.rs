@@ -15,7 +15,9 @@ mod common;
 const RELEASE: &str = "1.34.0";
 
 fn documents(text: &str) -> Vec<Json> {
-    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"))).collect()
+    text.split("\n---\n")
+        .map(|document| serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}")))
+        .collect()
 }
 
 /// A custom kind's schema with the world closed: a misspelt optional field would pass otherwise.
@@ -56,7 +58,10 @@ impl Schemas {
             }
             schema["properties"]["metadata"] = json!({"type": "object", "required": ["name"]});
             schema["required"] = json!(["apiVersion", "kind", "metadata", "spec"]);
-            custom.insert((format!("{}/{}", parts[0], parts[2]), parts[1].to_owned()), jsonschema::validator_for(&schema).unwrap());
+            custom.insert(
+                (format!("{}/{}", parts[0], parts[2]), parts[1].to_owned()),
+                jsonschema::validator_for(&schema).unwrap(),
+            );
         }
         Self { custom }
     }
@@ -65,7 +70,12 @@ impl Schemas {
     fn mistakes(&self, object: &Json) -> Option<Vec<String>> {
         let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
         let validator = self.custom.get(&(field("apiVersion"), field("kind")))?;
-        Some(validator.iter_errors(object).map(|error| format!("{} {}: {error}", field("kind"), error.instance_path())).collect())
+        Some(
+            validator
+                .iter_errors(object)
+                .map(|error| format!("{} {}: {error}", field("kind"), error.instance_path()))
+                .collect(),
+        )
     }
 }
 
@@ -90,9 +100,13 @@ fn rendered(kubectl: &Path, tree: &Tree, folder: &Path) -> Vec<(String, Vec<Json
 /// What no schema sees: selectors, names across objects, names in Go templates, empty records.
 fn unseen_mistakes(objects: &[Json]) -> Vec<String> {
     let mut found = Vec::new();
-    let named = |kind: &str, name: &Json| objects.iter().any(|object| object["kind"] == kind && object["metadata"]["name"] == *name);
+    let named = |kind: &str, name: &Json| {
+        objects.iter().any(|object| object["kind"] == kind && object["metadata"]["name"] == *name)
+    };
     let contains = |labels: &Json, selector: &Json| {
-        selector.as_object().is_some_and(|wanted| !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[key] == *value))
+        selector
+            .as_object()
+            .is_some_and(|wanted| !wanted.is_empty() && wanted.iter().all(|(key, value)| labels[key] == *value))
     };
     let pods: Vec<&Json> = objects
         .iter()
@@ -209,7 +223,11 @@ fn a_mistake_is_caught() {
     assert_ne!(unseen_mistakes(&wrong(set, "{{.region}}", "{{.regoin}}")), [] as [String; 0]);
     let web = "kubernetes/base/web.yaml";
     assert_ne!(
-        unseen_mistakes(&wrong(web, "matchLabels:\n      app.kubernetes.io/name: web", "matchLabels:\n      app.kubernetes.io/name: wbe")),
+        unseen_mistakes(&wrong(
+            web,
+            "matchLabels:\n      app.kubernetes.io/name: web",
+            "matchLabels:\n      app.kubernetes.io/name: wbe"
+        )),
         [] as [String; 0]
     );
     if let Some(folder) = schemas("k8s") {
@@ -221,13 +239,18 @@ fn a_mistake_is_caught() {
             ("kubernetes/flux/ireland.yaml", "  prune: true\n", ""),
             ("kubernetes/regions/ireland/dns.yaml", "recordTTL: 30", "recordTTL: soon"),
         ] {
-            let mistakes: Vec<String> = wrong(path, right, broken).iter().filter_map(|object| schemas.mistakes(object)).flatten().collect();
+            let mistakes: Vec<String> =
+                wrong(path, right, broken).iter().filter_map(|object| schemas.mistakes(object)).flatten().collect();
             assert!(!mistakes.is_empty(), "{broken} passed");
         }
     }
     let Some(validate) = tool("kubernetes-validate") else { return };
     let folder = tempfile::tempdir().unwrap();
-    for (right, broken) in [("maxSurge: 25%", "maxSurges: 25%"), ("containerPort: 8080", "containerPort: http"), ("autoscaling/v2\n", "autoscaling/v2beta1\n")] {
+    for (right, broken) in [
+        ("maxSurge: 25%", "maxSurges: 25%"),
+        ("containerPort: 8080", "containerPort: http"),
+        ("autoscaling/v2\n", "autoscaling/v2beta1\n"),
+    ] {
         let file = folder.path().join("wrong.yaml");
         std::fs::write(&file, tree.files[web].replace(right, broken)).unwrap();
         let output = common::run(Command::new(&validate).args(["-k", RELEASE, "--strict"]).arg(&file));

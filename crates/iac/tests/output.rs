@@ -66,7 +66,8 @@ fn a_change_of_size_changes_the_sizes_only() {
     let before = tree_of(&app);
     let mut larger = app.clone();
     larger.components.get_mut("web").unwrap().size.count = Some(9);
-    let paths: Vec<String> = check(&tree_of(&larger), &before.files).into_iter().map(|difference| difference.path).collect();
+    let paths: Vec<String> =
+        check(&tree_of(&larger), &before.files).into_iter().map(|difference| difference.path).collect();
     assert_eq!(paths, ["cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
 }
 
@@ -78,8 +79,14 @@ fn adding_a_region_leaves_the_addresses_of_the_others() {
     region.place.name = "af-south-1".into();
     larger.regions.insert("africa".into(), region);
     let cidrs = |tree: &Tree| -> BTreeMap<String, String> {
-        let values: serde_json::Value = serde_json::from_str(&tree.files["terraform/aws/regions.auto.tfvars.json"]).unwrap();
-        values["regions"].as_object().unwrap().iter().map(|(id, region)| (id.clone(), region["cidr"].to_string())).collect()
+        let values: serde_json::Value =
+            serde_json::from_str(&tree.files["terraform/aws/regions.auto.tfvars.json"]).unwrap();
+        values["regions"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(id, region)| (id.clone(), region["cidr"].to_string()))
+            .collect()
     };
     let (before, after) = (cidrs(&tree_of(&app)), cidrs(&tree_of(&larger)));
     assert_eq!(after.len(), before.len() + 1);
@@ -95,7 +102,10 @@ fn an_edit_and_a_role_survive_generating_again() {
     assert_eq!(check(&tree, &disk), []);
     disk.get_mut("terraform/aws/web.tf").unwrap().push_str("# by hand\n");
     let found = check(&tree, &disk);
-    assert_eq!((found.len(), found[0].path.as_str(), found[0].kind), (1, "terraform/aws/web.tf", DifferenceKind::Edited));
+    assert_eq!(
+        (found.len(), found[0].path.as_str(), found[0].kind),
+        (1, "terraform/aws/web.tf", DifferenceKind::Edited)
+    );
     assert!(found[0].kind.loses_an_edit());
 }
 
@@ -106,7 +116,8 @@ fn what_cannot_be_generated_is_said_all_at_once() {
          components:\n  web: {kind: asg, regions: [there]}\n  data: {kind: azure-sql, writer: there, standbys: {here: asynchronous}}\n",
     )
     .unwrap();
-    let problems: Vec<String> = generate(&app, &Default::default()).unwrap_err().iter().map(ToString::to_string).collect();
+    let problems: Vec<String> =
+        generate(&app, &Default::default()).unwrap_err().iter().map(ToString::to_string).collect();
     for part in ["`aws/eu-north-9` is no region", "`asg` does not exist in there", "what to run"] {
         assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
     }
@@ -144,7 +155,14 @@ fn certificates_are_made_and_verified() {
         let node = certificates.join(region);
         let verified = common::run(
             Command::new(&openssl)
-                .args(["verify", "-purpose", "sslserver", "-verify_hostname", &format!("node.{region}.shop.internal"), "-CAfile"])
+                .args([
+                    "verify",
+                    "-purpose",
+                    "sslserver",
+                    "-verify_hostname",
+                    &format!("node.{region}.shop.internal"),
+                    "-CAfile",
+                ])
                 .arg(node.join("ca.crt"))
                 .arg(node.join("node.crt")),
         );

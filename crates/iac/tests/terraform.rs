@@ -32,7 +32,11 @@ impl Workspace {
         let folder = tempfile::tempdir().unwrap();
         write(tree, &folder.path().join("infra"));
         let root = folder.path().join("infra/terraform").join(cloud);
-        std::fs::write(root.join("terraform.tfvars"), &tree.files[&format!("terraform/{cloud}/terraform.tfvars.example")]).unwrap();
+        std::fs::write(
+            root.join("terraform.tfvars"),
+            &tree.files[&format!("terraform/{cloud}/terraform.tfvars.example")],
+        )
+        .unwrap();
         std::fs::write(folder.path().join("lifeboat.yaml"), format!("app: {}\n", app.name)).unwrap();
         let (source, file) = match cloud {
             "aws" => ("hashicorp/aws", "aws.schema.json"),
@@ -86,11 +90,17 @@ impl Workspace {
 
 /// The resources that a plan would touch.
 fn changed(plan: &str) -> Vec<&str> {
-    plan.lines().filter_map(|line| line.strip_prefix("  # ")?.split_once(" will be ")).map(|(address, _)| address).collect()
+    plan.lines()
+        .filter_map(|line| line.strip_prefix("  # ")?.split_once(" will be "))
+        .map(|(address, _)| address)
+        .collect()
 }
 
 fn clouds(tree: &Tree) -> Vec<&'static str> {
-    ["aws", "azure"].into_iter().filter(|cloud| tree.files.contains_key(&format!("terraform/{cloud}/versions.tf"))).collect()
+    ["aws", "azure"]
+        .into_iter()
+        .filter(|cloud| tree.files.contains_key(&format!("terraform/{cloud}/versions.tf")))
+        .collect()
 }
 
 #[test]
@@ -127,27 +137,38 @@ fn after_a_failover_the_plan_is_empty() {
     workspace.apply();
 
     let global = json!("aws_rds_cluster/shop-orders-frankfurt/arn");
-    workspace.drift("aws_rds_cluster", ("cluster_identifier", "shop-orders-frankfurt"), vec![
-        ("replication_source_identifier", Json::Null),
-        ("master_username", json!("lifeboat_admin")),
-    ]);
-    workspace.drift("aws_rds_cluster", ("cluster_identifier", "shop-orders-stockholm"), vec![
-        ("replication_source_identifier", global),
-        ("global_cluster_identifier", Json::Null),
-    ]);
-    workspace.drift("aws_autoscaling_group", ("name", "shop-web-frankfurt"), vec![
-        ("min_size", json!(6)),
-        ("desired_capacity", json!(9)),
-    ]);
+    workspace.drift(
+        "aws_rds_cluster",
+        ("cluster_identifier", "shop-orders-frankfurt"),
+        vec![("replication_source_identifier", Json::Null), ("master_username", json!("lifeboat_admin"))],
+    );
+    workspace.drift(
+        "aws_rds_cluster",
+        ("cluster_identifier", "shop-orders-stockholm"),
+        vec![("replication_source_identifier", global), ("global_cluster_identifier", Json::Null)],
+    );
+    workspace.drift(
+        "aws_autoscaling_group",
+        ("name", "shop-web-frankfurt"),
+        vec![("min_size", json!(6)), ("desired_capacity", json!(9))],
+    );
     // The role file is what keeps it empty: without it Terraform wants to undo the failover.
     let undone = workspace.plan().expect("a plan with the old roles");
     assert!(undone.contains("min_size") && undone.contains("6 -> 2"), "{undone}");
-    assert_eq!(changed(&undone), ["module.web_frankfurt.aws_autoscaling_group.this"], "the database is left alone whatever the roles say");
+    assert_eq!(
+        changed(&undone),
+        ["module.web_frankfurt.aws_autoscaling_group.this"],
+        "the database is left alone whatever the roles say"
+    );
 
     workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt", "stockholm"]}}));
     assert_eq!(workspace.plan(), None);
 
-    workspace.drift("aws_autoscaling_group", ("name", "shop-web-stockholm"), vec![("min_size", json!(2)), ("desired_capacity", json!(2))]);
+    workspace.drift(
+        "aws_autoscaling_group",
+        ("name", "shop-web-stockholm"),
+        vec![("min_size", json!(2)), ("desired_capacity", json!(2))],
+    );
     workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
     assert_eq!(workspace.plan(), None, "Stockholm has become the standby");
 }
@@ -160,20 +181,21 @@ fn after_a_promotion_the_plan_is_empty() {
     let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
     workspace.apply();
 
-    workspace.drift("aws_db_instance", ("identifier", "invoices-ledger-ireland"), vec![
-        ("replicate_source_db", Json::Null),
-        ("engine", json!("postgres")),
-        ("username", json!("lifeboat_admin")),
-    ]);
+    workspace.drift(
+        "aws_db_instance",
+        ("identifier", "invoices-ledger-ireland"),
+        vec![("replicate_source_db", Json::Null), ("engine", json!("postgres")), ("username", json!("lifeboat_admin"))],
+    );
     workspace.drift("aws_ecs_service", ("name", "invoices-api-ireland"), vec![("desired_count", json!(4))]);
     assert!(workspace.plan().is_some(), "the old roles would undo it");
     workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["frankfurt", "ireland"]}}));
     assert_eq!(workspace.plan(), None, "promoted, the old region is still down");
 
-    workspace.drift("aws_db_instance", ("identifier", "invoices-ledger-frankfurt"), vec![(
-        "replicate_source_db",
-        json!("arn:aws:rds:eu-west-1:123456789012:db:invoices-ledger-ireland"),
-    )]);
+    workspace.drift(
+        "aws_db_instance",
+        ("identifier", "invoices-ledger-frankfurt"),
+        vec![("replicate_source_db", json!("arn:aws:rds:eu-west-1:123456789012:db:invoices-ledger-ireland"))],
+    );
     workspace.drift("aws_ecs_service", ("name", "invoices-api-frankfurt"), vec![("desired_count", json!(0))]);
     workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["ireland"]}}));
     assert_eq!(workspace.plan(), None, "the old writer has become a replica");
@@ -188,18 +210,25 @@ fn after_a_failover_on_azure_the_plan_is_empty() {
     workspace.apply();
     // The group is the other server's now, seen from which this one is the partner.
     let server = |region: &str| json!(format!("azurerm_mssql_server/booking-reservations-{region}/id"));
-    workspace.drift("azurerm_mssql_failover_group", ("name", "booking-reservations"), vec![
-        ("server_id", server("netherlands")),
-        ("partner_server.0.id", server("ireland")),
-    ]);
-    workspace.drift("azurerm_monitor_autoscale_setting", ("name", "booking-web-netherlands"), vec![
-        ("profile.0.capacity.0.minimum", json!(6)),
-        ("profile.0.capacity.0.default", json!(6)),
-    ]);
-    workspace.drift("azurerm_linux_virtual_machine_scale_set", ("name", "booking-web-netherlands"), vec![("instances", json!(8))]);
+    workspace.drift(
+        "azurerm_mssql_failover_group",
+        ("name", "booking-reservations"),
+        vec![("server_id", server("netherlands")), ("partner_server.0.id", server("ireland"))],
+    );
+    workspace.drift(
+        "azurerm_monitor_autoscale_setting",
+        ("name", "booking-web-netherlands"),
+        vec![("profile.0.capacity.0.minimum", json!(6)), ("profile.0.capacity.0.default", json!(6))],
+    );
+    workspace.drift(
+        "azurerm_linux_virtual_machine_scale_set",
+        ("name", "booking-web-netherlands"),
+        vec![("instances", json!(8))],
+    );
     let undone = workspace.plan().expect("a plan with the old roles");
     assert_eq!(changed(&undone), ["module.web_netherlands.azurerm_monitor_autoscale_setting.this"]);
-    workspace.roles(&json!({"writers": {"reservations": "netherlands"}, "serving": {"web": ["ireland", "netherlands"]}}));
+    workspace
+        .roles(&json!({"writers": {"reservations": "netherlands"}, "serving": {"web": ["ireland", "netherlands"]}}));
     assert_eq!(workspace.plan(), None);
 }
 
@@ -216,19 +245,21 @@ fn after_a_failover_of_postgresql_and_cosmos_db_the_plan_is_empty() {
     let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
     workspace.apply();
     let server = |region: &str| json!(format!("azurerm_postgresql_flexible_server/mixed-tickets-{region}/id"));
-    workspace.drift("azurerm_postgresql_flexible_server", ("name", "mixed-tickets-two"), vec![
-        ("source_server_id", Json::Null),
-        ("replication_role", json!("Primary")),
-    ]);
-    workspace.drift("azurerm_postgresql_flexible_server", ("name", "mixed-tickets-one"), vec![
-        ("source_server_id", server("two")),
-        ("replication_role", json!("GeoAsyncReplica")),
-        ("zone", json!("2")),
-    ]);
-    workspace.drift("azurerm_postgresql_flexible_server_virtual_endpoint", ("name", "mixed-tickets"), vec![
-        ("source_server_id", server("two")),
-        ("replica_server_id", server("one")),
-    ]);
+    workspace.drift(
+        "azurerm_postgresql_flexible_server",
+        ("name", "mixed-tickets-two"),
+        vec![("source_server_id", Json::Null), ("replication_role", json!("Primary"))],
+    );
+    workspace.drift(
+        "azurerm_postgresql_flexible_server",
+        ("name", "mixed-tickets-one"),
+        vec![("source_server_id", server("two")), ("replication_role", json!("GeoAsyncReplica")), ("zone", json!("2"))],
+    );
+    workspace.drift(
+        "azurerm_postgresql_flexible_server_virtual_endpoint",
+        ("name", "mixed-tickets"),
+        vec![("source_server_id", server("two")), ("replica_server_id", server("one"))],
+    );
     workspace.drift("azurerm_kubernetes_cluster_node_pool", ("name", "apps"), vec![("min_count", json!(6))]);
     let places = ["northeurope", "westeurope", "swedencentral"];
     let locations: Vec<Json> = [1, 0, 2]
@@ -236,7 +267,11 @@ fn after_a_failover_of_postgresql_and_cosmos_db_the_plan_is_empty() {
         .zip(places)
         .map(|(priority, place)| json!({"id": "azurerm_cosmosdb_account/mixed-carts/id", "location": place, "zone_redundant": true, "failover_priority": priority}))
         .collect();
-    workspace.drift("azurerm_cosmosdb_account", ("name", "mixed-carts"), vec![("geo_location", Json::Array(locations))]);
+    workspace.drift(
+        "azurerm_cosmosdb_account",
+        ("name", "mixed-carts"),
+        vec![("geo_location", Json::Array(locations))],
+    );
     assert!(workspace.plan().is_some(), "the old roles would undo it");
     workspace.roles(&json!({"writers": {"tickets": "two", "carts": "two"}, "serving": {"platform": ["one", "two"]}}));
     assert_eq!(workspace.plan(), None);
@@ -248,8 +283,18 @@ fn a_mistake_in_the_code_is_caught() {
     let mut tree = tree_of(&app);
     for (file, right, wrong, said_of_it) in [
         ("modules/network/main.tf", "cidr_block           = var.cidr", "cidr_blok            = var.cidr", "cidr_blok"),
-        ("modules/asg/main.tf", "\"aws_launch_template\" \"this\"", "\"aws_lunch_template\" \"this\"", "aws_lunch_template"),
-        ("modules/asg/main.tf", "max_size            = var.max_size", "max_size            = \"many\"", "a number is required"),
+        (
+            "modules/asg/main.tf",
+            "\"aws_launch_template\" \"this\"",
+            "\"aws_lunch_template\" \"this\"",
+            "aws_lunch_template",
+        ),
+        (
+            "modules/asg/main.tf",
+            "max_size            = var.max_size",
+            "max_size            = \"many\"",
+            "a number is required",
+        ),
         ("modules/backup/main.tf", "    target_vault_name        = var.vault\n", "", "target_vault_name"),
         ("web.tf", "aws = aws.frankfurt", "aws = aws.frankfort", "frankfort"),
         ("orders.tf", "module.network_frankfurt", "module.network_frankfort", "network_frankfort"),

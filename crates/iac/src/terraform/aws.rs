@@ -19,6 +19,8 @@ const PROVIDER: &str = "~> 6.25";
 /// Write-only attributes, which keep passwords out of the state, came with 1.11.
 const TERRAFORM: &str = ">= 1.11";
 
+const KEY_POLICY_REASON: &str = "Auto Scaling and CloudWatch Logs use the key in the account's name, not in that of a role which could be given leave.";
+
 /// What the files of the root module share.
 struct Root<'a> {
     design: &'a Design<'a>,
@@ -194,11 +196,20 @@ impl<'a> Root<'a> {
         }
         if self.has(|part| matches!(part.component.kind, Kind::AuroraGlobal | Kind::Rds)) {
             file.blank().block("variable \"database_passwords\"", |body| {
-                body.attribute("description", quote("First passwords, by component; in no state file. Set TF_VAR_database_passwords."));
+                body.attribute(
+                    "description",
+                    quote("First passwords, by component; in no state file. Set TF_VAR_database_passwords."),
+                );
                 body.attribute("type", "map(string)").attribute("sensitive", "true").attribute("ephemeral", "true");
                 body.attribute("default", "{}");
             });
-            variable(&mut file, "alarm_topics", "SNS topics that are told of alarms, by region.", "map(list(string))", Some("{}"));
+            variable(
+                &mut file,
+                "alarm_topics",
+                "SNS topics that are told of alarms, by region.",
+                "map(list(string))",
+                Some("{}"),
+            );
         }
         variable(&mut file, "lifeboat_image", "Container image of Lifeboat.", "string", None);
         variable(&mut file, "lifeboat_file", "Path of the file that all this was generated from.", "string", None);
@@ -271,22 +282,25 @@ impl<'a> Root<'a> {
     fn keys(&self) -> Body {
         let mut file = Body::default();
         let anchor = self.anchor;
-        file.comment("One key in every region: what one region encrypted, the others can read, and none asks another for it.");
+        file.comment(
+            "One key in every region: what one region encrypted, the others can read, and none asks another for it.",
+        );
         file.block(format!("resource \"aws_kms_key\" {}", quote(anchor.key())), |body| {
             body.attribute("provider", format!("aws.{}", anchor.key())).blank();
             body.attribute("description", quote(format!("{}, primary of the multi-region key", self.name())));
             body.attribute("multi_region", "true").attribute("enable_key_rotation", "true");
-            body.attribute("deletion_window_in_days", "30");
+            body.attribute("deletion_window_in_days", "30").attribute("policy", "local.key_policy");
         });
         for site in self.sites.iter().filter(|site| site.id != anchor.id) {
             file.blank().block(format!("resource \"aws_kms_replica_key\" {}", quote(site.key())), |body| {
                 body.attribute("provider", format!("aws.{}", site.key())).blank();
                 body.attribute("description", quote(format!("{}, replica", self.name())));
                 body.attribute("primary_key_arn", format!("aws_kms_key.{}.arn", anchor.key()));
-                body.attribute("deletion_window_in_days", "30");
+                body.attribute("deletion_window_in_days", "30").attribute("policy", "local.key_policy");
             });
         }
         file.blank().block("locals", |body| {
+            body.comment(KEY_POLICY_REASON).attribute("key_policy", self.key_policy()).blank();
             body.attribute(
                 "key_arns",
                 object(|map| {
@@ -304,14 +318,24 @@ impl<'a> Root<'a> {
                 body.attribute("name", quote(format!("{}/{}", self.name(), part.id)));
                 body.attribute("description", quote(format!("Credentials of applications for {}", part.id)));
                 body.attribute("kms_key_id", self.key_arn(anchor));
-                for site in part.regions.iter().filter_map(|id| self.design.site(id)).filter(|site| site.id != anchor.id) {
+                for site in
+                    part.regions.iter().filter_map(|id| self.design.site(id)).filter(|site| site.id != anchor.id)
+                {
                     body.blank().block("replica", |replica| {
-                        replica.attribute("region", value_of(site, "place")).attribute("kms_key_id", self.key_arn(site));
+                        replica
+                            .attribute("region", value_of(site, "place"))
+                            .attribute("kms_key_id", self.key_arn(site));
                     });
                 }
             });
         }
         file
+    }
+
+    fn key_policy(&self) -> String {
+        let logs: Vec<String> =
+            self.sites.iter().map(|site| format!("\"logs.${{{}}}.amazonaws.com\"", value_of(site, "place"))).collect();
+        include_str!("aws/key-policy.hcl").trim_end().replace("@{logs}", &logs.join(", "))
     }
 
     fn key_arn(&self, site: &Site) -> String {
@@ -350,7 +374,9 @@ impl<'a> Root<'a> {
 
     fn nodes(&self) -> Body {
         let mut file = Body::default();
-        file.comment("A Lifeboat node in every region, with leave to move this app's components there and nothing else.");
+        file.comment(
+            "A Lifeboat node in every region, with leave to move this app's components there and nothing else.",
+        );
         for (index, site) in self.sites.iter().enumerate() {
             let key = site.key();
             if index > 0 {
@@ -392,11 +418,16 @@ impl<'a> Root<'a> {
             }
         });
         for site in self.sites.iter().filter(|site| site.region.address.is_none()) {
-            file.blank().block(format!("resource \"aws_route53_record\" {}", quote(format!("node_{}", site.key()))), |body| {
-                body.attribute("zone_id", "aws_route53_zone.internal.zone_id");
-                body.attribute("name", quote(crate::lifeboat::host(self.design, site))).attribute("type", quote("A"));
-                body.attribute("ttl", "60").attribute("records", list([format!("module.node_{}.address", site.key())]));
-            });
+            file.blank().block(
+                format!("resource \"aws_route53_record\" {}", quote(format!("node_{}", site.key()))),
+                |body| {
+                    body.attribute("zone_id", "aws_route53_zone.internal.zone_id");
+                    body.attribute("name", quote(crate::lifeboat::host(self.design, site)))
+                        .attribute("type", quote("A"));
+                    body.attribute("ttl", "60")
+                        .attribute("records", list([format!("module.node_{}.address", site.key())]));
+                },
+            );
         }
     }
 
@@ -414,7 +445,11 @@ impl<'a> Root<'a> {
                     for site in &self.sites {
                         map.attribute(
                             site.key(),
-                            format!("{{ address = module.node_{}.address, port = {} }}", site.key(), site.region.api_port),
+                            format!(
+                                "{{ address = module.node_{}.address, port = {} }}",
+                                site.key(),
+                                site.region.api_port
+                            ),
                         );
                     }
                 }),
@@ -428,11 +463,14 @@ impl<'a> Root<'a> {
 
     fn route(&self, file: &mut Body, way: &Way) {
         for id in &way.regions {
-            file.blank().block(format!("module {}", quote(format!("steering_{}_{}", way.key(), identifier(id.as_str())))), |body| {
-                body.attribute("source", quote("./modules/steering")).blank();
-                body.attribute("route", quote(way.host.as_str())).attribute("region", quote(id.as_str()));
-                body.attribute("nodes", "local.nodes");
-            });
+            file.blank().block(
+                format!("module {}", quote(format!("steering_{}_{}", way.key(), identifier(id.as_str())))),
+                |body| {
+                    body.attribute("source", quote("./modules/steering")).blank();
+                    body.attribute("route", quote(way.host.as_str())).attribute("region", quote(id.as_str()));
+                    body.attribute("nodes", "local.nodes");
+                },
+            );
         }
         match way.policy {
             RoutePolicy::Spread => {
@@ -467,18 +505,23 @@ impl<'a> Root<'a> {
             });
             if index + 2 < way.regions.len() {
                 let next = format!("or-{}.{}", way.regions[index + 1], way.host);
-                file.blank().block(format!("resource \"aws_route53_record\" {}", quote(format!("{key}_or_next"))), |body| {
-                    body.attribute("zone_id", zone(way)).attribute("name", quote(&name)).attribute("type", quote("A"));
-                    body.attribute("set_identifier", quote(format!("not-{id}"))).blank();
-                    body.block("failover_routing_policy", |policy| {
-                        policy.attribute("type", quote("SECONDARY"));
-                    });
-                    body.blank().block("alias", |alias| {
-                        let first = identifier(way.regions[index + 1].as_str());
-                        alias.attribute("name", format!("aws_route53_record.{}_{first}.fqdn", way.key()));
-                        alias.attribute("zone_id", zone(way)).attribute("evaluate_target_health", "true");
-                    });
-                });
+                file.blank().block(
+                    format!("resource \"aws_route53_record\" {}", quote(format!("{key}_or_next"))),
+                    |body| {
+                        body.attribute("zone_id", zone(way))
+                            .attribute("name", quote(&name))
+                            .attribute("type", quote("A"));
+                        body.attribute("set_identifier", quote(format!("not-{id}"))).blank();
+                        body.block("failover_routing_policy", |policy| {
+                            policy.attribute("type", quote("SECONDARY"));
+                        });
+                        body.blank().block("alias", |alias| {
+                            let first = identifier(way.regions[index + 1].as_str());
+                            alias.attribute("name", format!("aws_route53_record.{}_{first}.fqdn", way.key()));
+                            alias.attribute("zone_id", zone(way)).attribute("evaluate_target_health", "true");
+                        });
+                    },
+                );
                 name = next;
             }
         }
@@ -495,10 +538,13 @@ impl<'a> Root<'a> {
             }
             body.attribute("zone_id", zone(way)).attribute("name", quote(name)).attribute("type", quote("A"));
             body.attribute("set_identifier", quote(site.id.as_str()));
-            body.attribute("health_check_id", format!("module.steering_{}_{}.health_check_id", way.key(), site.key())).blank();
+            body.attribute("health_check_id", format!("module.steering_{}_{}.health_check_id", way.key(), site.key()))
+                .blank();
             policy(body);
             body.blank().block("alias", |alias| {
-                alias.attribute("name", format!("{compute}.dns_name")).attribute("zone_id", format!("{compute}.zone_id"));
+                alias
+                    .attribute("name", format!("{compute}.dns_name"))
+                    .attribute("zone_id", format!("{compute}.zone_id"));
                 alias.attribute("evaluate_target_health", "false");
             });
         });
@@ -560,8 +606,10 @@ impl<'a> Root<'a> {
             .iter()
             .map(|site| {
                 let here = self.parts.iter().filter(|part| part.regions.contains(&site.id));
-                let sizes: Vec<String> =
-                    here.filter(|part| !matches!(part.component.kind, Kind::Dynamodb | Kind::S3)).map(|part| size(part)).collect();
+                let sizes: Vec<String> = here
+                    .filter(|part| !matches!(part.component.kind, Kind::Dynamodb | Kind::S3))
+                    .map(|part| size(part))
+                    .collect();
                 let sizes = if sizes.is_empty() { "{}".into() } else { format!("{{\n{}\n      }}", sizes.join(",\n")) };
                 format!(
                     "    {}: {{\n      \"place\": {},\n      \"cidr\": {},\n      \"sizes\": {sizes}\n    }}",
@@ -594,7 +642,10 @@ impl<'a> Root<'a> {
                 "certificate_arns",
                 object(|map| {
                     for site in self.data_sites() {
-                        let arn = format!("arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000", site.place());
+                        let arn = format!(
+                            "arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000",
+                            site.place()
+                        );
                         map.attribute(quote(site.id.as_str()), quote(arn));
                     }
                 }),

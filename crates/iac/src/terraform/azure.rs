@@ -169,10 +169,18 @@ impl<'a> Root<'a> {
         };
         variable("subscription_id", "Azure subscription.", "string");
         if !self.ways.is_empty() {
-            variable("dns_resource_group", "Resource group of the DNS zones, outside the regions of the app.", "string");
+            variable(
+                "dns_resource_group",
+                "Resource group of the DNS zones, outside the regions of the app.",
+                "string",
+            );
         }
         if self.has(Kind::AzureSql) {
-            variable("administrator", "Entra group that administers the databases.", "object({ name = string, id = string })");
+            variable(
+                "administrator",
+                "Entra group that administers the databases.",
+                "object({ name = string, id = string })",
+            );
         }
         variable("ssh_public_key", "Public key of those who may log in to machines.", "string");
         variable("lifeboat_image", "Container image of Lifeboat.", "string");
@@ -191,13 +199,20 @@ impl<'a> Root<'a> {
             file.blank();
         }
         let neutral = self.neutral();
-        file.comment("What is global. Its own region is one that the app's writers are not in, as far as there is one.");
+        file.comment(
+            "What is global. Its own region is one that the app's writers are not in, as far as there is one.",
+        );
         file.block("resource \"azurerm_resource_group\" \"global\"", |body| {
-            body.attribute("name", quote(format!("{}-global", self.app()))).attribute("location", value_of(neutral, "place"));
+            body.attribute("name", quote(format!("{}-global", self.app())))
+                .attribute("location", value_of(neutral, "place"));
             body.attribute("tags", format!("{{ \"lifeboat-app\" = {} }}", quote(self.app())));
         });
-        let mut ports: BTreeSet<String> =
-            self.parts.iter().filter(|part| part.component.kind == Kind::Vmss).map(|part| part.port.to_string()).collect();
+        let mut ports: BTreeSet<String> = self
+            .parts
+            .iter()
+            .filter(|part| part.component.kind == Kind::Vmss)
+            .map(|part| part.port.to_string())
+            .collect();
         ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
         for site in &self.sites {
             file.blank().block(format!("module {}", quote(format!("network_{}", site.key()))), |body| {
@@ -210,7 +225,10 @@ impl<'a> Root<'a> {
         for one in &self.sites {
             for other in self.sites.iter().filter(|other| other.id != one.id) {
                 file.blank().block(
-                    format!("resource \"azurerm_virtual_network_peering\" {}", quote(format!("{}_{}", one.key(), other.key()))),
+                    format!(
+                        "resource \"azurerm_virtual_network_peering\" {}",
+                        quote(format!("{}_{}", one.key(), other.key()))
+                    ),
                     |body| {
                         body.attribute("name", quote(format!("to-{}", other.id)));
                         body.attribute("resource_group_name", group(one));
@@ -221,24 +239,43 @@ impl<'a> Root<'a> {
             }
         }
         if self.has(Kind::AzurePostgres) {
-            self.postgres_zone(&mut file);
+            self.private_zone(&mut file, "postgresql", &format!("{}.private.postgres.database.azure.com", self.app()));
+        }
+        if self.has(Kind::AzureSql) {
+            self.private_zone(&mut file, "sql", "privatelink.database.windows.net");
+        }
+        if self.has(Kind::Cosmosdb) || self.has(Kind::AzureStorage) {
+            file.blank().block("locals", |body| {
+                body.comment("Where clients of a database may be: anywhere that the app runs.");
+                body.attribute(
+                    "subnet_ids",
+                    object(|map| {
+                        for site in self.sites.iter().filter(|site| site.region.role == RegionRole::Data) {
+                            map.attribute(site.key(), format!("module.network_{}.compute_subnet_id", site.key()));
+                        }
+                    }),
+                );
+            });
         }
         file
     }
 
     /// The servers' private names, known in every region: a name that only one region knows is lost with it.
-    fn postgres_zone(&self, file: &mut Body) {
-        file.blank().block("resource \"azurerm_private_dns_zone\" \"postgresql\"", |body| {
-            body.attribute("name", quote(format!("{}.private.postgres.database.azure.com", self.app())));
+    fn private_zone(&self, file: &mut Body, label: &str, name: &str) {
+        file.blank().block(format!("resource \"azurerm_private_dns_zone\" {}", quote(label)), |body| {
+            body.attribute("name", quote(name));
             body.attribute("resource_group_name", "azurerm_resource_group.global.name");
         });
         for site in &self.sites {
             file.blank().block(
-                format!("resource \"azurerm_private_dns_zone_virtual_network_link\" {}", quote(format!("postgresql_{}", site.key()))),
+                format!(
+                    "resource \"azurerm_private_dns_zone_virtual_network_link\" {}",
+                    quote(format!("{label}_{}", site.key()))
+                ),
                 |body| {
                     body.attribute("name", quote(site.id.as_str()));
                     body.attribute("resource_group_name", "azurerm_resource_group.global.name");
-                    body.attribute("private_dns_zone_name", "azurerm_private_dns_zone.postgresql.name");
+                    body.attribute("private_dns_zone_name", format!("azurerm_private_dns_zone.{label}.name"));
                     body.attribute("virtual_network_id", format!("module.network_{}.id", site.key()));
                 },
             );
@@ -266,18 +303,24 @@ impl<'a> Root<'a> {
         for site in &self.sites {
             file.blank().block(format!("module {}", quote(format!("node_{}", site.key()))), |body| {
                 // A machine can be behind one public load balancer only.
-                let behind = self.parts.iter().find(|part| part.component.kind == Kind::Vmss && part.regions.contains(&site.id));
+                let behind =
+                    self.parts.iter().find(|part| part.component.kind == Kind::Vmss && part.regions.contains(&site.id));
                 body.attribute("source", quote("./modules/node")).blank();
                 body.attribute("name", quote(format!("{}-lifeboat-{}", self.app(), site.id)));
                 self.place(body, site);
                 body.attribute("node", quote(site.id.as_str())).attribute("image", "var.lifeboat_image");
                 body.attribute("file", "file(var.lifeboat_file)");
                 body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
-                body.attribute("pool_ids", match behind {
-                    Some(part) if is_made_later(part, site) => format!("module.{}_{}[*].node_pool_id", part.key(), site.key()),
-                    Some(part) => format!("[module.{}_{}.node_pool_id]", part.key(), site.key()),
-                    None => "[]".into(),
-                });
+                body.attribute(
+                    "pool_ids",
+                    match behind {
+                        Some(part) if is_made_later(part, site) => {
+                            format!("module.{}_{}[*].node_pool_id", part.key(), site.key())
+                        }
+                        Some(part) => format!("[module.{}_{}.node_pool_id]", part.key(), site.key()),
+                        None => "[]".into(),
+                    },
+                );
                 body.attribute("role", quote(format!("Lifeboat node of {}", self.app())));
                 body.attribute("scopes", "local.scopes").attribute("ssh_public_key", "var.ssh_public_key");
             });
@@ -295,8 +338,12 @@ impl<'a> Root<'a> {
             file.block(format!("module {}", quote(format!("route_{}", way.key()))), |body| {
                 body.attribute("source", quote("./modules/traffic-manager")).blank();
                 body.attribute("name", quote(short(&way.key().replace('_', "-"), 63)));
-                body.attribute("resource_group", "azurerm_resource_group.global.name").attribute("route", quote(way.host.as_str()));
-                body.attribute("method", quote(if way.policy == RoutePolicy::Spread { "Performance" } else { "Priority" }));
+                body.attribute("resource_group", "azurerm_resource_group.global.name")
+                    .attribute("route", quote(way.host.as_str()));
+                body.attribute(
+                    "method",
+                    quote(if way.policy == RoutePolicy::Spread { "Performance" } else { "Priority" }),
+                );
                 body.attribute("ttl", way.ttl_seconds().to_string()).attribute("node_port", port.to_string()).blank();
                 body.attribute(
                     "endpoints",
@@ -308,7 +355,8 @@ impl<'a> Root<'a> {
                                 site.key(),
                                 object(|endpoint| {
                                     let suffix = format!("${{{}}}.cloudapp.azure.com", value_of(site, "place"));
-                                    endpoint.attribute("target", format!("{}.{suffix}\"", target.trim_end_matches('"')));
+                                    endpoint
+                                        .attribute("target", format!("{}.{suffix}\"", target.trim_end_matches('"')));
                                     endpoint.attribute("location", value_of(site, "place"));
                                     endpoint.attribute("priority", (index + 1).to_string());
                                 }),
@@ -320,7 +368,8 @@ impl<'a> Root<'a> {
             if let Some(name) = way.host.as_str().strip_suffix(way.zone()).and_then(|name| name.strip_suffix('.')) {
                 file.blank().block(format!("resource \"azurerm_dns_cname_record\" {}", quote(way.key())), |body| {
                     body.attribute("name", quote(name)).attribute("zone_name", quote(way.zone()));
-                    body.attribute("resource_group_name", "var.dns_resource_group").attribute("ttl", way.ttl_seconds().to_string());
+                    body.attribute("resource_group_name", "var.dns_resource_group")
+                        .attribute("ttl", way.ttl_seconds().to_string());
                     body.attribute("record", format!("module.route_{}.fqdn", way.key()));
                 });
             }
@@ -349,6 +398,8 @@ impl<'a> Root<'a> {
                 body.attribute("name", quote(self.design.full_name(part, site.id)));
                 self.place(body, site);
                 body.attribute("administrator", "var.administrator");
+                body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
+                body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.sql.id");
             });
             file.blank();
         }
@@ -357,7 +408,8 @@ impl<'a> Root<'a> {
             body.attribute("name", quote(part.id.as_str()));
             body.attribute("server_id", format!("module.{key}_{}.id", identifier(part.home.as_str())));
             if let Some(home) = home {
-                body.attribute("sku_name", size_of(part, home, "instance")).attribute("zone_redundant", zoned(home).to_string());
+                body.attribute("sku_name", size_of(part, home, "instance"))
+                    .attribute("zone_redundant", zoned(home).to_string());
             }
             body.attribute("storage_account_type", quote("Geo")).blank();
             body.block("short_term_retention_policy", |policy| {
@@ -402,14 +454,15 @@ impl<'a> Root<'a> {
                     body.attribute("source_server_id", format!("module.{key}_{home}.id"));
                 }
                 body.attribute("engine_version", quote(versions::AZURE_POSTGRESQL));
-                body.attribute("sku", size_of(part, site, "instance")).attribute("storage_gib", size_of(part, site, "storage"));
+                body.attribute("sku", size_of(part, site, "instance"))
+                    .attribute("storage_gib", size_of(part, site, "storage"));
                 body.attribute("subnet_id", format!("module.network_{}.database_subnet_id", site.key()));
                 body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.postgresql.id").blank();
                 body.attribute(
                     "depends_on",
-                    list(
-                        self.sites.iter().map(|site| format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key())),
-                    ),
+                    list(self.sites.iter().map(|site| {
+                        format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key())
+                    })),
                 );
             });
         }
@@ -418,15 +471,18 @@ impl<'a> Root<'a> {
             "The names that stay when the writer moves. The provider loses sight of them after a switchover, when they are managed on the\n\
              other server: what named the servers at creation is ignored afterwards.",
         );
-        file.block(format!("resource \"azurerm_postgresql_flexible_server_virtual_endpoint\" {}", quote(&key)), |body| {
-            body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
-            body.attribute("source_server_id", format!("module.{key}_{home}.id"));
-            body.attribute("replica_server_id", format!("module.{key}_{}.id", partner.key()));
-            body.attribute("type", quote("ReadWrite")).blank();
-            body.block("lifecycle", |lifecycle| {
-                lifecycle.attribute("ignore_changes", "[source_server_id, replica_server_id]");
-            });
-        });
+        file.block(
+            format!("resource \"azurerm_postgresql_flexible_server_virtual_endpoint\" {}", quote(&key)),
+            |body| {
+                body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+                body.attribute("source_server_id", format!("module.{key}_{home}.id"));
+                body.attribute("replica_server_id", format!("module.{key}_{}.id", partner.key()));
+                body.attribute("type", quote("ReadWrite")).blank();
+                body.block("lifecycle", |lifecycle| {
+                    lifecycle.attribute("ignore_changes", "[source_server_id, replica_server_id]");
+                });
+            },
+        );
     }
 
     fn cosmos(&self, file: &mut Body, part: &Part) {
@@ -445,7 +501,8 @@ impl<'a> Root<'a> {
             body.attribute("database", quote(part.id.as_str())).blank();
             body.attribute("writer", format!("local.writers[{}]", quote(part.id.as_str())));
             body.attribute("order", list(part.regions.iter().map(|id| quote(id.as_str()))));
-            body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency)).blank();
+            body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency));
+            body.attribute("subnet_ids", "local.subnet_ids").blank();
             body.attribute(
                 "locations",
                 object(|map| {
@@ -474,7 +531,7 @@ impl<'a> Root<'a> {
             body.attribute("source", quote("./modules/azure-storage")).blank();
             body.attribute("name", quote(plain(&format!("{}{}", self.app(), part.id), 24)));
             self.place(body, home);
-            body.attribute("replication", quote(replication));
+            body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
         });
     }
 
@@ -501,7 +558,8 @@ impl<'a> Root<'a> {
                 body.attribute("instance_type", size_of(part, site, "instance")).blank();
                 if kind == Kind::Vmss {
                     body.attribute("image", quote(part.image())).attribute("port", part.port.to_string());
-                    body.attribute("check_path", quote(&part.check_path)).attribute("node_port", site.region.api_port.to_string());
+                    body.attribute("check_path", quote(&part.check_path))
+                        .attribute("node_port", site.region.api_port.to_string());
                     body.attribute("ssh_public_key", "var.ssh_public_key");
                 } else {
                     body.attribute("kubernetes_version", quote(versions::KUBERNETES));
@@ -533,7 +591,11 @@ impl<'a> Root<'a> {
                 let alone = part.pattern == Pattern::BackupRestore && part.component.kind.is_database();
                 for site in self.sites_of(part).into_iter().filter(|site| !alone || site.id == part.home) {
                     let module = format!("module.{key}_{}", site.key());
-                    let value = if is_made_later(part, site) { format!("one({module}[*].{field})") } else { format!("{module}.{field}") };
+                    let value = if is_made_later(part, site) {
+                        format!("one({module}[*].{field})")
+                    } else {
+                        format!("{module}.{field}")
+                    };
                     map.attribute(site.key(), value);
                 }
             })
@@ -571,7 +633,13 @@ impl<'a> Root<'a> {
                     part.most()
                 ),
                 Kind::AzurePostgres => {
-                    let storage = part.component.size.storage.map_or(128, |bytes| bytes.div_ceil(1 << 30)).max(32).next_power_of_two();
+                    let storage = part
+                        .component
+                        .size
+                        .storage
+                        .map_or(128, |bytes| bytes.div_ceil(1 << 30))
+                        .max(32)
+                        .next_power_of_two();
                     let instance = json(&postgres_sku(part.instance(default_instance(Kind::AzurePostgres))));
                     format!("\"instance\": {instance}, \"storage\": {storage}")
                 }
@@ -609,7 +677,10 @@ impl<'a> Root<'a> {
             file.attribute("dns_resource_group", quote("dns"));
         }
         if self.has(Kind::AzureSql) {
-            file.attribute("administrator", "{ name = \"database-administrators\", id = \"00000000-0000-0000-0000-000000000000\" }");
+            file.attribute(
+                "administrator",
+                "{ name = \"database-administrators\", id = \"00000000-0000-0000-0000-000000000000\" }",
+            );
         }
         file.attribute("ssh_public_key", quote("ssh-ed25519 AAAA..."));
         file.attribute("lifeboat_image", quote("registry.example.com/lifeboat:0.1"));

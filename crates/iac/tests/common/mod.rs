@@ -57,9 +57,9 @@ pub fn write(tree: &Tree, folder: &Path) {
 
 /// A folder of schemas that belong to others (`terraform`, `arm`, `k8s`): below `LIFEBOAT_SCHEMAS`, or beside the repository.
 pub fn schemas(name: &str) -> Option<PathBuf> {
-    let base = std::env::var_os("LIFEBOAT_SCHEMAS").map(PathBuf::from).or_else(|| {
-        root().ancestors().map(|folder| folder.join("shared/data/schemas")).find(|folder| folder.is_dir())
-    });
+    let base = std::env::var_os("LIFEBOAT_SCHEMAS")
+        .map(PathBuf::from)
+        .or_else(|| root().ancestors().map(|folder| folder.join("shared/data/schemas")).find(|folder| folder.is_dir()));
     let found = base.map(|base| base.join(name)).filter(|folder| folder.is_dir());
     if found.is_none() {
         skipped(&format!("no schemas for {name}: set LIFEBOAT_SCHEMAS"));
@@ -72,7 +72,10 @@ pub fn schemas(name: &str) -> Option<PathBuf> {
 pub fn tool(name: &str) -> Option<PathBuf> {
     let tools = std::env::var_os("LIFEBOAT_TOOLS").unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&tools).chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let found = std::env::split_paths(&tools)
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
     if found.is_none() {
         skipped(&format!("{name} is not installed"));
     }

@@ -141,7 +141,10 @@ impl World {
     fn answer(&self, method: &str, request: &[u8]) -> Option<Vec<u8>> {
         Some(match method {
             "GetProviderSchema" => self.schema_response().encode_to_vec(),
-            "ValidateProviderConfig" | "ValidateResourceConfig" | "ValidateDataResourceConfig" | "ConfigureProvider"
+            "ValidateProviderConfig"
+            | "ValidateResourceConfig"
+            | "ValidateDataResourceConfig"
+            | "ConfigureProvider"
             | "StopProvider" => Vec::new(),
             "UpgradeResourceState" => {
                 let request = UpgradeRequest::decode(request).unwrap();
@@ -192,7 +195,11 @@ impl World {
     }
 
     fn empty(&self, block: &Json) -> Value {
-        let attributes = block["attributes"].as_object().into_iter().flatten().map(|(name, _)| (Value::from(name.as_str()), Value::Nil));
+        let attributes = block["attributes"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| (Value::from(name.as_str()), Value::Nil));
         let blocks = block["block_types"].as_object().into_iter().flatten().map(|(name, nested)| {
             let none = if nested["nesting_mode"] == "single" { Value::Nil } else { Value::Array(Vec::new()) };
             (Value::from(name.as_str()), none)
@@ -213,7 +220,12 @@ impl World {
 
     fn schema_response(&self) -> SchemaResponse {
         let all = |key: &str| -> HashMap<String, Schema> {
-            self.schema[key].as_object().unwrap().iter().map(|(name, schema)| (name.clone(), schema_of(schema))).collect()
+            self.schema[key]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, schema)| (name.clone(), schema_of(schema)))
+                .collect()
         };
         SchemaResponse {
             provider: Some(schema_of(&self.schema["provider"])),

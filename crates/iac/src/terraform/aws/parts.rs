@@ -101,13 +101,17 @@ impl Root<'_> {
             file.blank().block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
                 self.head(body, "aurora-global", part, site);
                 body.attribute("app", quote(self.name())).attribute("partition", "local.partition");
-                body.attribute("network", format!("module.network_{}", site.key())).attribute("clients", "local.clients");
+                body.attribute("network", format!("module.network_{}", site.key()))
+                    .attribute("clients", "local.clients");
                 body.attribute("global_cluster", format!("aws_rds_global_cluster.{key}.id"));
                 body.attribute("engine_version", quote(AURORA_POSTGRESQL)).attribute("database", quote(&key));
                 body.attribute("port", part.port.to_string()).blank();
                 body.attribute("created_as_writer", (site.id == home).to_string());
                 if site.id == home {
-                    body.attribute("master_password", format!("lookup(var.database_passwords, {}, null)", quote(part.id.as_str())));
+                    body.attribute(
+                        "master_password",
+                        format!("lookup(var.database_passwords, {}, null)", quote(part.id.as_str())),
+                    );
                 } else if part.pattern == Pattern::BackupRestore {
                     body.attribute("exists", restored_here(part, site));
                 }
@@ -134,14 +138,22 @@ impl Root<'_> {
         let key = part.key();
         if part.pattern != Pattern::BackupRestore {
             file.block("locals", |body| {
-                body.comment("What a new replica would follow. By name, for a reference would order the regions for good.");
-                body.attribute(format!("{key}_arns"), object(|map| {
-                    for site in self.sites_of(part) {
-                        let name = self.design.full_name(part, site.id);
-                        let arn = format!("\"arn:${{local.partition}}:rds:${{{}}}:${{local.account}}:db:{name}\"", value_of(site, "place"));
-                        map.attribute(quote(site.id.as_str()), arn);
-                    }
-                }));
+                body.comment(
+                    "What a new replica would follow. By name, for a reference would order the regions for good.",
+                );
+                body.attribute(
+                    format!("{key}_arns"),
+                    object(|map| {
+                        for site in self.sites_of(part) {
+                            let name = self.design.full_name(part, site.id);
+                            let arn = format!(
+                                "\"arn:${{local.partition}}:rds:${{{}}}:${{local.account}}:db:{name}\"",
+                                value_of(site, "place")
+                            );
+                            map.attribute(quote(site.id.as_str()), arn);
+                        }
+                    }),
+                );
             });
             file.blank();
         }
@@ -153,7 +165,8 @@ impl Root<'_> {
             file.block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
                 self.head(body, "rds", part, site);
                 body.attribute("app", quote(self.name()));
-                body.attribute("network", format!("module.network_{}", site.key())).attribute("clients", "local.clients");
+                body.attribute("network", format!("module.network_{}", site.key()))
+                    .attribute("clients", "local.clients");
                 body.attribute("engine_version", quote(POSTGRESQL)).attribute("database", quote(&key));
                 body.attribute("port", part.port.to_string()).blank();
                 if part.pattern == Pattern::BackupRestore {
@@ -167,7 +180,10 @@ impl Root<'_> {
                         format!("{writer} == {} ? null : local.{key}_arns[{writer}]", quote(site.id.as_str())),
                     );
                 }
-                body.attribute("master_password", format!("lookup(var.database_passwords, {}, null)", quote(part.id.as_str())));
+                body.attribute(
+                    "master_password",
+                    format!("lookup(var.database_passwords, {}, null)", quote(part.id.as_str())),
+                );
                 body.attribute("instance_class", size_of(part, site, "instance"));
                 body.attribute("storage_gib", size_of(part, site, "storage"));
                 self.database_tail(body, site);
@@ -227,7 +243,10 @@ impl Root<'_> {
                 "replicas",
                 object(|map| {
                     for site in self.sites_of(part).into_iter().skip(1) {
-                        map.attribute(format!("({})", value_of(site, "place")), format!("local.key_arns[{}]", quote(site.key())));
+                        map.attribute(
+                            format!("({})", value_of(site, "place")),
+                            format!("local.key_arns[{}]", quote(site.key())),
+                        );
                     }
                 }),
             );
@@ -262,7 +281,10 @@ impl Root<'_> {
                 body.attribute("kms_key_arn", format!("local.key_arns[{}]", quote(site.key())));
                 body.attribute(
                     "replicate_to",
-                    format!("{{ for region, target in local.{key}_buckets : region => target if region != {} }}", quote(site.id.as_str())),
+                    format!(
+                        "{{ for region, target in local.{key}_buckets : region => target if region != {} }}",
+                        quote(site.id.as_str())
+                    ),
                 );
             });
         }
@@ -332,7 +354,10 @@ impl Root<'_> {
                 let name = database.key().to_uppercase();
                 match database.component.kind {
                     Kind::AuroraGlobal => {
-                        map.attribute(format!("{name}_HOST"), format!("aws_rds_global_cluster.{}.endpoint", database.key()));
+                        map.attribute(
+                            format!("{name}_HOST"),
+                            format!("aws_rds_global_cluster.{}.endpoint", database.key()),
+                        );
                     }
                     Kind::Rds if database.pattern != Pattern::BackupRestore => {
                         // libpq asks them in turn and takes the one that may write.
@@ -348,7 +373,10 @@ impl Root<'_> {
                         map.attribute(format!("{name}_TABLE"), format!("module.{}.name", database.key()));
                     }
                     Kind::S3 => {
-                        map.attribute(format!("{name}_BUCKET"), format!("module.{}_{}.bucket", database.key(), site.key()));
+                        map.attribute(
+                            format!("{name}_BUCKET"),
+                            format!("module.{}_{}.bucket", database.key(), site.key()),
+                        );
                     }
                     _ => {}
                 }
