@@ -426,6 +426,17 @@ impl Templates<'_> {
         } else {
             ""
         };
+        let subnets: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| {
+                format!(
+                    "\n      {{ \"id\": \"[resourceId('{app}-{id}', 'Microsoft.Network/virtualNetworks/subnets', '{app}-{id}', 'compute')]\" }}",
+                    app = self.app(),
+                    id = site.id
+                )
+            })
+            .collect();
         let first = part.regions.first().and_then(|id| self.design.site(id)).map_or("", |site| site.place());
         fill(
             include_str!("arm/cosmosdb.json"),
@@ -435,6 +446,7 @@ impl Templates<'_> {
                 ("first", &json(first)),
                 ("locations", &format!("[{}\n    ]", locations.join(","))),
                 ("multiple", if multiple { "true" } else { "false" }),
+                ("subnets", &format!("[{}\n    ]", subnets.join(","))),
                 ("consistency", consistency),
                 ("comment", comment),
                 ("conflicts", conflicts),

@@ -14,6 +14,7 @@ use lifeboat_model::App;
 mod arm;
 mod cloudformation;
 mod design;
+mod drift;
 mod fragment;
 mod hcl;
 mod kubernetes;
@@ -26,6 +27,7 @@ mod terraform;
 mod tree;
 mod versions;
 
+pub use drift::{Drift, Observations, Observed, drift};
 pub use problem::Problem;
 pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
 

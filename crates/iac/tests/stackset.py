@@ -56,13 +56,13 @@ for group in groups:
 
 found = {}
 for region in stack_set["OperationPreferences"]["RegionOrder"]:
-    scaling = boto3.client("autoscaling", region_name=region, **options)
     stacks = boto3.client("cloudformation", region_name=region, **options).describe_stacks()["Stacks"]
+    buckets = boto3.client("s3", region_name=region, **options).list_buckets()["Buckets"]
+    networks = boto3.client("ec2", region_name=region, **options).describe_vpcs()["Vpcs"]
     found[region] = {
         "stacks": [stack["StackStatus"] for stack in stacks],
-        "groups": {
-            group["AutoScalingGroupName"]: [group["MinSize"], group["MaxSize"]]
-            for group in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
-        },
+        "serves": [entry["ParameterValue"] for entry in stacks[0]["Parameters"] if entry["ParameterKey"] == "PlatformServes"],
+        "bucket": [bucket["Name"] for bucket in buckets if region in bucket["Name"]],
+        "network": [network["CidrBlock"] for network in networks if not network["IsDefault"]],
     }
 print(json.dumps(found))

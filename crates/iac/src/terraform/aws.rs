@@ -19,6 +19,8 @@ const PROVIDER: &str = "~> 6.25";
 /// Write-only attributes, which keep passwords out of the state, came with 1.11.
 const TERRAFORM: &str = ">= 1.11";
 
+const KEY_POLICY_REASON: &str = "Auto Scaling and CloudWatch Logs use the key in the account's name, not in that of a role which could be given leave.";
+
 /// What the files of the root module share.
 struct Root<'a> {
     design: &'a Design<'a>,
@@ -287,17 +289,18 @@ impl<'a> Root<'a> {
             body.attribute("provider", format!("aws.{}", anchor.key())).blank();
             body.attribute("description", quote(format!("{}, primary of the multi-region key", self.name())));
             body.attribute("multi_region", "true").attribute("enable_key_rotation", "true");
-            body.attribute("deletion_window_in_days", "30");
+            body.attribute("deletion_window_in_days", "30").attribute("policy", "local.key_policy");
         });
         for site in self.sites.iter().filter(|site| site.id != anchor.id) {
             file.blank().block(format!("resource \"aws_kms_replica_key\" {}", quote(site.key())), |body| {
                 body.attribute("provider", format!("aws.{}", site.key())).blank();
                 body.attribute("description", quote(format!("{}, replica", self.name())));
                 body.attribute("primary_key_arn", format!("aws_kms_key.{}.arn", anchor.key()));
-                body.attribute("deletion_window_in_days", "30");
+                body.attribute("deletion_window_in_days", "30").attribute("policy", "local.key_policy");
             });
         }
         file.blank().block("locals", |body| {
+            body.comment(KEY_POLICY_REASON).attribute("key_policy", self.key_policy()).blank();
             body.attribute(
                 "key_arns",
                 object(|map| {
@@ -327,6 +330,12 @@ impl<'a> Root<'a> {
             });
         }
         file
+    }
+
+    fn key_policy(&self) -> String {
+        let logs: Vec<String> =
+            self.sites.iter().map(|site| format!("\"logs.${{{}}}.amazonaws.com\"", value_of(site, "place"))).collect();
+        include_str!("aws/key-policy.hcl").trim_end().replace("@{logs}", &logs.join(", "))
     }
 
     fn key_arn(&self, site: &Site) -> String {

@@ -239,27 +239,43 @@ impl<'a> Root<'a> {
             }
         }
         if self.has(Kind::AzurePostgres) {
-            self.postgres_zone(&mut file);
+            self.private_zone(&mut file, "postgresql", &format!("{}.private.postgres.database.azure.com", self.app()));
+        }
+        if self.has(Kind::AzureSql) {
+            self.private_zone(&mut file, "sql", "privatelink.database.windows.net");
+        }
+        if self.has(Kind::Cosmosdb) || self.has(Kind::AzureStorage) {
+            file.blank().block("locals", |body| {
+                body.comment("Where clients of a database may be: anywhere that the app runs.");
+                body.attribute(
+                    "subnet_ids",
+                    object(|map| {
+                        for site in self.sites.iter().filter(|site| site.region.role == RegionRole::Data) {
+                            map.attribute(site.key(), format!("module.network_{}.compute_subnet_id", site.key()));
+                        }
+                    }),
+                );
+            });
         }
         file
     }
 
     /// The servers' private names, known in every region: a name that only one region knows is lost with it.
-    fn postgres_zone(&self, file: &mut Body) {
-        file.blank().block("resource \"azurerm_private_dns_zone\" \"postgresql\"", |body| {
-            body.attribute("name", quote(format!("{}.private.postgres.database.azure.com", self.app())));
+    fn private_zone(&self, file: &mut Body, label: &str, name: &str) {
+        file.blank().block(format!("resource \"azurerm_private_dns_zone\" {}", quote(label)), |body| {
+            body.attribute("name", quote(name));
             body.attribute("resource_group_name", "azurerm_resource_group.global.name");
         });
         for site in &self.sites {
             file.blank().block(
                 format!(
                     "resource \"azurerm_private_dns_zone_virtual_network_link\" {}",
-                    quote(format!("postgresql_{}", site.key()))
+                    quote(format!("{label}_{}", site.key()))
                 ),
                 |body| {
                     body.attribute("name", quote(site.id.as_str()));
                     body.attribute("resource_group_name", "azurerm_resource_group.global.name");
-                    body.attribute("private_dns_zone_name", "azurerm_private_dns_zone.postgresql.name");
+                    body.attribute("private_dns_zone_name", format!("azurerm_private_dns_zone.{label}.name"));
                     body.attribute("virtual_network_id", format!("module.network_{}.id", site.key()));
                 },
             );
@@ -382,6 +398,8 @@ impl<'a> Root<'a> {
                 body.attribute("name", quote(self.design.full_name(part, site.id)));
                 self.place(body, site);
                 body.attribute("administrator", "var.administrator");
+                body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
+                body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.sql.id");
             });
             file.blank();
         }
@@ -483,9 +501,8 @@ impl<'a> Root<'a> {
             body.attribute("database", quote(part.id.as_str())).blank();
             body.attribute("writer", format!("local.writers[{}]", quote(part.id.as_str())));
             body.attribute("order", list(part.regions.iter().map(|id| quote(id.as_str()))));
-            body.attribute("multiple_writers", multiple.to_string())
-                .attribute("consistency", quote(consistency))
-                .blank();
+            body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency));
+            body.attribute("subnet_ids", "local.subnet_ids").blank();
             body.attribute(
                 "locations",
                 object(|map| {
@@ -514,7 +531,7 @@ impl<'a> Root<'a> {
             body.attribute("source", quote("./modules/azure-storage")).blank();
             body.attribute("name", quote(plain(&format!("{}{}", self.app(), part.id), 24)));
             self.place(body, home);
-            body.attribute("replication", quote(replication));
+            body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
         });
     }
 

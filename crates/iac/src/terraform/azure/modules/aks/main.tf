@@ -25,6 +25,7 @@ resource "azurerm_kubernetes_cluster" "this" {
     auto_scaling_enabled         = true
     min_count                    = 2
     max_count                    = 3
+    max_pods                     = 110
     only_critical_addons_enabled = true
     host_encryption_enabled      = true
     temporary_name_for_rotation  = "systemnew"
@@ -64,6 +65,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "apps" {
   auto_scaling_enabled    = true
   min_count               = var.serving ? var.full_size : var.standby_size
   max_count               = var.max_size
+  max_pods                = 110
   host_encryption_enabled = true
 
   upgrade_settings {

@@ -17,3 +17,13 @@ variable "administrator" {
   description = "Entra group that administers the databases: no passwords."
   type        = object({ name = string, id = string })
 }
+
+variable "subnet_id" {
+  description = "Subnet of the private endpoint."
+  type        = string
+}
+
+variable "private_dns_zone_id" {
+  description = "Private DNS zone with the names of the servers of all regions."
+  type        = string
+}

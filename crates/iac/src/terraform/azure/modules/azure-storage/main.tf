@@ -14,8 +14,9 @@ resource "azurerm_storage_account" "this" {
   cross_tenant_replication_enabled = false
 
   network_rules {
-    default_action = "Deny"
-    bypass         = ["AzureServices"]
+    default_action             = "Deny"
+    bypass                     = ["AzureServices"]
+    virtual_network_subnet_ids = values(var.subnet_ids)
   }
 
   blob_properties {

@@ -17,3 +17,8 @@ variable "replication" {
   description = "Kind of redundancy, such as RAGZRS."
   type        = string
 }
+
+variable "subnet_ids" {
+  description = "Subnets that may connect, by region."
+  type        = map(string)
+}

@@ -4,16 +4,16 @@
 # failover is off: it may take an hour or be declined, and while it is on nobody else can move the writer.
 
 resource "azurerm_cosmosdb_account" "this" {
-  name                             = var.name
-  resource_group_name              = var.resource_group
-  location                         = var.location
-  offer_type                       = "Standard"
-  kind                             = "GlobalDocumentDB"
-  multiple_write_locations_enabled = var.multiple_writers
-  automatic_failover_enabled       = false
-  local_authentication_disabled    = true
-  public_network_access_enabled    = false
-  minimal_tls_version              = "Tls12"
+  name                              = var.name
+  resource_group_name               = var.resource_group
+  location                          = var.location
+  offer_type                        = "Standard"
+  kind                              = "GlobalDocumentDB"
+  multiple_write_locations_enabled  = var.multiple_writers
+  automatic_failover_enabled        = false
+  local_authentication_disabled     = true
+  is_virtual_network_filter_enabled = true
+  minimal_tls_version               = "Tls12"
 
   consistency_policy {
     consistency_level       = var.consistency
@@ -28,6 +28,15 @@ resource "azurerm_cosmosdb_account" "this" {
       location          = geo_location.value.location
       zone_redundant    = geo_location.value.zone_redundant
       failover_priority = index(concat([var.writer], [for region in var.order : region if region != var.writer]), geo_location.key)
+    }
+  }
+
+  # Only from the networks of the app's regions.
+  dynamic "virtual_network_rule" {
+    for_each = var.subnet_ids
+
+    content {
+      id = virtual_network_rule.value
     }
   }
 

@@ -42,3 +42,8 @@ variable "consistency" {
   description = "Default consistency. Strong with two regions stops writes when the reading one is lost."
   type        = string
 }
+
+variable "subnet_ids" {
+  description = "Subnets that may connect, by region."
+  type        = map(string)
+}

@@ -1,13 +1,14 @@
 # One region's Lifeboat node: a scale set of one, which replaces it when it dies.
 
 resource "azurerm_linux_virtual_machine_scale_set" "this" {
-  name                       = var.name
-  resource_group_name        = var.resource_group
-  location                   = var.location
-  sku                        = "Standard_B2pls_v2"
-  instances                  = 1
-  admin_username             = "lifeboat"
-  encryption_at_host_enabled = true
+  name                            = var.name
+  resource_group_name             = var.resource_group
+  location                        = var.location
+  sku                             = "Standard_B2pls_v2"
+  instances                       = 1
+  admin_username                  = "lifeboat"
+  disable_password_authentication = true
+  encryption_at_host_enabled      = true
 
   custom_data = base64encode(templatefile("${path.module}/cloud-init.yaml.tftpl", {
     file  = base64encode(var.file)

@@ -82,20 +82,21 @@ resource "azurerm_lb_rule" "node" {
 }
 
 resource "azurerm_linux_virtual_machine_scale_set" "this" {
-  name                         = var.name
-  resource_group_name          = var.resource_group
-  location                     = var.location
-  sku                          = var.instance_type
-  instances                    = local.minimum
-  zones                        = var.zones
-  zone_balance                 = length(var.zones) > 1
-  source_image_id              = var.image
-  admin_username               = "lifeboat"
-  upgrade_mode                 = "Rolling"
-  health_probe_id              = azurerm_lb_probe.this.id
-  encryption_at_host_enabled   = true
-  single_placement_group       = false
-  extension_operations_enabled = false
+  name                            = var.name
+  resource_group_name             = var.resource_group
+  location                        = var.location
+  sku                             = var.instance_type
+  instances                       = local.minimum
+  zones                           = var.zones
+  zone_balance                    = length(var.zones) > 1
+  source_image_id                 = var.image
+  admin_username                  = "lifeboat"
+  upgrade_mode                    = "Rolling"
+  health_probe_id                 = azurerm_lb_probe.this.id
+  disable_password_authentication = true
+  encryption_at_host_enabled      = true
+  single_placement_group          = false
+  extension_operations_enabled    = false
 
   admin_ssh_key {
     username   = "lifeboat"
