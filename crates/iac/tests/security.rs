@@ -1,5 +1,7 @@
 //! A security scanner over what is generated. Every kind of finding is either gone or explained in `findings.txt`.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

@@ -2,6 +2,7 @@
 //!
 //! A tool or a schema that is not to be had is named on standard error and its test does nothing more: `skipped`.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 #![allow(dead_code, reason = "each test crate uses its part")]
 
 use std::path::{Path, PathBuf};

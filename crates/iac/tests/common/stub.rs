@@ -4,6 +4,8 @@
 //! It speaks plugin protocol 6 over a Unix socket and is found through `TF_REATTACH_PROVIDERS`. What exists is what the
 //! state says, changed by [`Stub::drift`], with which a test makes the world move without Terraform.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
