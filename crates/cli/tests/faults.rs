@@ -272,42 +272,54 @@ fn a_full_disk_at_the_writer_does_not_keep_clients_from_writing() {
         scene.open().await;
         scene.insert().await;
         let filler = scene.world.region_directory(&"stockholm".into()).join("filler");
-        let full = Instant::now();
         fill(&filler);
-        // WAL that is there already is enough for many small rows; large ones need new files at once.
-        let large = format!("INSERT INTO large SELECT repeat(md5(random()::text), 30000) FROM generate_series(1, 40)");
+        // PostgreSQL gives up when it finds no room for WAL. This writes nothing else.
+        let wal = "SELECT pg_logical_emit_message(true, 'test', repeat('x', 1000000))";
         let servers = scene.servers();
         scene
             .eventually("the writer's server has met the full disk", async || {
-                let session = world::client::Session::open(&servers["stockholm"]).await;
+                let session = world::client::Session::open(&servers[&RegionId::from("stockholm")]).await;
                 let Some(session) = session else { return Some(()) };
-                session.acknowledges("CREATE TABLE IF NOT EXISTS large (text text)").await;
-                (!session.acknowledges(&large).await).then_some(())
-            })
-            .await;
-        scene
-            .eventually("clients write", async || {
-                let well = scene.attempts().iter().filter(|a| a.sent > full && a.acknowledged).count() >= 50;
-                well.then_some(())
+                (!session.acknowledges(wal).await).then_some(())
             })
             .await;
         let met = Instant::now();
         scene
             .eventually("clients go on writing after the disk was full", async || {
-                let well = scene.attempts().iter().filter(|a| a.sent > met && a.acknowledged).count() >= 50;
-                well.then_some(())
+                let since = scene.attempts().into_iter().filter(|a| a.sent > met && a.acknowledged);
+                (since.count() >= 50).then_some(())
             })
             .await;
         let writer = scene.only_writer().await;
-        eprintln!("with a full disk in stockholm, {writer} writes");
+        assert_eq!(writer.as_str(), "frankfurt", "stockholm's disk is full");
+        let troubles = scene.entries(EntryKind::Database).await;
+        assert!(troubles.iter().any(|entry| entry.why.contains("full")), "{troubles:#?}");
         std::fs::remove_file(&filler).unwrap();
-        let other = if writer.as_str() == "stockholm" { "frankfurt" } else { "stockholm" };
+        scene.until("stockholm is its standby", "frankfurt", |s| is_synchronous_with(s, "stockholm")).await;
+        scene.acknowledged(50).await;
+        scene.check_nothing_lost().await;
+    });
+}
+
+#[test]
+#[ignore = "known gap: a server that answers and refuses rows for want of space is not failed over"]
+fn a_full_disk_that_stops_tables_but_not_the_server_does_not_keep_clients_from_writing() {
+    play(async {
+        let mut scene = Scene::set(&pair("continue"));
+        if !scene.mount("stockholm", 400) {
+            eprintln!("skipped: only root can mount a small file system, on which a disk can be full");
+            return;
+        }
+        scene.open().await;
+        scene.insert().await;
+        fill(&scene.world.region_directory(&"stockholm".into()).join("filler"));
+        let full = Instant::now();
         scene
-            .until("both regions are synchronous again", writer.as_str(), |s| {
-                open_in(s, writer.as_str()) && is_synchronous_with(s, other)
+            .eventually("rows are refused", async || {
+                scene.attempts().iter().any(|a| a.sent > full && !a.acknowledged).then_some(())
             })
             .await;
-        scene.acknowledged(50).await;
+        scene.acknowledged(500).await;
         scene.check_nothing_lost().await;
     });
 }
@@ -333,8 +345,7 @@ fn a_killed_node_is_not_missed_by_its_database_and_takes_it_over_again() {
         // Beyond what it takes to find a region down, and beyond the lease.
         scene
             .eventually("the others have seen the node gone for some time", async || {
-                let seen =
-                    scene.status("ireland").await?.regions["stockholm"].reason.contains("refuse");
+                let seen = scene.status("ireland").await?.regions["stockholm"].reason.contains("refuse");
                 (seen && began.elapsed() > 2 * LEASE).then_some(())
             })
             .await;
@@ -367,12 +378,10 @@ fn of_two_standbys_the_one_with_more_data_takes_over_and_the_other_follows_it() 
         for mark in marks.values() {
             std::fs::write(mark, "a copy of the writer's data would not have this").unwrap();
         }
-        // Frankfurt, which would be preferred, receives nothing for a moment, and so has less.
-        let receiver = walreceiver(&scene, "frankfurt");
-        receiver.signal(Signal::STOP);
+        // Frankfurt, which would be taken otherwise, is sent nothing for a moment, and so has less.
+        walsender(&scene, "stockholm", "frankfurt").signal(Signal::STOP);
         scene.acknowledged(50).await;
         scene.world.inject(Fault::RegionLoss, &"stockholm".into()).await;
-        receiver.signal(Signal::CONT);
         let status = scene
             .eventually("one of them has taken over", async || {
                 scene.database("ireland").await.filter(|s| open_in(s, "frankfurt") || open_in(s, "dublin"))
@@ -380,7 +389,7 @@ fn of_two_standbys_the_one_with_more_data_takes_over_and_the_other_follows_it() 
             .await;
         let writer = status.writer.unwrap();
         let other = copies.into_iter().find(|region| *region != writer.as_str()).unwrap();
-        eprintln!("{writer} has taken over");
+        assert_eq!(writer.as_str(), "dublin", "frankfurt lacks rows");
         scene.until("the other one follows it", writer.as_str(), |s| is_synchronous_with(s, other)).await;
         scene.acknowledged(50).await;
         assert!(marks[other].exists(), "{other} was copied afresh");
@@ -394,42 +403,61 @@ fn of_two_standbys_the_one_with_more_data_takes_over_and_the_other_follows_it() 
     });
 }
 
-fn walreceiver(scene: &Scene, of: &str) -> Process {
-    region(scene, of)
+/// The process of a writer's server that sends to a standby.
+fn walsender(scene: &Scene, writer: &str, standby: &str) -> Process {
+    region(scene, writer)
         .into_iter()
-        .find(|process| process.command_line().contains("walreceiver"))
-        .expect("a standby has a process that receives")
+        .find(|process| process.command_line().contains(&format!("walsender lifeboat_{standby} ")))
+        .expect("a writer has a process that sends to each standby")
+}
+
+/// The writer's region is lost after its server has sent nothing for `silence`; then an asynchronous standby takes over by force.
+async fn force(rpo: Duration, silence: Duration) {
+    let text = pair("continue")
+        .replace("rpo: 0s", &format!("rpo: {}ms", rpo.as_millis()))
+        .replace("frankfurt: synchronous", "frankfurt: asynchronous");
+    let mut scene = Scene::start(&text).await;
+    scene.insert().await;
+    let (seen, _) = scene.journal_after(0).await.unwrap();
+    // So that something is lost.
+    walsender(&scene, "stockholm", "frankfurt").signal(Signal::STOP);
+    let silent = Instant::now();
+    scene.acknowledged(20).await;
+    scene.eventually("it was silent", async || (silent.elapsed() >= silence).then_some(())).await;
+    scene.world.inject(Fault::RegionLoss, &"stockholm".into()).await;
+    let killed = Instant::now();
+    scene.until("frankfurt has taken over", "frankfurt", |s| open_in(s, "frankfurt")).await;
+    scene.acknowledged(50).await;
+    let (_, journal) = scene.journal_after(seen).await.unwrap();
+    let claim = journal.iter().find(|entry| entry.kind == EntryKind::Claim).unwrap();
+    assert!(claim.why.contains("the lease has run out"), "{}", claim.why);
+    let told = claim.why.split_once("at most ").and_then(|(_, rest)| rest.split_once(" s of writes are lost"));
+    let told = Duration::from_secs_f64(told.expect(&claim.why).0.parse().unwrap());
+    scene.world.start_node(&"stockholm".into()).unwrap();
+    scene
+        .until("stockholm is its standby", "frankfurt", |s| {
+            s.servers.get("stockholm").is_some_and(|s| s.role == Role::Standby && s.streaming)
+        })
+        .await;
+    let lost = scene.check().await;
+    assert!(!lost.is_empty(), "the standby was sent nothing for a while");
+    assert!(lost.iter().all(|attempt| attempt.region.as_str() == "stockholm"), "{lost:#?}");
+    // The journal tells tenths of seconds.
+    let oldest = lost.iter().map(|attempt| killed.saturating_duration_since(attempt.ended)).max().unwrap_or_default();
+    let told = told + Duration::from_millis(100);
+    assert!(oldest <= told, "{} rows of up to {oldest:?} are lost, and the journal says: {}", lost.len(), claim.why);
+    assert!(oldest <= rpo, "{} rows of up to {oldest:?} are lost, and {rpo:?} are allowed", lost.len());
 }
 
 #[test]
 fn an_asynchronous_standby_takes_over_when_the_lease_has_run_out_with_a_bounded_loss() {
-    play(async {
-        let text =
-            pair("continue").replace("rpo: 0s", "rpo: 5s").replace("frankfurt: synchronous", "frankfurt: asynchronous");
-        let mut scene = Scene::start(&text).await;
-        scene.insert().await;
-        scene.acknowledged(50).await;
-        let (seen, _) = scene.journal_after(0).await.unwrap();
-        scene.world.inject(Fault::RegionLoss, &"stockholm".into()).await;
-        let killed = Instant::now();
-        scene.until("frankfurt has taken over", "frankfurt", |s| open_in(s, "frankfurt")).await;
-        scene.acknowledged(50).await;
-        let (_, journal) = scene.journal_after(seen).await.unwrap();
-        let claim = journal.iter().find(|entry| entry.kind == EntryKind::Claim).unwrap();
-        assert!(claim.why.contains("the lease has run out"), "{}", claim.why);
-        assert!(claim.why.contains("s of writes are lost"), "{}", claim.why);
-        scene.world.start_node(&"stockholm".into()).unwrap();
-        scene
-            .until("stockholm is its standby", "frankfurt", |s| {
-                s.servers.get("stockholm").is_some_and(|s| s.role == Role::Standby && s.streaming)
-            })
-            .await;
-        let lost = scene.check().await;
-        eprintln!("{} acknowledged rows are lost", lost.len());
-        let oldest = lost.iter().map(|attempt| killed.saturating_duration_since(attempt.ended)).max();
-        assert!(oldest.unwrap_or_default() <= Duration::from_secs(5), "lost, and {oldest:?} old: {lost:#?}");
-        assert!(lost.iter().all(|attempt| attempt.region.as_str() == "stockholm"), "{lost:#?}");
-    });
+    play(force(Duration::from_secs(5), Duration::ZERO));
+}
+
+#[test]
+#[ignore = "known gap: a stream that is silent counts as no lag for as long as wal_receiver_timeout"]
+fn a_stream_that_was_silent_before_the_loss_is_counted_as_lost() {
+    play(force(Duration::from_millis(3_800), Duration::from_millis(4_300)));
 }
 
 #[test]
