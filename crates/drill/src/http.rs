@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// An open connection. Dropping it closes the socket.
-pub(crate) struct Connection {
+pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     driver: JoinHandle<()>,
@@ -29,7 +29,10 @@ impl Drop for Connection {
 
 impl Connection {
     /// Connects. `host` is sent as the `Host` of every request.
-    pub(crate) async fn open(address: SocketAddr, host: impl Into<String>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// A connection that is refused or breaks.
+    pub async fn open(address: SocketAddr, host: impl Into<String>) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -41,7 +44,10 @@ impl Connection {
     }
 
     /// Sends one request and reads the whole answer.
-    pub(crate) async fn request(
+    ///
+    /// # Errors
+    /// A connection that breaks, an answer that is none or too large.
+    pub async fn request(
         &mut self,
         method: Method,
         path: &str,

@@ -5,6 +5,7 @@
 //! the region back, and compares what the client remembers with what is there. The outcome is a [`Report`]; [`html`] makes
 //! a page of it, and [`Terminal`] tells it live.
 //!
+//! [`world`], [`processes`] and [`http`] are there for other rehearsals on real servers too.
 //! `measure`, `chart` and `promises` are pure: histories in, figures out. `world` owns every process and removes everything.
 
 mod chart;
@@ -14,19 +15,19 @@ mod drill;
 mod error;
 #[cfg(test)]
 mod fixture;
-mod http;
+pub mod http;
 mod lookup;
 mod measure;
 mod options;
 mod ports;
-mod processes;
+pub mod processes;
 mod promises;
 pub mod report;
 mod report_html;
 mod report_svg;
 mod terminal;
 mod watch;
-mod world;
+pub mod world;
 
 pub use drill::{News, Progress, Pulse, Silent, run, run_until};
 pub use error::Error;

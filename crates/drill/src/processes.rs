@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// A process as `/proc` shows it. The start time tells it from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Process {
+pub struct Process {
     pid: i32,
     started: u64,
 }
@@ -26,22 +26,34 @@ struct Stat {
 
 impl Process {
     /// The process with this number, if it is alive.
-    pub(crate) fn find(pid: u32) -> Option<Self> {
+    pub fn find(pid: u32) -> Option<Self> {
         let stat = stat(i32::try_from(pid).ok()?)?;
         (!stat.zombie).then_some(stat.process)
     }
 
-    pub(crate) fn is_alive(self) -> bool {
+    /// Its number.
+    pub fn pid(self) -> i32 {
+        self.pid
+    }
+
+    /// Its command line, as far as it tells; PostgreSQL's processes say here what they are.
+    pub fn command_line(self) -> String {
+        let bytes = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.process == self && !stat.zombie)
     }
 
     /// Its short name, `postgres`.
-    pub(crate) fn name(self) -> String {
+    pub fn name(self) -> String {
         std::fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim().into()
     }
 
     /// Signals it if it is still the same process. That it has just ended is no error.
-    pub(crate) fn signal(self, signal: Signal) {
+    pub fn signal(self, signal: Signal) {
         if self.is_alive()
             && let Some(pid) = Pid::from_raw(self.pid)
         {
@@ -63,7 +75,7 @@ impl Process {
 
     /// Shared memory that PostgreSQL removes only in an orderly end: files below /dev/shm, and System V segments, whose
     /// number `/proc/PID/maps` shows as the inode.
-    fn shared_memory(self) -> BTreeSet<SharedMemory> {
+    pub(crate) fn shared_memory(self) -> BTreeSet<SharedMemory> {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap_or_default();
         maps.lines()
             .filter_map(|line| {
@@ -127,7 +139,7 @@ fn everything_alive() -> Vec<Stat> {
 }
 
 /// Every live process of the region that keeps its things in `directory`, and of `node`.
-pub(crate) fn of_region(directory: &Path, node: Option<Process>) -> BTreeSet<Process> {
+pub fn of_region(directory: &Path, node: Option<Process>) -> BTreeSet<Process> {
     let marker = directory_marker(directory);
     let filed = named_by_pid_files(directory);
     let all = everything_alive();
@@ -187,7 +199,7 @@ fn named_by_pid_files(directory: &Path) -> BTreeSet<Process> {
 }
 
 /// The process of one component, from its pid file.
-pub(crate) fn named_by(pid_file: &Path) -> Option<Process> {
+pub fn named_by(pid_file: &Path) -> Option<Process> {
     let text = std::fs::read_to_string(pid_file).ok()?;
     let numbers: Vec<u64> =
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
@@ -197,7 +209,7 @@ pub(crate) fn named_by(pid_file: &Path) -> Option<Process> {
 }
 
 /// Those of `found` that descend from `root`, and `root`.
-pub(crate) fn with_descendants(root: Process) -> BTreeSet<Process> {
+pub fn with_descendants(root: Process) -> BTreeSet<Process> {
     let all = everything_alive();
     let mut found = BTreeSet::from([root]);
     loop {
@@ -215,7 +227,7 @@ pub(crate) fn with_descendants(root: Process) -> BTreeSet<Process> {
 
 /// Stops (SIGSTOP) whatever `find` finds until it finds nothing new, so that nobody in it acts or forks any more.
 /// Bounded: a process that stands still starts no others.
-pub(crate) fn freeze(find: impl Fn() -> BTreeSet<Process>) -> BTreeSet<Process> {
+pub fn freeze(find: impl Fn() -> BTreeSet<Process>) -> BTreeSet<Process> {
     let mut frozen = BTreeSet::new();
     for _ in 0..20 {
         let new: Vec<Process> = find().difference(&frozen).copied().collect();
@@ -241,7 +253,7 @@ pub(crate) async fn kill(processes: &BTreeSet<Process>) -> BTreeSet<SharedMemory
 }
 
 /// Waits until all of them have ended; `false`: not within `limit`.
-pub(crate) async fn gone(processes: &BTreeSet<Process>, limit: Duration) -> bool {
+pub async fn gone(processes: &BTreeSet<Process>, limit: Duration) -> bool {
     tokio::time::timeout(limit, async {
         while processes.iter().any(|process| process.is_alive()) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -28,7 +28,7 @@ const REGION_VARIABLE: &str = "LIFEBOAT_DRILL_REGION";
 const LOG_LINES: usize = 12;
 
 /// Nodes and their directory.
-pub(crate) struct World {
+pub struct World {
     directory: Option<TempDir>,
     path: PathBuf,
     file: PathBuf,
@@ -41,9 +41,20 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Checks that every address is free, and makes the run directory. Starts nothing.
+    /// The world of a drill.
     pub(crate) fn create(options: &Options) -> Result<Self, Error> {
-        ports::check_free(&options.app)?;
+        let Options { file, app, lifeboat, shop, keep, .. } = options;
+        Self::new(file, app, lifeboat, shop, *keep)
+    }
+
+    /// Checks that every address is free, and makes the run directory with a copy of `file`, which `app` was read from. Starts
+    /// nothing. `lifeboat` is the binary of the nodes, `shop` what the file's command lines call `$SHOP`; `keep`: the directory
+    /// remains after [`World::close`].
+    ///
+    /// # Errors
+    /// An address that is taken; a directory, file or program that is not there or cannot be made.
+    pub fn new(file: &Path, app: &App, lifeboat: &Path, shop: &Path, keep: bool) -> Result<Self, Error> {
+        ports::check_free(app)?;
         let parent = std::env::temp_dir();
         // Short: a Unix socket's path below it has room for about a hundred bytes.
         let directory = tempfile::Builder::new()
@@ -54,34 +65,40 @@ impl World {
         // PostgreSQL runs as another user if the drill runs as root: it may pass through, but not look around.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711))
             .map_err(Error::io("cannot set the permissions of", &path))?;
-        let file = path.join("lifeboat.yaml");
-        std::fs::copy(&options.file, &file).map_err(Error::io("cannot copy", &options.file))?;
+        let copy = path.join("lifeboat.yaml");
+        std::fs::copy(file, &copy).map_err(Error::io("cannot copy", file))?;
         Ok(Self {
             directory: Some(directory),
             path,
-            file,
-            app: options.app.clone(),
-            lifeboat: absolute(&options.lifeboat)?,
-            shop: absolute(&options.shop)?,
-            keep: options.keep,
+            file: copy,
+            app: app.clone(),
+            lifeboat: absolute(lifeboat)?,
+            shop: absolute(shop)?,
+            keep,
             nodes: BTreeMap::new(),
             memory: BTreeSet::new(),
         })
     }
 
     /// The run directory.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Starts the node of every region.
-    pub(crate) fn start(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// A log that cannot be written, or a program that cannot be started.
+    pub fn start(&mut self) -> Result<(), Error> {
         let regions: Vec<RegionId> = self.app.regions.keys().cloned().collect();
         regions.iter().try_for_each(|region| self.start_node(region))
     }
 
     /// Starts the node of one region, after a fault has taken it.
-    pub(crate) fn start_node(&mut self, region: &RegionId) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// A log that cannot be written, or a program that cannot be started.
+    pub fn start_node(&mut self, region: &RegionId) -> Result<(), Error> {
         let log_path = self.log_path(region);
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().map_err(Error::io("cannot write", &log_path))?;
@@ -129,7 +146,7 @@ impl World {
 
     /// Does the fault to the region and says what it did: `killed: node, PostgreSQL, web`.
     /// [`Fault::Pause`] only stops it; [`World::resume`] lets it go on.
-    pub(crate) async fn inject(&mut self, fault: Fault, region: &RegionId) -> String {
+    pub async fn inject(&mut self, fault: Fault, region: &RegionId) -> String {
         let directory = self.region_directory(region);
         let node = self.node(region);
         match fault {
@@ -170,14 +187,14 @@ impl World {
     }
 
     /// Lets a paused region go on.
-    pub(crate) fn resume(&self, region: &RegionId) {
+    pub fn resume(&self, region: &RegionId) {
         for process in processes::of_region(&self.region_directory(region), self.node(region)) {
             process.signal(Signal::CONT);
         }
     }
 
     /// The last lines of every node's log, for an error.
-    pub(crate) fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         self.app.regions.keys().map(|region| self.last_lines(region)).collect()
     }
 
@@ -200,7 +217,10 @@ impl World {
     }
 
     /// Ends everything and removes the run directory, unless it is to be kept: then its path is returned.
-    pub(crate) async fn close(mut self) -> Result<Option<PathBuf>, Error> {
+    ///
+    /// # Errors
+    /// A run directory that cannot be removed.
+    pub async fn close(mut self) -> Result<Option<PathBuf>, Error> {
         let regions: Vec<RegionId> = self.app.regions.keys().cloned().collect();
         // The nodes first, all at one moment, so that none of them sees another one go and acts.
         let nodes: BTreeSet<Process> = regions.iter().filter_map(|region| self.node(region)).collect();
@@ -242,7 +262,8 @@ impl World {
         }
     }
 
-    fn node(&self, region: &RegionId) -> Option<Process> {
+    /// The process of a region's node, while it lives.
+    pub fn node(&self, region: &RegionId) -> Option<Process> {
         Process::find(self.nodes.get(region)?.id()?)
     }
 
@@ -251,6 +272,23 @@ impl World {
         if let Some(mut child) = self.nodes.remove(region) {
             let _ = child.kill().await;
         }
+    }
+
+    /// Kills whatever is left, and waits at most two seconds until it is gone, so that the directory can be removed.
+    pub fn kill_everything(&mut self) {
+        let rest = processes::freeze(|| self.everything());
+        self.memory.extend(rest.iter().flat_map(|process| process.shared_memory()));
+        for process in &rest {
+            process.signal(Signal::KILL);
+        }
+        for _ in 0..400 {
+            if !rest.iter().any(|process| process.is_alive()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.memory.iter().for_each(SharedMemory::remove);
+        self.memory.clear();
     }
 
     fn everything(&self) -> BTreeSet<Process> {
@@ -304,7 +342,8 @@ impl World {
         if names.is_empty() { "nothing (no such process was found)".into() } else { names.join(", ") }
     }
 
-    fn region_directory(&self, region: &RegionId) -> PathBuf {
+    /// Where a region's node and its servers keep their things.
+    pub fn region_directory(&self, region: &RegionId) -> PathBuf {
         self.path.join(region.as_str())
     }
 
@@ -331,14 +370,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if self.directory.is_none() {
-            return;
+        if self.directory.is_some() {
+            self.kill_everything();
         }
-        let rest = processes::freeze(|| self.everything());
-        for process in rest {
-            process.signal(Signal::KILL);
-        }
-        self.memory.iter().for_each(SharedMemory::remove);
     }
 }
 

@@ -168,7 +168,12 @@ impl Supervisor {
         let status = child.wait().await.at(Path::new(PROGRAM))?;
         // WAL has no end mark: the first thing that is no record is the end, and is reported as an error.
         let end = ["could not find a valid record", "error in WAL record", "invalid record length"];
-        if !status.success() && !end.iter().any(|end| said.contains(end)) {
+        let ended = end.iter().any(|end| said.contains(end))
+            // So does WAL that fills its last file: a server on a full disk cannot make the next one.
+            || missing_file(&said).is_some_and(|missing| {
+                newest_segment(&wal, stretch.timeline).is_ok_and(|newest| newest.is_some_and(|n| n.as_str() < missing))
+            });
+        if !status.success() && !ended {
             return Err(Error::Program { program: PROGRAM.to_owned(), output: said.trim().to_owned() });
         }
         listing.last = last.or(listing.last);
@@ -291,6 +296,11 @@ impl Supervisor {
     }
 }
 
+/// The file of WAL that `pg_waldump` did not find.
+fn missing_file(said: &str) -> Option<&str> {
+    said.split_once("could not find file \"")?.1.split('"').next()
+}
+
 /// The newest file of WAL of a timeline, by name.
 fn newest_segment(wal: &Path, timeline: u32) -> Result<Option<String>, Error> {
     let prefix = format!("{timeline:08X}");
@@ -370,5 +380,12 @@ mod tests {
         assert_eq!(listing.deleted, HashMap::from([(747, 1)]));
         assert_eq!(listing.last, Some(Lsn(0x500_0280)));
         assert_eq!(listing.read("pg_waldump: error"), None);
+    }
+
+    #[test]
+    fn the_file_that_was_not_found_is_named() {
+        let said = "pg_waldump: error: could not find file \"000000010000000000000004\": No such file or directory";
+        assert_eq!(missing_file(said), Some("000000010000000000000004"));
+        assert_eq!(missing_file("pg_waldump: error: invalid record length at 0/5000028"), None);
     }
 }

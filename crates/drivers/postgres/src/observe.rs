@@ -21,6 +21,8 @@ use crate::supervisor::Supervisor;
 
 /// A server that lives answers within this, or something is wrong with it.
 pub(crate) const ANSWER_BOUND: Duration = Duration::from_secs(1);
+/// Less space than one more file of WAL needs (`wal_segment_size`): the server can soon write nothing any more.
+const FULL: u64 = 16 << 20;
 /// How often the server's log is held to its bound.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,10 @@ impl Supervisor {
     /// Looks, and tells everybody who watches. `settle`: the caller is the action that is under way, if there is one.
     pub async fn refresh(&self, settle: bool) {
         let _one_at_a_time = self.looking.lock().await;
-        let state = self.look().await;
+        let mut state = self.look().await;
+        if state.trouble.is_none() {
+            state.trouble = self.full_disk();
+        }
         // An action in progress knows better what the gate's connection is to do than a look that may be older.
         let idle = self.acting.try_lock();
         if settle || idle.is_ok() {
@@ -59,6 +64,15 @@ impl Supervisor {
             *was = state;
             changed
         });
+    }
+
+    /// Says so where the disk has no room: a server goes on answering then, and refuses whatever needs space.
+    fn full_disk(&self) -> Option<String> {
+        let found = rustix::fs::statvfs(&self.layout.data()).ok()?;
+        // `f_bavail`: what others than root may use, as whose PostgreSQL runs.
+        (found.f_bavail.saturating_mul(found.f_frsize) < FULL).then(|| {
+            format!("the disk of {} is full: less than {} MiB are free", self.layout.data().display(), FULL >> 20)
+        })
     }
 
     async fn look(&self) -> DatabaseState {
