@@ -329,6 +329,16 @@ pub struct Check {
 pub enum CheckTarget {
     /// `http: PATH`: a GET that must answer 2xx, at the component's port unless the path is a whole URL.
     Http(String),
+    /// `https: PATH`: the same by TLS, at the component's port; a certificate that clients would not accept is a failed probe.
+    Https {
+        /// The path, from `/` on.
+        path: String,
+        /// `ca`: a PEM file of the authorities to trust instead of the public ones. A relative path starts at the node's
+        /// directory, as the store's does.
+        ca: Option<PathBuf>,
+        /// `name`: what the certificate must be for, and the `Host` header. Default: the region's address.
+        name: Option<HostName>,
+    },
     /// `tcp`: a connection that is accepted.
     Tcp,
 }

@@ -43,6 +43,8 @@ pub(crate) struct Field {
     pub default: Option<&'static str>,
     /// Of a component: the kinds for which the field has a meaning.
     pub applies: Applies,
+    /// Another field of the object, without which this one has no meaning.
+    pub beside: Option<&'static str>,
 }
 
 /// Which kinds of component a field is for.
@@ -82,7 +84,7 @@ impl Object {
 }
 
 const fn field(name: &'static str, shape: Shape, about: &'static str) -> Field {
-    Field { name, about, shape, required: false, default: None, applies: Applies::All }
+    Field { name, about, shape, required: false, default: None, applies: Applies::All, beside: None }
 }
 
 impl Field {
@@ -98,6 +100,11 @@ impl Field {
 
     const fn of(mut self, applies: Applies) -> Self {
         self.applies = applies;
+        self
+    }
+
+    const fn beside(mut self, other: &'static str) -> Self {
+        self.beside = Some(other);
         self
     }
 }
@@ -291,15 +298,32 @@ pub(crate) static COMPONENT: Object = Object {
 /// `components.NAME.check`.
 pub(crate) static CHECK: Object = Object {
     name: "check",
-    about: "How health is probed: either `http` or `tcp`.",
-    one_of: &["http", "tcp"],
+    about: "How health is probed: by one of `http`, `https` and `tcp`.",
+    one_of: &["http", "https", "tcp"],
     fields: &[
         field(
             "http",
             Shape::Scalar(Scalar::HttpTarget),
             "A GET that must answer 2xx: a path on the component's port, or a whole URL.",
         ),
+        field(
+            "https",
+            Shape::Scalar(Scalar::Path),
+            "A path on the component's port: a GET by TLS that must answer 2xx, with a certificate that clients would accept.",
+        ),
         field("tcp", Shape::Scalar(Scalar::True), "`true`: a connection to the component's port that is accepted."),
+        field(
+            "ca",
+            TEXT,
+            "A PEM file of the authorities to trust instead of the public ones; a relative path starts at the node's directory, `lifeboat-data` beside the file or `--directory`.",
+        )
+        .beside("https"),
+        field(
+            "name",
+            Shape::Scalar(Scalar::Host),
+            "The host name that the certificate must be for and that is asked for. Left out: the region's address.",
+        )
+        .beside("https"),
         field("every", PACE, "From one probe to the next.").or("250ms"),
         field("timeout", PACE, "Silence for so long is a failed probe.").or("500ms"),
     ],

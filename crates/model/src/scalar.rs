@@ -44,6 +44,8 @@ pub(crate) enum Scalar {
     Word(&'static [&'static str]),
     /// A path on the component, or a whole URL.
     HttpTarget,
+    /// A path on the component.
+    Path,
     /// The base URL of a server.
     Endpoint,
 }
@@ -80,6 +82,7 @@ const BYTES_PER_DAY: &str = r"^\s*[0-9]+\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB)\s*/da
 const COST: &str = r"^\s*[0-9][0-9_.]*\s+[A-Z]{3}\s*/month\s*$";
 const PERCENT: &str = r"^[0-9]{1,2}(\.[0-9]+)?%$";
 const HTTP_TARGET: &str = r"^(/[!-~]*|http://[!-~]+)$";
+const PATH: &str = r"^/[!-~]*$";
 const ENDPOINT: &str = r"^https?://[!-~]+$";
 
 impl Scalar {
@@ -111,6 +114,7 @@ impl Scalar {
             Self::True => "`true`".into(),
             Self::Word(words) => listed(words.iter().copied(), "or"),
             Self::HttpTarget => "a path such as `/healthz`, or a URL such as `http://127.0.0.1:8080/healthz`".into(),
+            Self::Path => "a path such as `/healthz`".into(),
             Self::Endpoint => "a URL such as `https://10.0.1.5:2379`".into(),
         }
     }
@@ -143,6 +147,7 @@ impl Scalar {
             Self::Cost => read_cost(text)?,
             Self::Word(words) => read_word(text, words)?,
             Self::HttpTarget => read_http_target(text)?,
+            Self::Path => read_path(text)?,
             Self::Endpoint => read_endpoint(text)?,
         };
         if plain && !is_text(text) {
@@ -174,6 +179,7 @@ impl Scalar {
             Self::True => json!({"const": true}),
             Self::Word(words) => json!({"enum": words}),
             Self::HttpTarget => pattern(HTTP_TARGET),
+            Self::Path => pattern(PATH),
             Self::Endpoint => pattern(ENDPOINT),
         }
     }
@@ -379,10 +385,19 @@ fn read_http_target(text: &str) -> Result<Value, Misread> {
         return Ok(Value::Text(text.into()));
     }
     if text.starts_with("https://") {
-        return Err(misread(text, "asks for TLS, which checks do not speak"));
+        return Err(misread(text, "asks for TLS, for which there is `https: PATH`"));
     }
     let suggestion = (graphic && !text.is_empty() && !text.contains("://")).then(|| format!("/{text}"));
     Err(Misread { suggestion, ..misread(text, "is neither a path nor a URL") })
+}
+
+fn read_path(text: &str) -> Result<Value, Misread> {
+    let graphic = text.chars().all(|c| c.is_ascii_graphic());
+    if graphic && text.starts_with('/') {
+        return Ok(Value::Text(text.into()));
+    }
+    let suggestion = (graphic && !text.is_empty() && !text.contains("://")).then(|| format!("/{text}"));
+    Err(Misread { suggestion, ..misread(text, "is not a path") })
 }
 
 fn read_endpoint(text: &str) -> Result<Value, Misread> {

@@ -39,6 +39,11 @@ fn object(object: &Object) -> Value {
     if !object.one_of.is_empty() {
         schema["oneOf"] = object.one_of.iter().map(|name| json!({"required": [name]})).collect();
     }
+    let beside: Map<String, Value> =
+        object.fields.iter().filter_map(|field| Some((field.name.to_owned(), json!([field.beside?])))).collect();
+    if !beside.is_empty() {
+        schema["dependentRequired"] = beside.into();
+    }
     let kinds = [Applies::Databases, Applies::Compute, Applies::Process];
     let rules: Vec<Value> = kinds.into_iter().filter_map(|applies| only_for(object, applies)).collect();
     if !rules.is_empty() {

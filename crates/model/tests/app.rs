@@ -72,6 +72,20 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
+fn checks_by_https_are_read() {
+    let app = parsed(
+        "app: shop\nregions: {a: {place: aws/eu-north-1}}\ncomponents:\n  web: {kind: asg, check: {https: /healthz?full=1}}\n  \
+         api: {kind: asg, check: {https: /, ca: secrets/ca.pem, name: API.Example.Test, timeout: 1s}}\n",
+    );
+    let check = |component: &str| app.components[component].check.clone().unwrap();
+    let bare = CheckTarget::Https { path: "/healthz?full=1".into(), ca: None, name: None };
+    assert_eq!(check("web").target, bare);
+    let (ca, name) = (Some("secrets/ca.pem".into()), Some("api.example.test".into()));
+    assert_eq!(check("api").target, CheckTarget::Https { path: "/".into(), ca, name });
+    assert_eq!(check("api").timeout, Duration::from_secs(1));
+}
+
+#[test]
 fn a_component_inherits_what_it_does_not_tighten() {
     let app = parsed(
         "app: shop\nobjectives: {rto: 15s, rpo: 1m, residency: [EU], availability: 99.9%}\n\

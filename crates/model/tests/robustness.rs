@@ -36,6 +36,8 @@ components:
     port: 8080
     check: {http: /healthz, every: 250ms, timeout: 1s}
     size: {requests: 12.5, image: 'shop:1'}
+  admin: {kind: asg, check: {https: /healthz, ca: ca.pem, name: admin.example.test}}
+  queue: {kind: asg, check: {tcp: true}}
 routes:
   shop.example.test: {to: web, policy: failover, ttl: 1s}
 failover: {mode: automatic, hold-down: 60s, max-loss: 30s}

@@ -68,6 +68,7 @@ fn the_schema_refuses_what_is_wrong() {
         validator.is_valid(&value)
     };
     assert!(valid("{kind: asg}", ""));
+    assert!(valid("{kind: asg, check: {https: /healthz, ca: ca.pem, name: shop.example.test}}", ""));
     for (component, rest) in [
         ("{}", ""),
         ("{kind: asg, colour: blue}", ""),
@@ -77,6 +78,10 @@ fn the_schema_refuses_what_is_wrong() {
         ("{kind: asg, port: '80'}", ""),
         ("{kind: asg, check: {http: /, tcp: true}}", ""),
         ("{kind: asg, check: {every: 1s}}", ""),
+        ("{kind: asg, check: {http: /, https: /}}", ""),
+        ("{kind: asg, check: {https: 'https://localhost/'}}", ""),
+        ("{kind: asg, check: {http: /, ca: ca.pem}}", ""),
+        ("{kind: asg, check: {tcp: true, name: shop.example.test}}", ""),
         ("{kind: asg}", "objectives: {rto: 15}"),
         ("{kind: asg}", "objectives: {cost: 4000}"),
         ("{kind: asg}", "routes: {shop: {to: one}}"),

@@ -43,6 +43,16 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A file of authorities that a check names.
+    #[error("{component}: {}: {source}", path.display())]
+    Authorities {
+        /// Whose check.
+        component: ComponentId,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: lifeboat_probe::AuthoritiesError,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] lifeboat_store::Error),

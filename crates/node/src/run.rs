@@ -19,7 +19,7 @@ use crate::databases::Databases;
 use crate::guard::Guard;
 use crate::mind::{self, Mind, QUEUE};
 use crate::options::{Options, WhenStopped};
-use crate::probes::Probes;
+use crate::probes::{self, Probes};
 use crate::processes::Processes;
 use crate::{Error, leftovers, names, shared};
 
@@ -35,6 +35,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     };
     let address = region.address.ok_or_else(|| Error::NoAddress(options.region.clone()))?;
     let _guard = Guard::take(&options.region_directory(), &options.region)?;
+    let trust = probes::read_trust(&options)?;
 
     // Everything that can fail comes first; nothing is started until all of it is there.
     let api_address = SocketAddr::new(address, region.api_port);
@@ -61,7 +62,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let processes = Processes::open(&options, &databases, &inputs, &mut tasks)?;
 
     let brain = Brain::new(app.clone(), options.region.clone());
-    let probes = Probes::start(&options, brain.targets(), &inputs);
+    let probes = Probes::start(&options, &trust, brain.targets(), &inputs);
     let relist = Arc::new(Notify::new());
     tasks.spawn(mind::follow_store(store.clone(), inputs.clone(), relist.clone()));
     let (stop, stopped) = watch::channel(false);

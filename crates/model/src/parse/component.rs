@@ -1,6 +1,7 @@
 //! One component of a file: its fields, the references in it, and the rules among its own fields.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::app::{
@@ -299,9 +300,16 @@ fn needs(fields: &Fields, declared: &Declared, problems: &mut Problems) -> Vec<(
 }
 
 fn check(fields: &Fields) -> Option<Check> {
-    let target = match fields.text("http") {
-        Some(path) => CheckTarget::Http(path),
-        None => fields.get("tcp").map(|_| CheckTarget::Tcp)?,
+    let target = if fields.get("http").is_some() {
+        CheckTarget::Http(fields.text("http")?)
+    } else if fields.get("https").is_some() {
+        CheckTarget::Https {
+            path: fields.text("https")?,
+            ca: fields.text("ca").map(PathBuf::from),
+            name: fields.text("name").map(|name| name.as_str().into()),
+        }
+    } else {
+        fields.get("tcp").map(|_| CheckTarget::Tcp)?
     };
     Some(Check { target, every: fields.duration("every")?, timeout: fields.duration("timeout")? })
 }
@@ -313,7 +321,7 @@ fn port(fields: &Fields, kind: Option<Kind>, check: Option<&Check>) -> Option<u1
     match check {
         _ if kind == Some(Kind::Postgres) => Some(5432),
         Some(Check { target: CheckTarget::Http(target), .. }) => port_of_url(target),
-        Some(Check { target: CheckTarget::Tcp, .. }) | None => None,
+        Some(Check { target: CheckTarget::Https { .. } | CheckTarget::Tcp, .. }) | None => None,
     }
 }
 

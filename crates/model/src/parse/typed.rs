@@ -235,14 +235,21 @@ fn check_object(object: &'static Object, entries: &[Entry], spot: &Spot, problem
     for field in object.fields.iter().filter(|field| field.required && fields.get(field.name).is_none()) {
         problems.push(&fields.spot, format!("`{}` is missing", field.name), expected(&field.shape));
     }
-    let chosen = fields.given.iter().filter(|(name, ..)| object.one_of.contains(name)).count();
-    if !object.one_of.is_empty() && chosen != 1 {
-        let options = |last| listed(object.one_of.iter().copied(), last);
-        let message = match chosen {
-            0 => format!("neither {} is given", options("nor")),
-            _ => format!("{} are given together", options("and")),
+    let options = || object.one_of.iter().copied();
+    let chosen: Vec<&str> = options().filter(|name| fields.get(name).is_some()).collect();
+    if !object.one_of.is_empty() && chosen.len() != 1 {
+        let message = match chosen.as_slice() {
+            [] => format!("neither {} is given", listed(options(), "nor")),
+            several => format!("{} are given together", listed(several.iter().copied(), "and")),
         };
-        problems.push(&fields.spot, message, format!("exactly one of {}", options("and")));
+        problems.push(&fields.spot, message, format!("exactly one of {}", listed(options(), "and")));
+    }
+    for (name, spot) in fields.given() {
+        let Some(other) = object.field(name).and_then(|field| field.beside) else { continue };
+        if fields.get(other).is_none() {
+            let message = format!("`{name}` has no meaning without `{other}`");
+            problems.push(spot, message, format!("this field beside `{other}` only"));
+        }
     }
     fields
 }
