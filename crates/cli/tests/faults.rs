@@ -1,6 +1,8 @@
 //! Faults on real servers: nodes and PostgreSQL are killed, stopped and starved while clients insert, and afterwards the
 //! promises are checked from outside: one writer, nothing acknowledged lost, every epoch explained.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -292,8 +292,8 @@ fn part<'a>(
         standby: standby_size(component.kind, pattern, full),
         port: component.port.unwrap_or(if component.kind.is_database() { 5432 } else { 8080 }),
         check_path: match component.check.as_ref().map(|check| &check.target) {
-            Some(CheckTarget::Http(path)) if path.starts_with('/') => path.clone(),
-            Some(CheckTarget::Http(_) | CheckTarget::Tcp) | None => "/".into(),
+            Some(CheckTarget::Http(path) | CheckTarget::Https { path, .. }) if path.starts_with('/') => path.clone(),
+            Some(CheckTarget::Http(_) | CheckTarget::Https { .. } | CheckTarget::Tcp) | None => "/".into(),
         },
         regions,
     })

@@ -75,6 +75,12 @@ impl Clusters<'_> {
         let port = part.port.to_string();
         let probe = match part.component.check.as_ref().map(|check| &check.target) {
             Some(CheckTarget::Tcp) => "            tcpSocket:\n              port: http\n".to_owned(),
+            Some(CheckTarget::Https { .. }) => {
+                format!(
+                    "            httpGet:\n              path: {}\n              port: http\n              scheme: HTTPS\n",
+                    yaml(&part.check_path)
+                )
+            }
             Some(CheckTarget::Http(_)) | None => {
                 format!(
                     "            httpGet:\n              path: {}\n              port: http\n",

@@ -68,7 +68,7 @@ impl Supervisor {
 
     /// Says so where the disk has no room: a server goes on answering then, and refuses whatever needs space.
     fn full_disk(&self) -> Option<String> {
-        let found = rustix::fs::statvfs(&self.layout.data()).ok()?;
+        let found = rustix::fs::statvfs(self.layout.data()).ok()?;
         // `f_bavail`: what others than root may use, as whose PostgreSQL runs.
         (found.f_bavail.saturating_mul(found.f_frsize) < FULL).then(|| {
             format!("the disk of {} is full: less than {} MiB are free", self.layout.data().display(), FULL >> 20)
