@@ -60,6 +60,8 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// By how much a share of drawn recoveries may exceed what is planned for: less than the draws themselves are apart.
+const SAMPLING: f64 = 1e-3;
 /// How often planning is repeated with a margin where the prediction misses an objective that the plan held.
 const ROUNDS: usize = 4;
 /// Contradictions are explained for so many groups; in an enormous file with more, the others are counted.
@@ -164,7 +166,7 @@ impl<'a> Assembler<'a> {
             for (id, prediction) in &this.predictions {
                 let wanted = app.components.get(id).and_then(|component| objectives(app, component).rto);
                 let (Some(wanted), false) = (wanted, this.troubled.contains_key(id)) else { continue };
-                if prediction.misses_rto.is_some_and(|share| share > 1.0 - PLANNING_QUANTILE + 1e-9) {
+                if prediction.misses_rto.is_some_and(|share| share > 1.0 - PLANNING_QUANTILE + SAMPLING) {
                     missed = true;
                     *margins.entry(id.clone()).or_insert(1.0) *= (prediction.rto.p95 / wanted.as_secs_f64()).max(1.02);
                 }
@@ -457,13 +459,13 @@ impl<'a> Assembler<'a> {
             if let Some(rto) = wanted.rto {
                 let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rto.p95));
                 let misses = prediction.and_then(|prediction| prediction.misses_rto);
-                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-9);
+                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + SAMPLING);
                 add("rto", duration(rto), expected, misses, held);
             }
             if let Some(rpo) = wanted.rpo.filter(|_| component.kind.is_database()) {
                 let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rpo.p95));
                 let misses = prediction.and_then(|prediction| prediction.misses_rpo);
-                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-3);
+                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + SAMPLING);
                 add("rpo", duration(rpo), expected, misses, held && prediction.is_some());
             }
             if let (Some(share), Some(placed)) = (wanted.availability, self.placed.get(id)) {
