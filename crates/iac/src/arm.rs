@@ -243,7 +243,7 @@ impl Templates<'_> {
             )
         };
         // A machine can be behind one public load balancer only.
-        let pools: String = balanced.iter().take(1).map(|part| pool(&part)).collect();
+        let pools: String = balanced.iter().take(1).map(pool).collect();
         let pools = if pools.is_empty() { pools } else { format!("{pools}\n                    ") };
         let depends: String = balanced
             .iter()

@@ -272,7 +272,7 @@ impl<'a> Root<'a> {
         let waits = |part: &&&Part| part.pattern == Pattern::BackupRestore && part.home != site.id;
         if site.region.role == RegionRole::Witness || here.is_empty() {
             "false".into()
-        } else if here.iter().all(|part| waits(&part)) {
+        } else if here.iter().all(waits) {
             format!("anytrue([for regions in values(local.serving) : contains(regions, {})])", quote(site.id.as_str()))
         } else {
             "true".into()
