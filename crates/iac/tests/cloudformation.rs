@@ -1,7 +1,7 @@
 //! The CloudFormation templates against cfn-lint, with the schemas of every region and each region's own parameters; and what
 //! cfn-lint does not see.
 
-#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

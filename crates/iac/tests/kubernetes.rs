@@ -1,7 +1,7 @@
 //! The Kubernetes manifests after `kubectl kustomize`, against the schemas of Kubernetes, Argo CD, Flux and external-dns with the
 //! world closed; and what schemas cannot say.
 
-#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,7 +2,7 @@
 //!
 //! `UPDATE=1 cargo test -p lifeboat-iac --test output` rewrites what is kept.
 
-#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -115,7 +115,7 @@ fn an_edit_and_a_role_survive_generating_again() {
 fn what_cannot_be_generated_is_said_all_at_once() {
     let app = lifeboat_model::parse(
         "app: wrong\nregions:\n  here: {place: aws/eu-north-9}\n  there: {place: azure/northeurope}\n\
-         components:\n  web: {kind: asg, regions: [there]}\n  data: {kind: azure-sql, writer: there, standbys: {here: asynchronous}}\n",
+         components:\n  web: {kind: asg, regions: [there]}\n  data: {kind: azure-sql, writer: there, standbys: {here: asynchronous}}\nfailover: {mode: approve}\n",
     )
     .unwrap();
     let problems: Vec<String> =

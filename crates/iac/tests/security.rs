@@ -1,6 +1,6 @@
 //! A security scanner over what is generated. Every kind of finding is either gone or explained in `findings.txt`.
 
-#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

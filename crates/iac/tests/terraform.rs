@@ -1,6 +1,6 @@
 //! The Terraform code against the real `terraform`, and against the providers' own schemas.
 
-#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
