@@ -252,6 +252,7 @@ mod tests {
                 let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
                 let query = Message::from_vec(&buffer[..length]).unwrap();
                 let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+                answer.add_query(query.queries[0].clone());
                 answer.add_answer(Record::from_rdata(
                     query.queries[0].name().clone(),
                     60,

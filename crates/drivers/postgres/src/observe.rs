@@ -131,7 +131,11 @@ impl Supervisor {
         let trouble = base
             .trouble
             .clone()
-            .or_else(|| interrupted.then(|| "a rewind was interrupted: the data are to be copied afresh".to_owned()));
+            // While an action is under way the rewind may be its own.
+            .or_else(|| {
+                (interrupted && self.acting.try_lock().is_ok())
+                    .then(|| "a rewind was interrupted: the data are to be copied afresh".to_owned())
+            });
         let follows = base.follows.clone().filter(|_| !was_primary);
         let state = DatabaseState { role, trouble, follows, ..base };
         match self.control().await {
