@@ -232,7 +232,7 @@ impl Brain {
             if *loss > allowed && !self.is_mutated(Mutation::LossIgnored) {
                 return Err(format!(
                     "up to {} s of writes would be lost, {} s are allowed (S3); a person decides",
-                    loss.as_secs_f32(),
+                    loss.as_secs(),
                     allowed.as_secs_f32()
                 ));
             }
