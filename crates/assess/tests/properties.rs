@@ -85,7 +85,6 @@ fn costs(app: &App) -> (Vec<Vec<ComponentId>>, i64, bool) {
     let outcome = optimise(&Task {
         setting: Setting { atlas, app, history: &history },
         ground: &ground,
-        book: atlas.prices(),
         relaxed: &nothing,
         keep_pins: true,
         margins: &margins,
