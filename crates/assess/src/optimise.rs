@@ -302,28 +302,27 @@ fn solve_group(task: &Task<'_>, group: &[ComponentId]) -> Option<GroupSolution> 
     let targets: Vec<usize> = (0..sites).filter(|site| allowed(|member| &member.target, *site)).collect();
     let needs: Vec<&[usize]> = members.iter().map(|member| member.needs.as_slice()).collect();
     let order = topological(&needs)?;
-    let mut queue = Vec::new();
+    let mut bounds = Vec::new();
     for home in homes {
         // Only options that can be in time if everybody else is as quick as can be.
         let Some(in_time) = in_time(&members, &order, home) else { continue };
-        let mut bounds = Vec::new();
-        for target in &targets {
-            let between = task.ground.between(home, *target);
-            if home == *target || !between.apart {
-                continue;
+        let mut of_home = bounds_of(task, &members, &in_time, home, &targets);
+        of_home.sort_unstable();
+        bounds.push((home, in_time, of_home));
+    }
+    // Whatever costs more than some solution needs no better bound.
+    let promising = bounds.iter().filter_map(|(home, _, of_home)| of_home.first().map(|first| (*first, *home))).min();
+    let limit = promising
+        .and_then(|((_, _, target), home)| solve_placement(task, &members, home, target, None))
+        .map_or(i64::MAX, |(solution, _)| solution.cost);
+    let mut queue = Vec::new();
+    for (home, in_time, of_home) in &bounds {
+        for alike in of_home.chunks(if members.len() > 1 { ALIKE } else { of_home.len().max(1) }) {
+            if alike[0].0 > limit {
+                break;
             }
-            let bound = members.iter().zip(&in_time).try_fold(0_i64, |sum, (member, options)| {
-                let costs = options.iter().filter_map(|option| cost_of(task, member, *option, home, *target, None));
-                costs.min().map(|cost| sum + cost)
-            });
-            if let Some(bound) = bound {
-                bounds.push((bound, between.order, *target));
-            }
-        }
-        bounds.sort_unstable();
-        for alike in bounds.chunks(if members.len() > 1 { ALIKE } else { bounds.len().max(1) }) {
-            let Some(penalty) = penalty(task, &members, &in_time, home, alike) else { continue };
-            queue.extend(alike.iter().map(|(bound, order, target)| Reverse((bound + penalty, *order, home, *target))));
+            let Some(penalty) = penalty(task, &members, in_time, *home, alike) else { continue };
+            queue.extend(alike.iter().map(|(bound, order, target)| Reverse((bound + penalty, *order, *home, *target))));
         }
     }
     let mut queue = BinaryHeap::from(queue);
@@ -341,6 +340,26 @@ fn solve_group(task: &Task<'_>, group: &[ComponentId]) -> Option<GroupSolution> 
         }
     }
     best.map(|best| best.into_group_solution(&members, &stands_for))
+}
+
+/// For each target that a home may have: what the members cost at least, the place among equals, and the target.
+fn bounds_of(
+    task: &Task<'_>,
+    members: &[Member],
+    in_time: &[Vec<usize>],
+    home: usize,
+    targets: &[usize],
+) -> Vec<(i64, i64, usize)> {
+    let apart = targets.iter().copied().filter(|target| home != *target && task.ground.between(home, *target).apart);
+    let bound = |target: usize| {
+        members.iter().zip(in_time).try_fold(0_i64, |sum, (member, options)| {
+            let costs = options.iter().filter_map(|option| cost_of(task, member, *option, home, target, None));
+            costs.min().map(|cost| sum + cost)
+        })
+    };
+    apart
+        .filter_map(|target| bound(target).map(|bound| (bound, task.ground.between(home, target).order, target)))
+        .collect()
 }
 
 /// So many targets of similar cost share a [`penalty`].
