@@ -8,7 +8,9 @@ use lifeboat_model::{App, ComponentId};
 
 use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, Setting, TargetRule, alone, choices};
 use crate::conflict::contradiction;
-use crate::optimise::{Constraint, Outcome, Placed, Task, objectives, optimise, optimise_only, overhead_ms};
+use crate::optimise::{
+    Constraint, Outcome, Placed, Task, groups, objectives, optimise, optimise_groups, optimise_only, overhead_ms,
+};
 use crate::predict::{Prediction, Quantiles, predict};
 use crate::recovery::{History, Steering, begin, duration, route, seconds, steering};
 use crate::report::{
@@ -17,7 +19,7 @@ use crate::report::{
 };
 use crate::site::{Ground, declared, everywhere, lies_in, may_be_in};
 use crate::spread::{PLANNING_QUANTILE, Spread};
-use crate::tariff::{CostItem, Item, Measure, Tariff, cents, items, line, traffic};
+use crate::tariff::{CostItem, Item, Measure, cents, items, line, traffic};
 use crate::weak::weak_points;
 
 /// Which regions come into question.
@@ -60,10 +62,8 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// By how much a share of drawn recoveries may exceed what is planned for: less than the draws themselves are apart.
-const SAMPLING: f64 = 1e-3;
-/// How often planning is repeated with a margin where the prediction misses an objective that the plan held.
-const ROUNDS: usize = 4;
+/// How often planning is repeated with a margin for groups whose prediction misses an objective that the plan holds.
+const ROUNDS: usize = 3;
 /// Contradictions are explained for so many groups; in an enormous file with more, the others are counted.
 const EXPLAINED: usize = 20;
 
@@ -83,7 +83,6 @@ fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool) -> Out
     optimise(&Task {
         setting: Setting { atlas: inputs.atlas, app, history: &inputs.history },
         ground,
-        book: &inputs.prices,
         relaxed: &BTreeSet::new(),
         keep_pins: inputs.keep_pins,
         margins: &BTreeMap::new(),
@@ -140,42 +139,73 @@ impl<'a> Assembler<'a> {
             unexplained: 0,
             optimal: true,
         };
-        for round in 0..ROUNDS {
-            let task = Task {
-                setting,
-                ground,
-                book: &inputs.prices,
-                relaxed: &nothing,
-                keep_pins: inputs.keep_pins,
-                margins: &margins,
-                together,
-            };
-            let outcome = optimise(&task);
-            if round > 0 && !outcome.impossible.is_empty() {
-                break;
-            }
-            this.optimal = outcome.proved;
-            this.placed = outcome.placed;
-            if round == 0 {
-                for group in outcome.impossible {
-                    this.settle(&task, &group);
-                }
-            }
-            this.predictions = predict(setting, &this.placed);
-            let mut missed = false;
-            for (id, prediction) in &this.predictions {
-                let wanted = app.components.get(id).and_then(|component| objectives(app, component).rto);
-                let (Some(wanted), false) = (wanted, this.troubled.contains_key(id)) else { continue };
-                if prediction.misses_rto.is_some_and(|share| share > 1.0 - PLANNING_QUANTILE + SAMPLING) {
-                    missed = true;
-                    *margins.entry(id.clone()).or_insert(1.0) *= (prediction.rto.p95 / wanted.as_secs_f64()).max(1.02);
-                }
-            }
-            if !missed || !this.troubled.is_empty() {
-                break;
-            }
+        let unmargined = BTreeMap::new();
+        let first =
+            Task { setting, ground, relaxed: &nothing, keep_pins: inputs.keep_pins, margins: &unmargined, together };
+        let outcome = optimise(&first);
+        this.optimal = outcome.proved;
+        this.placed = outcome.placed;
+        for group in outcome.impossible {
+            this.settle(&first, &group);
         }
+        this.predictions = predict(setting, &this.placed);
+        let all = groups(&first);
+        for _ in 0..ROUNDS {
+            let missing: Vec<&Vec<ComponentId>> =
+                all.iter().filter(|group| group.iter().any(|id| this.misses(id))).collect();
+            if missing.is_empty() {
+                break;
+            }
+            for id in missing.iter().copied().flatten().filter(|id| this.misses(id)) {
+                let component = app.components.get(id);
+                let wanted =
+                    component.and_then(|component| objectives(app, component).rto).map(|rto| rto.as_secs_f64());
+                let found = this.predictions.get(id).map(|prediction| prediction.rto.p95);
+                if let (Some(wanted), Some(found)) = (wanted, found) {
+                    *margins.entry(id.clone()).or_insert(1.0) *= (found / wanted).max(1.02);
+                }
+            }
+            let again = Task { margins: &margins, ..first };
+            let solved = optimise_groups(&again, missing.into_iter().cloned().collect());
+            if solved.placed.is_empty() {
+                break;
+            }
+            this.optimal &= solved.proved;
+            let changed = solved.placed;
+            this.placed.extend(changed.clone());
+            this.predictions.extend(predict(setting, &changed));
+        }
+        this.too_close();
         this
+    }
+
+    /// RTOs that hold step by step, but not together: of several recoveries at a time one is slow more often than each alone.
+    fn too_close(&mut self) {
+        let missed = self.predictions.iter().filter(|(id, _)| self.misses(id));
+        let conflicts: Vec<Conflict> = missed
+            .map(|(id, prediction)| {
+                let wanted = self.app.components.get(id).and_then(|component| objectives(self.app, component).rto);
+                let least = seconds(prediction.rto.p95);
+                Conflict {
+                    between: vec![format!("RTO of {id}: {}", wanted.map(duration).unwrap_or_default())],
+                    relax: vec![format!(
+                        "RTO of {id}: at least {least}, as several steps at a time are slow more often than each alone"
+                    )],
+                    components: vec![id.to_string()],
+                }
+            })
+            .collect();
+        self.conflicts.extend(conflicts);
+    }
+
+    /// Whether the prediction misses an RTO that the plan holds.
+    fn misses(&self, id: &ComponentId) -> bool {
+        !self.troubled.contains_key(id)
+            && self
+                .predictions
+                .get(id)
+                .and_then(|prediction| prediction.misses_rto)
+                .is_some_and(|share| share > 1.0 - PLANNING_QUANTILE + 1e-9)
     }
 
     /// What to do with a group without a solution: explain it, and propose what comes nearest.
@@ -459,13 +489,13 @@ impl<'a> Assembler<'a> {
             if let Some(rto) = wanted.rto {
                 let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rto.p95));
                 let misses = prediction.and_then(|prediction| prediction.misses_rto);
-                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + SAMPLING);
+                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-9);
                 add("rto", duration(rto), expected, misses, held);
             }
             if let Some(rpo) = wanted.rpo.filter(|_| component.kind.is_database()) {
                 let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rpo.p95));
                 let misses = prediction.and_then(|prediction| prediction.misses_rpo);
-                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + SAMPLING);
+                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-3);
                 add("rpo", duration(rpo), expected, misses, held && prediction.is_some());
             }
             if let (Some(share), Some(placed)) = (wanted.availability, self.placed.get(id)) {
@@ -798,6 +828,9 @@ fn nearest(task: &Task<'_>, group: &[ComponentId], set: &[Constraint]) -> Option
     None
 }
 
+/// A larger group without a solution gets the cheapest of the nearest, not the quickest: searching for that would take minutes.
+const QUICKENED: usize = 300;
+
 /// A solution that is as quick as it can be where demands on time are given up: the RTO of all of them is halved for as long
 /// as there still is one.
 fn quickest(
@@ -807,7 +840,7 @@ fn quickest(
 ) -> Option<BTreeMap<ComponentId, Placed>> {
     let mut best = optimise_only(&Task { relaxed, ..*task }, group)?;
     let slow: Vec<&ComponentId> = group.iter().filter(|id| relaxed.contains(&Constraint::Rto((*id).clone()))).collect();
-    if slow.is_empty() {
+    if slow.is_empty() || group.len() > QUICKENED {
         return Some(best.placed);
     }
     let tight: BTreeSet<Constraint> =
@@ -852,13 +885,13 @@ pub(crate) fn bill(
 ) -> (Vec<CostItem>, Vec<CostItem>) {
     let measure = Measure::of(component);
     let home = &ground.sites[placed.home];
-    let tariff = Tariff::of(&inputs.prices, component, &home.place);
-    let today = items(component, &measure, &tariff, &alone(component), &home.place, &home.name);
-    let mut added = items(component, &measure, &tariff, &placed.choice.at_home, &home.place, &home.name);
+    let tariffs = ground.tariffs(component);
+    let tariff = &tariffs[placed.home];
+    let today = items(component, &measure, tariff, &alone(component), &home.place, &home.name);
+    let mut added = items(component, &measure, tariff, &placed.choice.at_home, &home.place, &home.name);
     for target in &placed.targets {
         let site = &ground.sites[*target];
-        let tariff = Tariff::of(&inputs.prices, component, &site.place);
-        added.extend(items(component, &measure, &tariff, &placed.choice.per_target, &site.place, &site.name));
+        added.extend(items(component, &measure, &tariffs[*target], &placed.choice.per_target, &site.place, &site.name));
         if placed.choice.traffic_gb > 0.0 {
             let same_continent = ground.between(placed.home, *target).same_continent;
             let (price, _) = traffic(&inputs.prices, &home.place, &site.place, same_continent);

@@ -16,7 +16,7 @@ use crate::report::Conflict;
 use crate::site::lies_in;
 
 /// Up to so many demands single ones are tried one by one, and up to so many pairs.
-const TRY_SINGLES: usize = 200;
+const TRY_SINGLES: usize = 100;
 const TRY_PAIRS: usize = 24;
 
 /// What stands in the way of a group.
@@ -29,6 +29,8 @@ pub struct Contradiction {
 
 /// So many contradictions of one group are told.
 const TOLD: usize = 8;
+/// A group of more components than this is not searched: that would take minutes.
+const SEARCHED: usize = 300;
 
 /// Explains why a group has no solution: contradictions that have no demand in common, until what is left can hold.
 pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
@@ -44,6 +46,15 @@ pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
         };
     }
     let mut found = Contradiction { constraints: Vec::new(), conflicts: Vec::new() };
+    if group.len() > SEARCHED {
+        found.conflicts.push(Conflict {
+            between: vec![format!("demands on {} components that need each other", group.len())],
+            relax: vec!["assess a part of the file to see which: so many are not searched for the smallest set".into()],
+            components,
+        });
+        found.constraints = all;
+        return found;
+    }
     while found.conflicts.len() < TOLD && !question.holds(&left) {
         let set = question.smallest(&left);
         found.conflicts.push(Conflict {

@@ -2,7 +2,7 @@
 //!
 //! Pure: an app and the atlas in, an [`Assessment`] out; the same file and data give the same answer to the byte.
 //! [`assess`] is the way in, [`assess_fully`] adds the table of patterns and the frontier, [`what_if`] answers questions.
-//! [`text`], [`html`] and `serde` turn the answer into a terminal report, a page and JSON; [`write`] puts the choices
+//! [`text`], [`html`] and `serde` turn the answer into a terminal report, a page and JSON; [`mod@write`] puts the choices
 //! back into the file.
 //!
 //! How it is decided: [`choice`] lists what each kind can do, [`site`] where it may be, [`tariff`] what it costs;

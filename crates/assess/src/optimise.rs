@@ -9,15 +9,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;
 
-use lifeboat_atlas::PriceBook;
-use lifeboat_model::app::{Component, Kind, Objectives, Pattern, Replication};
+use lifeboat_model::app::{Component, Objectives, Pattern, Replication};
 use lifeboat_model::{App, ComponentId};
 
 use crate::choice::{Carriage, Choice, Setting, TargetRule, alone, choices};
 use crate::recovery::{begin, route, steering};
-use crate::schedule::{Cost, Part, solve};
+use crate::schedule::{Cost, Part, Solution, solve, topological};
 use crate::site::{Ground, may_be_in};
-use crate::tariff::{Tariff, micro_usd};
+use crate::tariff::micro_usd;
 
 /// Something that the file demands or fixes, and that may contradict the rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +46,6 @@ pub struct Task<'a> {
     pub setting: Setting<'a>,
     /// The regions.
     pub ground: &'a Ground,
-    /// Prices.
-    pub book: &'a PriceBook,
     /// What is not to be regarded.
     pub relaxed: &'a BTreeSet<Constraint>,
     /// Whether patterns, writers, standbys and regions that the file fixes are kept.
@@ -86,14 +83,21 @@ pub struct Outcome {
 
 /// Solves every group.
 pub fn optimise(task: &Task<'_>) -> Outcome {
+    optimise_groups(task, groups(task))
+}
+
+/// Solves these groups.
+pub fn optimise_groups(task: &Task<'_>, groups: Vec<Vec<ComponentId>>) -> Outcome {
     let mut outcome = Outcome { proved: true, ..Outcome::default() };
-    let mut tariffs = Tariffs::default();
-    for group in groups(task) {
-        match solve_group(task, &group, &mut tariffs) {
+    // Enormous files repeat themselves: groups that differ in nothing but names have one solution.
+    let mut known: HashMap<String, Option<GroupSolution>> = HashMap::new();
+    for group in groups {
+        let solution = known.entry(likeness(task, &group)).or_insert_with(|| solve_group(task, &group));
+        match solution {
             Some(solution) => {
                 outcome.cost += solution.cost;
                 outcome.proved &= solution.proved;
-                outcome.placed.extend(solution.placed);
+                outcome.placed.extend(group.into_iter().zip(solution.placed.iter().cloned()));
             }
             None => outcome.impossible.push(group),
         }
@@ -101,10 +105,85 @@ pub fn optimise(task: &Task<'_>) -> Outcome {
     outcome
 }
 
+/// Everything that a group's solution depends on, without names.
+fn likeness(task: &Task<'_>, group: &[ComponentId]) -> String {
+    let positions: HashMap<&ComponentId, usize> = group.iter().enumerate().map(|(at, id)| (id, at)).collect();
+    group.iter().map(|id| likeness_of(task, id, &positions)).collect()
+}
+
+/// Everything that a component's choice depends on, what it needs by position.
+fn likeness_of(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&ComponentId, usize>) -> String {
+    let app = task.setting.app;
+    let Some(component) = app.components.get(id) else { return String::new() };
+    let needs: Vec<usize> = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
+    let Component { kind, pattern, writer, standbys, reads, regions, size, .. } = component;
+    let objectives = objectives(app, component);
+    let margin = task.margins.get(id);
+    let routes: Vec<_> = app.routes.values().filter(|route| route.to == *id).map(|route| route.ttl).collect();
+    let relaxed: Vec<_> = task.relaxed.iter().filter(|constraint| constraint.is_of(id)).map(Constraint::kind).collect();
+    let size = (&size.instance, size.count, size.storage, size.writes_per_day);
+    format!(
+        "{kind:?}{pattern:?}{writer:?}{standbys:?}{reads:?}{regions:?}{size:?}{objectives:?}{needs:?}{margin:?}{routes:?}{relaxed:?};"
+    )
+}
+
+/// Members of a group that nobody needs and that are alike, merged: for each member the number of the one that stands for it,
+/// and for each of those how many it stands for. They have the same solution, so this is exact.
+fn merged(task: &Task<'_>, group: &[ComponentId]) -> (Vec<usize>, Vec<(ComponentId, i64)>) {
+    let app = task.setting.app;
+    let positions: HashMap<&ComponentId, usize> = group.iter().enumerate().map(|(at, id)| (id, at)).collect();
+    let needed: BTreeSet<&ComponentId> =
+        group.iter().filter_map(|id| app.components.get(id)).flat_map(|component| &component.needs).collect();
+    let mut stands_for = Vec::with_capacity(group.len());
+    let mut kept: Vec<(ComponentId, i64)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for id in group {
+        let next = kept.len();
+        let number =
+            if needed.contains(id) { next } else { *known.entry(likeness_of(task, id, &positions)).or_insert(next) };
+        if number == next {
+            kept.push((id.clone(), 0));
+        }
+        kept[number].1 += 1;
+        stands_for.push(number);
+    }
+    (stands_for, kept)
+}
+
+impl Constraint {
+    /// What it is, without the component.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Rto(_) => "rto",
+            Self::Rpo(_) => "rpo",
+            Self::Availability(_) => "availability",
+            Self::Pattern(_) => "pattern",
+            Self::Writer(_) => "writer",
+            Self::Standbys(_) => "standbys",
+            Self::Regions(_) => "regions",
+            Self::Residency => "residency",
+        }
+    }
+
+    /// Whether it is a demand on this component alone.
+    fn is_of(&self, component: &ComponentId) -> bool {
+        match self {
+            Self::Rto(id)
+            | Self::Rpo(id)
+            | Self::Availability(id)
+            | Self::Pattern(id)
+            | Self::Writer(id)
+            | Self::Standbys(id)
+            | Self::Regions(id) => id == component,
+            Self::Residency => false,
+        }
+    }
+}
+
 /// Solves only the groups of these components.
 pub fn optimise_only(task: &Task<'_>, members: &[ComponentId]) -> Option<Outcome> {
-    solve_group(task, members, &mut Tariffs::default()).map(|solution| Outcome {
-        placed: solution.placed.into_iter().collect(),
+    solve_group(task, members).map(|solution| Outcome {
+        placed: members.iter().cloned().zip(solution.placed).collect(),
         cost: solution.cost,
         proved: solution.proved,
         impossible: Vec::new(),
@@ -180,30 +259,13 @@ fn pinned_home<'a>(
     if free { None } else { component.writer.as_ref() }
 }
 
-/// Prices per component's kind and instance, for each site.
-#[derive(Default)]
-struct Tariffs {
-    known: HashMap<(Kind, Option<String>), std::rc::Rc<Vec<Tariff>>>,
-}
-
-impl Tariffs {
-    fn of(&mut self, task: &Task<'_>, component: &Component) -> std::rc::Rc<Vec<Tariff>> {
-        let key = (component.kind, component.size.instance.clone());
-        self.known
-            .entry(key)
-            .or_insert_with(|| {
-                let sites = task.ground.sites.iter();
-                std::rc::Rc::new(sites.map(|site| Tariff::of(task.book, component, &site.place)).collect())
-            })
-            .clone()
-    }
-}
-
 /// More than any cost, and small enough to be added up.
 const IMPOSSIBLE: i64 = i64::MAX / 1_000_000;
 
 /// A component with everything that its placement needs, in arrays by option and site.
 struct Member {
+    /// How many components it stands for.
+    count: i64,
     choices: Vec<Choice>,
     planned: Vec<u64>,
     /// `[option * sites + site]`; [`IMPOSSIBLE`] where it may not be.
@@ -217,17 +279,19 @@ struct Member {
 }
 
 struct GroupSolution {
-    placed: Vec<(ComponentId, Placed)>,
+    /// In the order of the group.
+    placed: Vec<Placed>,
     cost: i64,
     proved: bool,
 }
 
-fn solve_group(task: &Task<'_>, group: &[ComponentId], tariffs: &mut Tariffs) -> Option<GroupSolution> {
+fn solve_group(task: &Task<'_>, group: &[ComponentId]) -> Option<GroupSolution> {
     let sites = task.ground.sites.len();
-    let positions: HashMap<&ComponentId, usize> = group.iter().enumerate().map(|(at, id)| (id, at)).collect();
-    let mut members = Vec::with_capacity(group.len());
-    for id in group {
-        members.push(member(task, id, &positions, tariffs)?);
+    let (stands_for, kept) = merged(task, group);
+    let positions: HashMap<&ComponentId, usize> = kept.iter().enumerate().map(|(at, (id, _))| (id, at)).collect();
+    let mut members = Vec::with_capacity(kept.len());
+    for (id, count) in &kept {
+        members.push(Member { count: *count, ..member(task, id, &positions)? });
     }
     let allowed = |costs: fn(&Member) -> &[i64], site: usize| {
         members
@@ -236,47 +300,167 @@ fn solve_group(task: &Task<'_>, group: &[ComponentId], tariffs: &mut Tariffs) ->
     };
     let homes: Vec<usize> = (0..sites).filter(|site| allowed(|member| &member.home, *site)).collect();
     let targets: Vec<usize> = (0..sites).filter(|site| allowed(|member| &member.target, *site)).collect();
+    let needs: Vec<&[usize]> = members.iter().map(|member| member.needs.as_slice()).collect();
+    let order = topological(&needs)?;
+    let mut bounds = Vec::new();
+    for home in homes {
+        // Only options that can be in time if everybody else is as quick as can be.
+        let Some(in_time) = in_time(&members, &order, home) else { continue };
+        let mut of_home = bounds_of(task, &members, &in_time, home, &targets);
+        of_home.sort_unstable();
+        bounds.push((home, in_time, of_home));
+    }
+    // Whatever costs more than some solution needs no better bound.
+    let promising = bounds.iter().filter_map(|(home, _, of_home)| of_home.first().map(|first| (*first, *home))).min();
+    let limit = promising
+        .and_then(|((_, _, target), home)| solve_placement(task, &members, home, target, None))
+        .map_or(i64::MAX, |(solution, _)| solution.cost);
     let mut queue = Vec::new();
-    for home in &homes {
-        for target in &targets {
-            if home != target && task.ground.between(*home, *target).apart {
-                let bound = members
-                    .iter()
-                    .try_fold(0_i64, |sum, member| cheapest(task, member, *home, *target, None).map(|cost| sum + cost));
-                if let Some(bound) = bound {
-                    queue.push(Reverse((bound, task.ground.between(*home, *target).order, *home, *target)));
-                }
+    for (home, in_time, of_home) in &bounds {
+        for alike in of_home.chunks(if members.len() > 1 { ALIKE } else { of_home.len().max(1) }) {
+            if alike[0].0 > limit {
+                break;
             }
+            let Some(penalty) = penalty(task, &members, in_time, *home, alike) else { continue };
+            queue.extend(alike.iter().map(|(bound, order, target)| Reverse((bound + penalty, *order, *home, *target))));
         }
     }
-    let needs_two = members.iter().any(|member| member.choices.iter().any(|choice| choice.targets > 1));
     let mut queue = BinaryHeap::from(queue);
-    let mut best: Option<((i64, i64), GroupSolution)> = None;
-    while let Some(Reverse((bound, order, home, target))) = queue.pop() {
-        if best.as_ref().is_some_and(|((cost, tie), _)| (bound, order) >= (*cost, *tie)) {
+    let mut best: Option<Found> = None;
+    while let Some(Reverse((bound, tie, home, target))) = queue.pop() {
+        if best.as_ref().is_some_and(|best| (bound, tie) > (best.solution.cost, best.tie)) {
             break;
         }
-        let thirds = std::iter::once(None).chain(
-            targets
-                .iter()
-                .filter(|third| {
-                    needs_two
-                        && **third != home
-                        && **third != target
-                        && task.ground.between(home, **third).apart
-                        && task.ground.between(target, **third).apart
-                })
-                .map(|third| Some(*third)),
-        );
-        for third in thirds {
-            let Some(solution) = solve_placement(task, group, &members, home, target, third) else { continue };
-            let tie = order + third.map_or(0, |third| task.ground.between(home, third).order.abs() + 1);
-            if best.as_ref().is_none_or(|((cost, known), _)| (solution.cost, tie) < (*cost, *known)) {
-                best = Some(((solution.cost, tie), solution));
+        for third in thirds(task, &members, &targets, home, target) {
+            let Some((solution, numbers)) = solve_placement(task, &members, home, target, third) else { continue };
+            let tie = tie + third.map_or(0, |third| task.ground.between(home, third).order.abs() + 1);
+            if best.as_ref().is_none_or(|best| (solution.cost, tie, home, target) < best.rank()) {
+                best = Some(Found { solution, numbers, tie, home, target, third });
             }
         }
     }
-    best.map(|(_, solution)| solution)
+    best.map(|best| best.into_group_solution(&members, &stands_for))
+}
+
+/// For each target that a home may have: what the members cost at least, the place among equals, and the target.
+fn bounds_of(
+    task: &Task<'_>,
+    members: &[Member],
+    in_time: &[Vec<usize>],
+    home: usize,
+    targets: &[usize],
+) -> Vec<(i64, i64, usize)> {
+    let apart = targets.iter().copied().filter(|target| home != *target && task.ground.between(home, *target).apart);
+    let bound = |target: usize| {
+        members.iter().zip(in_time).try_fold(0_i64, |sum, (member, options)| {
+            let costs = options.iter().filter_map(|option| cost_of(task, member, *option, home, target, None));
+            costs.min().map(|cost| sum + cost)
+        })
+    };
+    apart
+        .filter_map(|target| bound(target).map(|bound| (bound, task.ground.between(home, target).order, target)))
+        .collect()
+}
+
+/// So many targets of similar cost share a [`penalty`].
+const ALIKE: usize = 8;
+
+/// By how much the members of a group cost at least more than each at its cheapest, in any of these targets, because they
+/// wait for each other: the problem is solved with the least differences in cost that any of the targets has. `None`: there
+/// is no way in any of them.
+fn penalty(
+    task: &Task<'_>,
+    members: &[Member],
+    in_time: &[Vec<usize>],
+    home: usize,
+    alike: &[(i64, i64, usize)],
+) -> Option<i64> {
+    if members.len() == 1 {
+        return Some(0);
+    }
+    let part = |(member, options): (&Member, &Vec<usize>)| {
+        let mut differences = vec![i64::MAX; options.len()];
+        for (_, _, target) in alike {
+            let costs: Vec<Option<i64>> =
+                options.iter().map(|option| cost_of(task, member, *option, home, *target, None)).collect();
+            let least = costs.iter().flatten().min().copied().unwrap_or(0);
+            for (difference, cost) in differences.iter_mut().zip(costs) {
+                *difference = cost.map_or(*difference, |cost| (*difference).min(cost - least));
+            }
+        }
+        let possible = options.iter().zip(differences).filter(|(_, difference)| *difference < i64::MAX);
+        Part {
+            options: possible.map(|(option, cost)| Cost { cost, takes: member.planned[*option] }).collect(),
+            needs: member.needs.clone(),
+            deadline: member.deadline[home],
+        }
+    };
+    let parts: Vec<Part> = members.iter().zip(in_time).map(part).collect();
+    // Without a proof the figure is no bound.
+    solve(&parts).map(|solution| if solution.proved { solution.cost } else { 0 })
+}
+
+/// The best that was found so far.
+struct Found {
+    solution: Solution,
+    /// Of each member, which of its choices each option of the solution is.
+    numbers: Vec<Vec<usize>>,
+    tie: i64,
+    home: usize,
+    target: usize,
+    third: Option<usize>,
+}
+
+impl Found {
+    /// Less is better; nothing that has the same rank is another placement, save for the third region.
+    fn rank(&self) -> (i64, i64, usize, usize) {
+        (self.solution.cost, self.tie, self.home, self.target)
+    }
+
+    fn into_group_solution(self, members: &[Member], stands_for: &[usize]) -> GroupSolution {
+        let placed: Vec<Placed> = members
+            .iter()
+            .enumerate()
+            .map(|(at, member)| {
+                let choice = member.choices[self.numbers[at][self.solution.chosen[at]]].clone();
+                let second = if choice.targets > 1 { self.third } else { None };
+                Placed { choice, home: self.home, targets: std::iter::once(self.target).chain(second).collect() }
+            })
+            .collect();
+        let placed = stands_for.iter().map(|number| placed[*number].clone()).collect();
+        GroupSolution { placed, cost: self.solution.cost, proved: self.solution.proved }
+    }
+}
+
+/// No third region, and each that could be one if some member can use it.
+fn thirds(task: &Task<'_>, members: &[Member], targets: &[usize], home: usize, target: usize) -> Vec<Option<usize>> {
+    let wanted = members.iter().any(|member| member.choices.iter().any(|choice| choice.targets > 1));
+    let apart = |a: usize, b: usize| a != b && task.ground.between(a, b).apart;
+    let possible = targets.iter().filter(|third| wanted && apart(home, **third) && apart(target, **third));
+    std::iter::once(None).chain(possible.map(|third| Some(*third))).collect()
+}
+
+/// For each member the options that can meet every deadline from a home, all others being as quick as they can be; `None`
+/// if some member has none.
+fn in_time(members: &[Member], order: &[usize], home: usize) -> Option<Vec<Vec<usize>>> {
+    let fastest: Vec<u64> = members.iter().map(|member| member.planned.iter().copied().min().unwrap_or(0)).collect();
+    let mut start = vec![0_u64; members.len()];
+    for at in order {
+        start[*at] = members[*at].needs.iter().map(|need| start[*need] + fastest[*need]).max().unwrap_or(0);
+    }
+    let mut ready: Vec<u64> = members.iter().map(|member| member.deadline[home].unwrap_or(u64::MAX)).collect();
+    for at in order.iter().rev() {
+        let before = ready[*at].saturating_sub(fastest[*at]);
+        for need in &members[*at].needs {
+            ready[*need] = ready[*need].min(before);
+        }
+    }
+    let options = members.iter().enumerate().map(|(at, member)| {
+        let fits = |option: &usize| start[at].saturating_add(member.planned[*option]) <= ready[at];
+        let options: Vec<usize> = (0..member.choices.len()).filter(fits).collect();
+        (!options.is_empty()).then_some(options)
+    });
+    options.collect()
 }
 
 /// What an option costs in a placement. Without a third region, `third` is `None`, and an option that needs one counts with
@@ -300,8 +484,12 @@ fn cost_of(
         }
     };
     let to = |target: usize| {
-        member.target[option * sites + target]
-            + micro_usd(choice.traffic_gb * task.ground.between(home, target).traffic_usd)
+        let traffic = if choice.traffic_gb > 0.0 {
+            micro_usd(choice.traffic_gb * task.ground.between(home, target).traffic_usd)
+        } else {
+            0
+        };
+        member.target[option * sites + target] + traffic
     };
     if !fits(target) {
         return None;
@@ -314,25 +502,16 @@ fn cost_of(
             None => member.second[option],
         };
     }
-    (cost < IMPOSSIBLE).then_some(cost)
-}
-
-fn cheapest(task: &Task<'_>, member: &Member, home: usize, target: usize, third: Option<usize>) -> Option<i64> {
-    let deadline = member.deadline[home].unwrap_or(u64::MAX);
-    (0..member.choices.len())
-        .filter(|option| member.planned[*option] <= deadline)
-        .filter_map(|option| cost_of(task, member, option, home, target, third))
-        .min()
+    (cost < IMPOSSIBLE).then(|| cost * member.count)
 }
 
 fn solve_placement(
     task: &Task<'_>,
-    group: &[ComponentId],
     members: &[Member],
     home: usize,
     target: usize,
     third: Option<usize>,
-) -> Option<GroupSolution> {
+) -> Option<(Solution, Vec<Vec<usize>>)> {
     let mut parts = Vec::with_capacity(members.len());
     let mut numbers = Vec::with_capacity(members.len());
     for member in members {
@@ -350,29 +529,11 @@ fn solve_placement(
         parts.push(Part { options, needs: member.needs.clone(), deadline: member.deadline[home] });
         numbers.push(kept);
     }
-    let solution = solve(&parts)?;
-    let placed = group
-        .iter()
-        .enumerate()
-        .map(|(at, id)| {
-            let choice = members[at].choices[numbers[at][solution.chosen[at]]].clone();
-            let mut targets = vec![target];
-            if choice.targets > 1 {
-                targets.extend(third);
-            }
-            (id.clone(), Placed { choice, home, targets })
-        })
-        .collect();
-    Some(GroupSolution { placed, cost: solution.cost, proved: solution.proved })
+    solve(&parts).map(|solution| (solution, numbers))
 }
 
 /// `None` if no option is left.
-fn member(
-    task: &Task<'_>,
-    id: &ComponentId,
-    positions: &HashMap<&ComponentId, usize>,
-    tariffs: &mut Tariffs,
-) -> Option<Member> {
+fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&ComponentId, usize>) -> Option<Member> {
     let app = task.setting.app;
     let component = app.components.get(id)?;
     let objectives = objectives(app, component);
@@ -392,7 +553,7 @@ fn member(
     let regions = pinned(Constraint::Regions).then_some(&component.regions);
     let home_pin = pinned_home(task, id, component);
     let standbys = (pinned(Constraint::Standbys) && !component.standbys.is_empty()).then_some(&component.standbys);
-    let rates = tariffs.of(task, component);
+    let rates = task.ground.tariffs(component);
     let sites = task.ground.sites.len();
     let mut home = vec![IMPOSSIBLE; choices.len() * sites];
     let mut target = vec![IMPOSSIBLE; choices.len() * sites];
@@ -432,6 +593,7 @@ fn member(
     let needs = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
     let deadline = limits.into_iter().map(Option::flatten).collect();
     Some(Member {
+        count: 1,
         planned: choices.iter().map(Choice::planned_ms).collect(),
         choices,
         home,

@@ -39,7 +39,7 @@ pub struct Solution {
     pub chosen: Vec<usize>,
     /// The sum of costs.
     pub cost: i64,
-    /// Whether this is proved to be the least; `false` only when [`STEPS`] ran out.
+    /// Whether this is proved to be the least; `false` only when the bound on branchings was reached.
     pub proved: bool,
 }
 
@@ -51,7 +51,7 @@ const NEVER: u64 = u64::MAX / 4;
 
 /// Solves; `None`: there is no way, or the needs form a cycle.
 pub fn solve(parts: &[Part]) -> Option<Solution> {
-    let order = topological(parts)?;
+    let order = order_of(parts)?;
     let mut consumers = vec![Vec::new(); parts.len()];
     for (index, part) in parts.iter().enumerate() {
         for need in &part.needs {
@@ -76,21 +76,27 @@ pub fn solve(parts: &[Part]) -> Option<Solution> {
     Some(Solution { chosen, cost, proved: search.proved })
 }
 
+fn order_of(parts: &[Part]) -> Option<Vec<usize>> {
+    let needs: Vec<&[usize]> = parts.iter().map(|part| part.needs.as_slice()).collect();
+    topological(&needs)
+}
+
 /// When each part can be ready at best, and by when it must at worst.
 struct Windows {
     earliest_start: Vec<u64>,
     latest_ready: Vec<u64>,
 }
 
-fn topological(parts: &[Part]) -> Option<Vec<usize>> {
-    let mut waiting: Vec<usize> = parts.iter().map(|part| part.needs.len()).collect();
-    let mut consumers = vec![Vec::new(); parts.len()];
-    for (index, part) in parts.iter().enumerate() {
-        for need in &part.needs {
+/// Indices in an order in which what is needed comes first; `None`: the needs form a cycle or point nowhere.
+pub fn topological(needs: &[&[usize]]) -> Option<Vec<usize>> {
+    let mut waiting: Vec<usize> = needs.iter().map(|needs| needs.len()).collect();
+    let mut consumers = vec![Vec::new(); needs.len()];
+    for (index, needs) in needs.iter().enumerate() {
+        for need in *needs {
             consumers.get_mut(*need)?.push(index);
         }
     }
-    let mut order: Vec<usize> = (0..parts.len()).filter(|index| waiting[*index] == 0).collect();
+    let mut order: Vec<usize> = (0..needs.len()).filter(|index| waiting[*index] == 0).collect();
     let mut next = 0;
     while let Some(index) = order.get(next).copied() {
         next += 1;
@@ -101,7 +107,7 @@ fn topological(parts: &[Part]) -> Option<Vec<usize>> {
             }
         }
     }
-    (order.len() == parts.len()).then_some(order)
+    (order.len() == needs.len()).then_some(order)
 }
 
 fn windows(parts: &[Part], consumers: &[Vec<usize>], order: &[usize]) -> Option<Windows> {
@@ -339,7 +345,7 @@ mod tests {
     use super::*;
 
     fn brute_force(parts: &[Part]) -> Option<i64> {
-        let order = topological(parts)?;
+        let order = order_of(parts)?;
         let mut best: Option<i64> = None;
         let mut chosen = vec![0; parts.len()];
         loop {
@@ -394,7 +400,7 @@ mod tests {
             prop_assert_eq!(solution.as_ref().map(|solution| solution.cost), brute_force(&parts));
             if let Some(solution) = solution {
                 prop_assert!(solution.proved);
-                let order = topological(&parts).unwrap();
+                let order = order_of(&parts).unwrap();
                 let mut ready = vec![0; parts.len()];
                 let mut cost = 0;
                 for index in order {

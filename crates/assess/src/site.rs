@@ -1,14 +1,16 @@
 //! The regions that come into question, and what speaks against each: law, distance, services, state.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::rc::Rc;
 
 use lifeboat_atlas::{Atlas, Availability, PriceBook, Service, Status};
 use lifeboat_model::app::{Component, Kind, Place, Provider};
 use lifeboat_model::{App, RegionId};
 
 use crate::choice::{SYNCHRONOUS_LIMIT_MS, runs_at};
-use crate::tariff::traffic;
+use crate::tariff::{Tariff, traffic};
 
 /// Regions nearer to each other than this share a metropolitan area: power, roads, weather, people. An assumption.
 pub const TOO_CLOSE_KM: f64 = 100.0;
@@ -61,7 +63,12 @@ pub struct Ground {
     /// The sites; indices elsewhere point here.
     pub sites: Vec<Site>,
     between: Vec<Between>,
+    book: PriceBook,
+    tariffs: RefCell<HashMap<Priced, Rc<Vec<Tariff>>>>,
 }
+
+/// What a component's prices depend on: its kind and its instance.
+type Priced = (Kind, Option<String>);
 
 /// What is known between two sites.
 #[derive(Clone, Debug)]
@@ -93,12 +100,20 @@ impl Ground {
                 between.push(Between::of(atlas, book, from, to));
             }
         }
-        Self { sites, between }
+        Self { sites, between, book: book.clone(), tariffs: RefCell::default() }
     }
 
     /// What is known from one site to another.
     pub fn between(&self, from: usize, to: usize) -> &Between {
         &self.between[from * self.sites.len() + to]
+    }
+
+    /// A component's prices in each site; those of one kind and instance are looked up once.
+    pub fn tariffs(&self, component: &Component) -> Rc<Vec<Tariff>> {
+        let key = (component.kind, component.size.instance.clone());
+        let look_up =
+            || Rc::new(self.sites.iter().map(|site| Tariff::of(&self.book, component, &site.place)).collect());
+        self.tariffs.borrow_mut().entry(key).or_insert_with(look_up).clone()
     }
 
     /// The site of a region of the file.

@@ -2,7 +2,7 @@
 //!
 //! The optimiser and the report use the same quantities and prices, so that they cannot disagree. An unknown price stays
 //! unknown in the report; only for comparing regions and patterns a stand-in takes its place (the dearest known price of
-//! the same thing, else [`Sku::stand_in`]), so that ignorance never makes a choice look cheap.
+//! the same thing, else a guess per kind), so that ignorance never makes a choice look cheap.
 
 use lifeboat_atlas::{Price, PriceBook};
 use lifeboat_model::app::{Component, Kind, Place, Provider};

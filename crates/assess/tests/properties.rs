@@ -14,7 +14,6 @@ use lifeboat_atlas::Atlas;
 use lifeboat_model::App;
 use lifeboat_model::ComponentId;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 const PLACES: [&str; 6] =
     ["aws/eu-north-1", "aws/eu-central-1", "aws/eu-west-1", "aws/us-east-1", "azure/westeurope", "azure/northeurope"];
@@ -86,7 +85,6 @@ fn costs(app: &App) -> (Vec<Vec<ComponentId>>, i64, bool) {
     let outcome = optimise(&Task {
         setting: Setting { atlas, app, history: &history },
         ground: &ground,
-        book: atlas.prices(),
         relaxed: &nothing,
         keep_pins: true,
         margins: &margins,
@@ -181,8 +179,7 @@ fn priced(
 }
 
 proptest! {
-    // The same cases each time; those that once failed are in the file beside this one.
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(20_261_124), ..ProptestConfig::with_cases(60) })]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn trying_everything_finds_nothing_cheaper(case in cases(3, 4)) {
@@ -240,8 +237,7 @@ proptest! {
             }
         }
         if answer.conflicts.is_empty() {
-            let missed = answer.objectives.iter().find(|one| one.standing == lifeboat_assess::report::Standing::Unattainable);
-            prop_assert!(missed.is_none(), "{:?}", missed);
+            prop_assert!(answer.objectives.iter().all(|one| one.standing != lifeboat_assess::report::Standing::Unattainable));
         }
     }
 }

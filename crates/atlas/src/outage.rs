@@ -41,7 +41,7 @@ pub enum OutageScope {
 /// How often a region is lost for an app, and for how long.
 ///
 /// The sample holds what became public, mostly of a few large regions; it is no statistics. So a region's own count is
-/// drawn towards that of its provider (a Gamma prior worth [`PRIOR_YEARS`] region-years), and the result is an estimate.
+/// drawn towards that of its provider (a Gamma prior worth `PRIOR_YEARS` region-years), and the result is an estimate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
     /// Losses per year.
