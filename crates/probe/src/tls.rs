@@ -18,8 +18,9 @@ use crate::reading::Evidence;
 
 /// The authorities whose certificates a check trusts. Cheap to clone; make one and share it among targets.
 ///
-/// Each probe is a full handshake. A resumed one would cost less, but shows no certificate: one that has expired or was
-/// exchanged for a wrong one would stay unseen for as long as the session can be resumed, while new clients are turned away.
+/// Each probe is a full handshake, some 0.4 ms of CPU (`examples/cost.rs`). A resumed one would cost less, but shows no
+/// certificate: one that has expired or was exchanged for a wrong one would stay unseen for as long as the session can be
+/// resumed, while new clients are turned away.
 #[derive(Clone)]
 pub struct Authorities {
     /// `None`: the public ones.
