@@ -99,6 +99,11 @@ fn rendered(kubectl: &Path, tree: &Tree, folder: &Path) -> Vec<(String, Vec<Json
     found
 }
 
+/// `kubernetes-validate` only warns of an API version that the release has dropped, and succeeds.
+fn is_valid(output: &std::process::Output) -> bool {
+    output.status.success() && !said(output).contains("find schema")
+}
+
 /// What no schema sees: selectors, names across objects, names in Go templates, empty records.
 fn unseen_mistakes(objects: &[Json]) -> Vec<String> {
     let mut found = Vec::new();
@@ -196,7 +201,7 @@ fn every_object_is_as_its_schema_says() {
         }
         let Some(validate) = &built_in else { continue };
         let output = common::run(Command::new(validate).args(["-k", RELEASE, "--strict"]).args(&files));
-        assert!(output.status.success(), "{name}: {}", said(&output));
+        assert!(is_valid(&output), "{name}: {}", said(&output));
     }
 }
 
@@ -256,7 +261,7 @@ fn a_mistake_is_caught() {
         let file = folder.path().join("wrong.yaml");
         std::fs::write(&file, tree.files[web].replace(right, broken)).unwrap();
         let output = common::run(Command::new(&validate).args(["-k", RELEASE, "--strict"]).arg(&file));
-        assert!(!output.status.success(), "{broken} passed");
+        assert!(!is_valid(&output), "{broken} passed");
     }
 }
 

@@ -143,6 +143,18 @@ fn a_large_app_is_generated() {
     assert!(tree.files["cloudformation/regional.yaml"].contains("Orders99:"));
 }
 
+/// An app on machines of one's own needs nothing but the nodes.
+#[test]
+fn a_local_app_gets_its_nodes() {
+    let tree = tree_of(&example("local/lifeboat"));
+    assert!(
+        tree.files["lifeboat/stockholm/lifeboat.service"].contains("CapabilityBoundingSet="),
+        "it starts PostgreSQL as another user"
+    );
+    assert!(tree.files["lifeboat/ireland/lifeboat.service"].contains("DynamicUser=true"), "it only votes");
+    assert!(tree.files.keys().all(|path| path.starts_with("lifeboat/") || path == "README.md" || path == MANIFEST));
+}
+
 #[test]
 fn certificates_are_made_and_verified() {
     let (Some(openssl), Some(shell)) = (tool("openssl"), tool("sh")) else { return };
