@@ -1,11 +1,14 @@
 //! The SQLite file: created so that it survives, opened only if it is ours, and noticed when it is replaced.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rustix::fs::{Mode, OFlags, fstat};
 
 use super::Deadline;
 use crate::{Error, Executed, Result};
@@ -54,6 +57,9 @@ pub(super) struct StoreFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Keeps the inode's number from being given to a file that replaces this one, for as long as anybody may ask.
+    #[expect(dead_code, reason = "held for what it keeps from happening")]
+    pin: Arc<OwnedFd>,
 }
 
 impl StoreFile {
@@ -97,6 +103,11 @@ impl StoreFile {
 
     fn try_open(path: &Path) -> Result<Self, Failure> {
         create(path).map_err(|error| Failure::Final(unreachable(path, &error)))?;
+        // Without access to the content, and without harm to locks: closing any other descriptor of the file would drop
+        // those that SQLite holds in this process.
+        let pin = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| Failure::Final(unreachable(path, &error)))?;
+        let pinned = fstat(&pin).map_err(|error| Failure::Final(unreachable(path, &error)))?;
         let found = fs::metadata(path).map_err(|error| Failure::Final(unreachable(path, &error)))?;
         let corrupt = |why: String| Failure::Final(Error::Corrupt { path: path.to_owned(), why });
         if !found.is_file() {
@@ -118,7 +129,7 @@ impl StoreFile {
             initialise(&connection)?;
             sync_directory(path).map_err(|error| Failure::Final(unreachable(path, &error)))?;
         }
-        let file = Self { path: path.to_owned(), device: found.dev(), inode: found.ino() };
+        let file = Self { path: path.to_owned(), device: pinned.st_dev, inode: pinned.st_ino, pin: Arc::new(pin) };
         file.check_in_place()?;
         Ok(file)
     }
