@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use lifeboat_control::confirm;
 use lifeboat_control::record::{DatabaseRecord, Origin};
+use lifeboat_model::app::WithoutStandby;
 use lifeboat_model::database::Gate;
 use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
 
 use crate::server::WriteId;
 use crate::world::World;
+
+/// How long writing may be impossible though it ought not to be. The longest waits of the brain lie in it one after the other: a
+/// switchover that is given up (10 s), an epoch that is not opened (10 s), a standby that is waited for (2 s), detection and orders.
+const PROGRESS: Duration = Duration::from_secs(30);
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Ledger {
     pub given_up: BTreeSet<WriteId>,
     /// The epochs that were open, for S5.
     pub newest_open: Epoch,
+    /// Since when writing is not possible though it ought to be, for L1.
+    standing_still_since: Option<Moment>,
     /// The record that was checked last.
     seen: Option<DatabaseRecord>,
 }
@@ -56,6 +63,31 @@ impl World {
                     promise: "S5",
                     how: format!("{region} acknowledges under epoch {epoch}, epoch {newest_open} is open"),
                 });
+            }
+        }
+        Ok(())
+    }
+
+    /// L1: where a majority and a region that holds everything are there, writing is possible again within [`PROGRESS`]. Not asked of
+    /// a writer that is told to stop without its standby.
+    pub fn check_progress(&mut self) -> Result<(), Broken> {
+        let now = self.now();
+        for database in self.ledgers.keys().cloned().collect::<Vec<_>>() {
+            let may_stop = self.app.components[&database].without_standby == WithoutStandby::Stop;
+            let serves = self.data_regions().any(|region| self.can_acknowledge(region, &database));
+            let stands_still = !may_stop && !serves && self.ought_to_serve(&database);
+            let ledger = self.ledgers.get_mut(&database).expect("every database has a ledger");
+            if !stands_still {
+                ledger.standing_still_since = None;
+                continue;
+            }
+            let since = *ledger.standing_still_since.get_or_insert(now);
+            if now.since(since) > PROGRESS {
+                let how = format!(
+                    "{database} has accepted no writes for {PROGRESS:?}, with a majority and a holder alive: {:?}",
+                    self.record(&database)
+                );
+                return Err(Broken { promise: "L1", how });
             }
         }
         Ok(())

@@ -242,6 +242,7 @@ impl World {
                 for database in self.ledgers.keys() {
                     self.check_moment(database)?;
                 }
+                self.check_progress()?;
             }
         }
         self.now = until;
@@ -266,6 +267,37 @@ impl World {
     /// Whether the journal has a reason for an epoch.
     pub fn journal_explains(&self, database: &ComponentId, epoch: Epoch) -> bool {
         self.explained.contains(&(database.clone(), epoch))
+    }
+
+    /// Whether writing must be possible soon: the store answers, a majority of the nodes lives and reaches each other, and among
+    /// them is a region that holds everything.
+    pub fn ought_to_serve(&self, database: &ComponentId) -> bool {
+        let well = |region: &RegionId| {
+            let node = &self.nodes[region];
+            node.brain.is_some() && !node.frozen && !self.isolated.contains(region)
+        };
+        let together: Vec<&RegionId> = self
+            .app
+            .regions
+            .keys()
+            .filter(|region| well(region))
+            .filter(|region| {
+                self.app
+                    .regions
+                    .keys()
+                    .filter(|other| well(other))
+                    .all(|o| self.linked(region, o) && self.linked(o, region))
+            })
+            .collect();
+        let standing = |region: &RegionId| {
+            self.servers.get(&(region.clone(), database.clone())).is_some_and(|s| s.exists && !s.frozen)
+        };
+        self.store_up
+            && together.len() > self.app.regions.len() / 2
+            && self
+                .records
+                .get(database)
+                .is_some_and(|record| record.holders.iter().any(|r| together.contains(&r) && standing(r)))
     }
 
     /// How many nodes outside a region have had a bad reading of it lately, and how many there are.
