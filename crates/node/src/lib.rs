@@ -5,6 +5,7 @@
 
 mod api;
 mod clock;
+mod complaint;
 mod databases;
 mod error;
 mod guard;
@@ -16,6 +17,7 @@ mod probes;
 mod processes;
 mod run;
 mod shared;
+mod store;
 
 pub use error::Error;
 pub use options::{Options, WhenStopped};

@@ -14,6 +14,7 @@ use lifeboat_store::{Error as StoreError, Executed, Store};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::complaint::Complaint;
 use crate::databases::Databases;
 use crate::probes::Probes;
 use crate::processes::Processes;
@@ -57,6 +58,8 @@ pub struct Mind {
     pub relist: Arc<Notify>,
     /// How many tables were served.
     pub serial: u32,
+    /// What was said of the store's refusals.
+    pub complaint: Arc<Complaint>,
 }
 
 impl Mind {
@@ -110,24 +113,24 @@ impl Mind {
         calls: &mut JoinSet<()>,
         answers: &mut BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
     ) {
-        let (store, inputs) = (self.store.clone(), self.inputs.clone());
+        let (store, inputs, complaint) = (self.store.clone(), self.inputs.clone(), self.complaint.clone());
         match command {
             Command::Transact(transaction) => {
                 calls.spawn(async move {
                     let result = store.transact(transaction).await;
-                    reply(&inputs, Event::Transacted(result.map_err(failure))).await;
+                    reply(&inputs, Event::Transacted(result.map_err(|error| failure(&error, &complaint)))).await;
                 });
             }
             Command::Grant(length) => {
                 calls.spawn(async move {
                     let result = store.grant(length).await;
-                    reply(&inputs, Event::Granted(result.map_err(failure))).await;
+                    reply(&inputs, Event::Granted(result.map_err(|error| failure(&error, &complaint)))).await;
                 });
             }
             Command::Renew(lease) => {
                 calls.spawn(async move {
                     let result = store.renew(lease).await;
-                    reply(&inputs, Event::Renewed(result.map_err(failure))).await;
+                    reply(&inputs, Event::Renewed(result.map_err(|error| failure(&error, &complaint)))).await;
                 });
             }
             Command::Relist => self.relist.notify_one(),
@@ -160,13 +163,13 @@ async fn reply(inputs: &mpsc::Sender<Input>, event: Event) {
     let _ = inputs.send(Input::Event(event)).await;
 }
 
-fn failure(error: StoreError) -> StoreFailure {
+fn failure(error: &StoreError, complaint: &Complaint) -> StoreFailure {
     match error {
         StoreError::LeaseGone => StoreFailure::LeaseGone,
         StoreError::Unreachable { executed: Executed::No, .. } => StoreFailure::NotExecuted,
         StoreError::Unreachable { executed: Executed::Unknown, .. } => StoreFailure::Unknown,
-        other @ (StoreError::Compacted | StoreError::Corrupt { .. } | StoreError::Invalid(_)) => {
-            tracing::error!("the state store refuses: {other}");
+        StoreError::Compacted | StoreError::Corrupt { .. } | StoreError::Invalid(_) => {
+            complaint.warn(&format!("the state store refuses: {error}"));
             StoreFailure::NotExecuted
         }
     }
@@ -177,11 +180,12 @@ const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// Feeds the store's state and its changes to the brain; begins anew when asked to, and when there is a gap.
 pub async fn follow_store(store: Arc<dyn Store>, inputs: mpsc::Sender<Input>, relist: Arc<Notify>) {
+    let complaint = Complaint::default();
     loop {
         let (revision, entries) = match store.list(record::STATE).await {
             Ok(listed) => listed,
             Err(error) => {
-                tracing::warn!("{error}");
+                complaint.warn(&error.to_string());
                 tokio::time::sleep(AFTER_ERROR).await;
                 continue;
             }
@@ -189,11 +193,12 @@ pub async fn follow_store(store: Arc<dyn Store>, inputs: mpsc::Sender<Input>, re
         let mut watch = match store.watch(record::STATE, revision).await {
             Ok(watch) => watch,
             Err(error) => {
-                tracing::warn!("{error}");
+                complaint.warn(&error.to_string());
                 tokio::time::sleep(AFTER_ERROR).await;
                 continue;
             }
         };
+        complaint.is_settled();
         if inputs.send(Input::Event(Event::Snapshot { revision, entries })).await.is_err() {
             return;
         }
