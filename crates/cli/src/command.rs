@@ -202,6 +202,9 @@ pub struct Drill {
     /// What goes wrong in the writer's region: region-loss, database-loss, node-loss, app-loss, pause
     #[arg(long, default_value = "region-loss")]
     pub fault: Fault,
+    /// Where the nodes keep what they share: file (one SQLite file), or etcd (a member in each region, its leader in the lost one)
+    #[arg(long, value_enum, default_value_t = DrillStore::File)]
+    pub store: DrillStore,
     /// How many times; the report then has medians
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
@@ -217,6 +220,15 @@ pub struct Drill {
     /// The program behind $SHOP in the file [default: `shop` beside this program]
     #[arg(long, env = "SHOP", value_name = "PROGRAM")]
     pub shop: Option<PathBuf>,
+}
+
+/// `drill --store`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DrillStore {
+    /// One SQLite file
+    File,
+    /// A member of etcd in each region
+    Etcd,
 }
 
 /// `events`
