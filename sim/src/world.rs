@@ -270,6 +270,11 @@ impl World {
         self.records.get(database).cloned()
     }
 
+    /// What the state store keeps.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Whether the journal has a reason for an epoch.
     pub fn journal_explains(&self, database: &ComponentId, epoch: Epoch) -> bool {
         self.explained.contains(&(database.clone(), epoch))

@@ -243,6 +243,12 @@ pub struct Events {
     /// Go on as new entries come
     #[arg(long)]
     pub follow: bool,
+    /// Walk each region's chain of hashes instead, and say whether an entry was changed, removed or moved
+    #[arg(long, conflicts_with_all = ["follow", "after"])]
+    pub verify: bool,
+    /// What `--verify --json` said before, kept where nobody who may write the store can: what was noted then has to be there still
+    #[arg(long, requires = "verify", value_name = "FILE")]
+    pub against: Option<PathBuf>,
 }
 
 /// `plan`

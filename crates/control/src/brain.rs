@@ -15,9 +15,10 @@ use lifeboat_model::state::{Change, Condition, Entry, LeaseId, Outcome, Revision
 use lifeboat_model::status::RouteAnswer;
 use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
 
+use crate::chain;
 use crate::event::{Clock, Command, Event, StoreFailure};
 use crate::health::{Evidence, Poll, Sight, Target, Watched, What};
-use crate::record::{self, DatabaseRecord, Request, Run, View};
+use crate::record::{self, DatabaseRecord, JournalHead, Request, Run, View};
 use crate::session::Session;
 
 /// One rule of the brain, broken on purpose: the simulator has to notice each. Never set outside tests.
@@ -43,6 +44,8 @@ pub enum Mutation {
     LossIgnored,
     /// Decisions are not written to the journal.
     Unjournaled,
+    /// Journal entries do not name the ones before them.
+    Unlinked,
     /// An old primary does not stop when it sees a newer epoch.
     OldWriterStays,
 }
@@ -85,6 +88,8 @@ pub(crate) struct Local {
 pub(crate) struct InFlight {
     pub transaction: Transaction,
     pub entries: Vec<JournalEntry>,
+    /// The journal's head once it is committed.
+    pub head: JournalHead,
     pub answer: Option<(u64, String)>,
 }
 
@@ -103,10 +108,10 @@ pub struct Brain {
     pub(crate) views: BTreeMap<RegionId, View>,
     pub(crate) runs: BTreeMap<ComponentId, Run>,
     pub(crate) requests: BTreeMap<ComponentId, Request>,
-    pub(crate) journal_head: u64,
+    pub(crate) journal_head: JournalHead,
     pub(crate) in_flight: Option<InFlight>,
-    /// Entries of a transaction whose answer was lost.
-    pub(crate) unsure: Vec<JournalEntry>,
+    /// Entries of a transaction whose answer was lost, and the journal's head if it was committed.
+    pub(crate) unsure: Option<(JournalHead, Vec<JournalEntry>)>,
     pub(crate) store_retry_at: Moment,
     pub(crate) backlog: VecDeque<JournalEntry>,
     pub(crate) session: Session,
@@ -153,9 +158,9 @@ impl Brain {
             views: BTreeMap::new(),
             runs: BTreeMap::new(),
             requests: BTreeMap::new(),
-            journal_head: 0,
+            journal_head: JournalHead::default(),
             in_flight: None,
-            unsure: Vec::new(),
+            unsure: None,
             store_retry_at: Moment(0),
             backlog: VecDeque::new(),
             session: Session::default(),
@@ -364,13 +369,12 @@ impl Brain {
         }
         self.synced = true;
         self.relisting = false;
-        let unsure = std::mem::take(&mut self.unsure);
-        let committed = unsure.last().is_some_and(|last| last.number <= self.journal_head);
-        for entry in unsure.into_iter().rev() {
-            if committed {
-                self.commands.push(Command::Journaled(entry));
+        if let Some((head, entries)) = self.unsure.take() {
+            if head == self.journal_head {
+                self.commands.extend(entries.into_iter().map(Command::Journaled));
             } else {
-                self.backlog.push_front(entry);
+                // Should it be carried out after all, it changes the head, and with it what the next transaction rests on.
+                self.keep_observations(entries);
             }
         }
     }
@@ -425,7 +429,10 @@ impl Brain {
                 }
             }
             "journal-head" if name == self.me.as_str() => {
-                self.journal_head = self.journal_head.max(read(&entry).unwrap_or(0));
+                // A store that was restored from a copy lacks entries: their numbers are not given again.
+                if let Some(head) = read::<JournalHead>(&entry).filter(|head| head.number >= self.journal_head.number) {
+                    self.journal_head = head;
+                }
             }
             _ => {}
         }
@@ -445,7 +452,7 @@ impl Brain {
     }
 
     fn take_transacted(&mut self, result: Result<Outcome, StoreFailure>) {
-        let Some(InFlight { transaction, entries, answer }) = self.in_flight.take() else { return };
+        let Some(InFlight { transaction, entries, head, answer }) = self.in_flight.take() else { return };
         let retry = self.clock.now + Duration::from_millis(100);
         let refused = |ticket, why: &str| Command::Answer { ticket, answer: Err(why.to_owned()) };
         match result {
@@ -481,7 +488,7 @@ impl Brain {
                 }
             }
             Err(StoreFailure::Unknown) => {
-                self.unsure = entries;
+                self.unsure = (!entries.is_empty()).then_some((head, entries));
                 self.store_retry_at = retry;
                 self.relist();
                 if let Some((ticket, _)) = answer {
@@ -553,14 +560,21 @@ impl Brain {
         if self.mutation == Some(Mutation::Unjournaled) {
             entries.clear();
         }
-        for (entry, number) in entries.iter_mut().zip(self.journal_head + 1..) {
-            entry.number = number;
-            transaction.then.push(put(record::journal_key(&self.me, number), entry, None));
+        let mut head = self.journal_head;
+        for entry in &mut entries {
+            if self.mutation == Some(Mutation::Unlinked) {
+                head.hash = None;
+            }
+            let value = chain::append(&mut head, entry);
+            transaction.then.push(Write::Put { key: record::journal_key(&self.me, head.number), value, lease: None });
         }
-        if let Some(last) = entries.last() {
-            transaction.then.push(put(record::journal_head_key(&self.me), &last.number, None));
+        if !entries.is_empty() {
+            let key = record::journal_head_key(&self.me);
+            // The chain does not fork: of two transactions that go on from one head, one of which was believed lost, one is committed.
+            transaction.when.push(self.unchanged(key.clone()));
+            transaction.then.push(put(key, &head, None));
         }
-        self.in_flight = Some(InFlight { transaction: transaction.clone(), entries, answer });
+        self.in_flight = Some(InFlight { transaction: transaction.clone(), entries, head, answer });
         self.commands.push(Command::Transact(transaction));
     }
 

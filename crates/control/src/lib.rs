@@ -12,7 +12,9 @@
 //! 5. A commit is confirmed only until the moment of the newest [`Command::Confirm`], read from the same clock.
 //! 6. `step` is called with [`Event::Tick`] no later than [`Brain::wake_at`].
 
+pub mod audit;
 pub mod brain;
+pub mod chain;
 pub mod confirm;
 pub mod event;
 pub mod health;

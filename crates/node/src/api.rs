@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use lifeboat_control::record::Request;
+use lifeboat_control::audit::{StoredEntry, StoredJournal};
+use lifeboat_control::record::{self, Request};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
 use lifeboat_model::status::Status;
@@ -45,6 +46,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Outpu
         .route("/v1/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
+        .route("/v1/journal", get(journal))
         .route("/v1/runs", get(runs))
         .route("/v1/plan", get(plan))
         .route("/v1/failover", post(failover))
@@ -167,6 +169,27 @@ async fn events(State(api): State<Arc<Api>>, headers: HeaderMap, Query(after): Q
             let recorded: Vec<Recorded> =
                 entries.into_iter().map(|(revision, entry)| Recorded { revision: revision.0, entry }).collect();
             Json(recorded).into_response()
+        }
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+/// The journal byte for byte, for whoever checks its chain.
+async fn journal(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = may_not_look(&api, &headers) {
+        return refusal;
+    }
+    match lifeboat_store::journal::read_stored(&*api.store, record::JOURNAL_HEADS).await {
+        Ok((heads, entries)) => {
+            let heads = heads.into_iter().filter_map(|head| {
+                let region = head.key.strip_prefix(record::JOURNAL_HEADS)?.into();
+                Some((region, serde_json::from_slice(&head.value).ok()))
+            });
+            let entries = entries
+                .into_iter()
+                .map(|entry| StoredEntry { key: entry.key, value: String::from_utf8(entry.value).ok() });
+            let kept = lifeboat_store::journal::ENTRIES_KEPT;
+            Json(StoredJournal { kept, heads: heads.collect(), entries: entries.collect() }).into_response()
         }
         Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
