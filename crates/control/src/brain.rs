@@ -18,6 +18,7 @@ use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
 use crate::chain;
 use crate::event::{Clock, Command, Event, StoreFailure};
 use crate::health::{Evidence, Poll, Sight, Target, Watched, What};
+use crate::promise::Promises;
 use crate::record::{self, DatabaseRecord, JournalHead, Request, Run, View};
 use crate::session::Session;
 
@@ -48,6 +49,16 @@ pub enum Mutation {
     Unlinked,
     /// An old primary does not stop when it sees a newer epoch.
     OldWriterStays,
+    /// One node's promise is taken for everybody's.
+    OnePromiseEnough,
+    /// A promise is counted from the answer, not from the question.
+    PromiseFromAnswer,
+    /// A node that has just started claims as if it had promised nothing before.
+    PromiseForgotten,
+    /// A promise that was given is not kept.
+    PromiseBroken,
+    /// A promise is given while a claim of one's own is under way.
+    PromiseWhileClaiming,
 }
 
 /// What the brain knows of a database in its own region.
@@ -100,6 +111,9 @@ pub struct Brain {
     pub(crate) me: RegionId,
     pub(crate) clock: Clock,
     pub(crate) started: bool,
+    pub(crate) started_at: Moment,
+    /// Whether the store was read since this node started.
+    pub(crate) has_read_store: bool,
     pub(crate) synced: bool,
     pub(crate) relisting: bool,
     pub(crate) revisions: BTreeMap<String, Revision>,
@@ -115,6 +129,7 @@ pub struct Brain {
     pub(crate) store_retry_at: Moment,
     pub(crate) backlog: VecDeque<JournalEntry>,
     pub(crate) session: Session,
+    pub(crate) promises: Promises,
     pub(crate) locals: BTreeMap<ComponentId, Local>,
     pub(crate) compute: BTreeMap<ComponentId, bool>,
     pub(crate) compute_wanted: BTreeMap<ComponentId, bool>,
@@ -150,6 +165,8 @@ impl Brain {
             me: region,
             clock: Clock { now: Moment(0), unix_ms: 0 },
             started: false,
+            started_at: Moment(0),
+            has_read_store: false,
             synced: false,
             relisting: false,
             revisions: BTreeMap::new(),
@@ -164,6 +181,7 @@ impl Brain {
             store_retry_at: Moment(0),
             backlog: VecDeque::new(),
             session: Session::default(),
+            promises: Promises::default(),
             locals,
             compute: BTreeMap::new(),
             compute_wanted: BTreeMap::new(),
@@ -201,6 +219,7 @@ impl Brain {
         self.wake = clock.now + HEARTBEAT;
         if !self.started {
             self.started = true;
+            self.started_at = clock.now;
             self.note(
                 EntryKind::Node,
                 None,
@@ -288,6 +307,8 @@ impl Brain {
                 self.compute.insert(component, running);
             }
             Event::OrderDone { component, result } => self.take_order_done(&component, result),
+            Event::PeerAsks { ticket, question } => self.take_peer_question(ticket, &question),
+            Event::PeerAnswered { round, region, answers } => self.take_peer_answer(round, &region, answers),
             Event::Person { ticket, database, request } => self.take_person(ticket, &database, request),
         }
     }
@@ -317,7 +338,13 @@ impl Brain {
             for database in &databases {
                 self.decide_database(database);
             }
+        } else {
+            let databases: Vec<ComponentId> = self.records.keys().cloned().collect();
+            for database in &databases {
+                self.keep_confirming_by_promise(database);
+            }
         }
+        self.keep_promised();
         self.keep_compute();
         self.keep_routes();
         self.publish();
@@ -368,6 +395,7 @@ impl Brain {
             self.take_entry(entry);
         }
         self.synced = true;
+        self.has_read_store = true;
         self.relisting = false;
         if let Some((head, entries)) = self.unsure.take() {
             if head == self.journal_head {
@@ -399,6 +427,7 @@ impl Brain {
             serde_json::from_slice(&entry.value).ok()
         }
         self.revisions.insert(entry.key.clone(), entry.revision);
+        self.settle_doubts(&entry.key, entry.revision);
         let Some((kind, name)) = entry.key.strip_prefix(record::STATE).and_then(|rest| rest.split_once('/')) else {
             return;
         };
@@ -488,6 +517,7 @@ impl Brain {
                 }
             }
             Err(StoreFailure::Unknown) => {
+                self.doubt(&transaction);
                 self.unsure = (!entries.is_empty()).then_some((head, entries));
                 self.store_retry_at = retry;
                 self.relist();

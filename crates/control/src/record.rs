@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Everything that the brain watches lies below this prefix; the journal does not.
 pub const STATE: &str = "state/";
 
+/// What the keys of the databases' records begin with.
+pub const DATABASES: &str = "state/database/";
+
 /// The key of a database's record.
 pub fn database_key(database: &ComponentId) -> String {
     format!("state/database/{database}")

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use lifeboat_control::audit::{StoredEntry, StoredJournal};
+use lifeboat_control::promise::Question;
 use lifeboat_control::record::{self, Request};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mind::Input;
+use crate::peers;
 
 /// What the handlers share.
 pub struct Api {
@@ -36,6 +38,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Allows everything.
     pub operator: String,
+    /// What other nodes show.
+    pub node: String,
     /// Allows to look; `None`: everybody who can connect may.
     pub viewer: Option<String>,
 }
@@ -51,6 +55,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Outpu
         .route("/v1/plan", get(plan))
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
+        .route(peers::PATH, post(promise))
         .with_state(api);
     if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stop)
@@ -250,6 +255,22 @@ async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Respo
         Ok(Ok(run)) => (StatusCode::ACCEPTED, Json(Accepted { run })).into_response(),
         Ok(Err(why)) => problem(StatusCode::CONFLICT, &why),
         Err(_) => stopping(),
+    }
+}
+
+/// Another node asks to be left a database.
+async fn promise(State(api): State<Arc<Api>>, headers: HeaderMap, Json(question): Json<Question>) -> Response {
+    if !bearer(&headers).is_some_and(|given| is_same(given, &api.node)) {
+        return problem(StatusCode::UNAUTHORIZED, "only the nodes of the app's regions may ask this");
+    }
+    if question.from == api.region || !api.app.regions.contains_key(&question.from) {
+        return problem(StatusCode::BAD_REQUEST, "`from` is no other region of this app");
+    }
+    let (sender, answer) = oneshot::channel();
+    let asked = api.inputs.send(Input::Peer(question, sender)).await.is_ok();
+    match (asked, answer.await) {
+        (true, Ok(answers)) => Json(answers).into_response(),
+        (false, _) | (_, Err(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
     }
 }
 
