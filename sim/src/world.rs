@@ -17,6 +17,7 @@ use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+mod asking;
 mod faults;
 mod network;
 mod node;
@@ -85,6 +86,7 @@ enum Happening {
     Confirmed { database: ComponentId, by: RegionId, to: RegionId, timeline: u32, length: usize },
     Beat,
     Fault(Fault),
+    Asked(RegionId, u64, lifeboat_control::promise::Question),
 }
 
 #[derive(Debug)]
@@ -139,6 +141,8 @@ pub struct World {
     cut: BTreeSet<(RegionId, RegionId)>,
     isolated: BTreeSet<RegionId>,
     explained: BTreeSet<(ComponentId, Epoch)>,
+    asked: BTreeMap<u64, asking::Asked>,
+    tickets: u64,
     /// When a node last had a bad reading of anything in another region.
     bad_readings: BTreeMap<(RegionId, RegionId), Moment>,
     records: BTreeMap<ComponentId, DatabaseRecord>,
@@ -195,6 +199,8 @@ impl World {
             cut: BTreeSet::new(),
             isolated: BTreeSet::new(),
             explained: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            tickets: 0,
             bad_readings: BTreeMap::new(),
             records: BTreeMap::new(),
             next_write: 0,
@@ -367,6 +373,10 @@ impl World {
             }
             Happening::Probe(region, incarnation, target) => {
                 self.probe(&region, incarnation, target);
+                Ok(())
+            }
+            Happening::Asked(region, ticket, question) => {
+                self.take_question(&region, ticket, question);
                 Ok(())
             }
             Happening::Call(region, incarnation, call) => self.call(&region, incarnation, call),

@@ -71,6 +71,8 @@ impl World {
             Command::Journaled(entry) => {
                 self.say(|| format!("{}: {:?}: {} ({})", entry.region, entry.kind, entry.what, entry.why))
             }
+            Command::AskPeers { round, question } => self.ask_peers(region, incarnation, round, &question),
+            Command::AnswerPeer { ticket, answers } => self.answer_peer(ticket, answers),
             Command::Compute { .. } | Command::Serve(_) | Command::Answer { .. } => {}
         }
     }
