@@ -70,7 +70,21 @@ const EXPLAINED: usize = 20;
 /// Assesses an app. The tables of patterns and the frontier stay empty: see [`crate::compare`] and [`crate::frontier`].
 pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
     let (ground, together) = ground(app, inputs);
-    Assembler::solve(app, inputs, &ground, together).report()
+    let mut answer = Assembler::solve(app, inputs, &ground, together).report();
+    if !inputs.history.recoveries.is_empty() {
+        // What was predicted before anything was measured: against itself every measurement would hold.
+        let before = assess(app, &Inputs { history: History::default(), ..inputs.clone() });
+        for (component, before) in answer.components.iter_mut().zip(&before.components) {
+            let id = ComponentId::from(component.component.as_str());
+            let seconds = inputs.history.recoveries.get(&id).filter(|seconds| !seconds.is_empty());
+            component.measured = seconds.map(|seconds| MeasuredReport {
+                seconds: seconds.clone(),
+                predicted: (before.rto_range.0, before.rto.p99),
+                within: seconds.iter().all(|value| (before.rto_range.0..=before.rto.p99).contains(value)),
+            });
+        }
+    }
+    answer
 }
 
 /// The comparable cost and the placements alone, for those who ask many times.
@@ -287,13 +301,6 @@ impl<'a> Assembler<'a> {
             )
             .map(|step| step_report(step.kind, &step.takes))
             .collect();
-        let measured = self.inputs.history.recoveries.get(id).filter(|seconds| !seconds.is_empty()).map(|seconds| {
-            let (low, high) = prediction.rto_range;
-            MeasuredReport {
-                seconds: seconds.clone(),
-                within: seconds.iter().all(|value| (low..=high).contains(value)),
-            }
-        });
         Some(ComponentReport {
             component: id.to_string(),
             kind: component.kind.as_str().into(),
@@ -309,7 +316,7 @@ impl<'a> Assembler<'a> {
             rto_range: prediction.rto_range,
             rpo: prediction.rpo,
             steps,
-            measured,
+            measured: None,
             today_usd: known(&today),
             added_usd: known(&added),
             unknown_prices: unknown,

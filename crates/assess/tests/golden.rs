@@ -262,7 +262,7 @@ fn measured_steps_replace_assumptions_and_measured_recoveries_are_compared() {
     let web = component(&answer, "web");
     let measured = web.measured.as_ref().unwrap();
     assert!(measured.within, "{:?} in {:?}", measured.seconds, web.rto_range);
-    assert!(text::render(&answer).contains("web: measured 0.47 s, 0.61 s, inside the predicted"));
+    assert!(text::render(&answer).contains("web: measured 0.47 s, 0.61 s, inside what was predicted before,"));
     assert!(!answer.weak_points.iter().any(|point| point.what.contains("drill")));
     history.recoveries.insert("web".into(), vec![3600.0]);
     let answer = assess(&app, &Inputs { history, ..Inputs::new(Atlas::embedded()) });

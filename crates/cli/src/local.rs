@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::CommandFactory as _;
-use lifeboat_drill::{Progress, StoreKind, Terminal};
+use lifeboat_drill::{Fault, Progress, StoreKind, Terminal};
 use lifeboat_node::WhenStopped;
 
 use crate::command::{Arguments, Drill, DrillStore, Node, Servers, Validate};
 use crate::exit::Failure;
-use crate::file;
+use crate::{evidence, file};
 
 /// `lifeboat validate`
 pub fn validate(validate: &Validate) -> Result<ExitCode, Failure> {
@@ -94,7 +94,9 @@ pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::Failed(format!("where this program lies is unknown: {error}")))?;
     let colours = std::env::var_os("NO_COLOR").is_none();
     let shop = drill.shop.unwrap_or_else(|| lifeboat.with_file_name("shop"));
+    let prediction = (drill.fault == Fault::RegionLoss).then(|| evidence::prediction(&app)).flatten();
     let options = lifeboat_drill::Options {
+        prediction,
         file: drill.file,
         app,
         fault: drill.fault,

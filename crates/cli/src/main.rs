@@ -5,6 +5,7 @@
 
 mod ask;
 mod command;
+mod evidence;
 mod exit;
 mod file;
 mod infra;

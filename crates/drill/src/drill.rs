@@ -805,6 +805,7 @@ fn summed_up(options: &Options, facts: &Facts, repetitions: Vec<Repetition>, env
         medians: if options.repeat > 1 { measure::medians(&runs) } else { BTreeMap::new() },
         runs,
         promises: findings.iter().map(|(promise, (finding, _))| ((*promise).into(), *finding)).collect(),
+        prediction: options.prediction,
         reasons: findings.into_iter().map(|(promise, (_, reason))| (promise.into(), reason)).collect(),
         environment,
     }

@@ -269,6 +269,7 @@ pub(crate) fn report() -> Report {
         medians: BTreeMap::new(),
         promises: promises.iter().map(|(name, finding, _)| ((*name).into(), *finding)).collect(),
         reasons: promises.iter().map(|(name, _, reason)| ((*name).into(), (*reason).into())).collect(),
+        prediction: None,
         environment: Environment {
             started: "2026-01-02 03:04:05 UTC".into(),
             lifeboat: "0.1.0".into(),

@@ -98,6 +98,7 @@ impl Scene {
             repeat: 1,
             out: Some(self.directory.path().join("report")),
             keep: false,
+            prediction: None,
             lifeboat: this.clone(),
             shop: this,
             store: StoreKind::File,
@@ -291,6 +292,7 @@ fn drive(file: &Path, when: usize) {
         lifeboat: this.clone(),
         shop: this,
         store: StoreKind::File,
+        prediction: None,
     };
     let noted = file.with_file_name(format!("run-directory-{when}"));
     let outcome = runtime().block_on(run(options, &mut Noting(Notes::default(), noted, when)));
