@@ -63,7 +63,7 @@ impl<'a> Inputs<'a> {
 }
 
 /// How often planning is repeated with a margin for groups whose prediction misses an objective that the plan holds.
-const ROUNDS: usize = 3;
+const ROUNDS: u32 = 6;
 /// Contradictions are explained for so many groups; in an enormous file with more, the others are counted.
 const EXPLAINED: usize = 20;
 
@@ -164,7 +164,7 @@ impl<'a> Assembler<'a> {
         }
         this.predictions = predict(setting, &this.placed);
         let all = groups(&first);
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             let missing: Vec<&Vec<ComponentId>> =
                 all.iter().filter(|group| group.iter().any(|id| this.misses(id))).collect();
             if missing.is_empty() {
@@ -176,7 +176,8 @@ impl<'a> Assembler<'a> {
                     component.and_then(|component| objectives(app, component).rto).map(|rto| rto.as_secs_f64());
                 let found = this.predictions.get(id).map(|prediction| prediction.rto.p95);
                 if let (Some(wanted), Some(found)) = (wanted, found) {
-                    *margins.entry(id.clone()).or_insert(1.0) *= (found / wanted).max(1.02);
+                    // A small miss can need a large margin where the tail of a step is long, so each round asks for more.
+                    *margins.entry(id.clone()).or_insert(1.0) *= (found / wanted).max(1.02).powi(round.cast_signed());
                 }
             }
             let again = Task { margins: &margins, ..first };
