@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use lifeboat_drill::{Fault, Progress, StoreKind, Terminal};
 use lifeboat_node::WhenStopped;
+use lifeboat_tls::Setting;
 
 use crate::command::{Arguments, Drill, DrillStore, Node, Servers, Validate};
 use crate::exit::Failure;
@@ -76,8 +77,10 @@ pub async fn node(node: Node) -> Result<ExitCode, Failure> {
     let directory = std::path::absolute(&directory)
         .map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", directory.display())))?;
     let stop = node.servers == Servers::Stop || node.parent.is_some();
+    let tls = Setting::of(&app.nodes.tls, &node.region, file::base(&node.file), node.certs.as_deref());
     let options = lifeboat_node::Options {
         app: Arc::new(app),
+        tls,
         region: node.region,
         directory,
         when_stopped: if stop { WhenStopped::Stop } else { WhenStopped::Keep },

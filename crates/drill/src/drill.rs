@@ -275,7 +275,7 @@ async fn rehearse(
     let mut stage = Stage {
         options,
         facts,
-        nodes: Nodes::new(&options.app),
+        nodes: Nodes::new(&options.app, world.connector().clone()),
         world,
         progress,
         client: None,

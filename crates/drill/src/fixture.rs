@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lifeboat_model::app::{
-    App, Check, CheckTarget, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Objectives, Pattern, Place,
+    App, Check, CheckTarget, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Pattern, Place,
     Provider, Reads, Region, RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, WithoutStandby,
 };
 use lifeboat_model::journal::{EntryKind, JournalEntry};
@@ -92,6 +92,7 @@ pub(crate) fn app() -> App {
         },
         store: StoreChoice::File("lifeboat.db".into()),
         dns: Dns { port: 5300 },
+        nodes: Nodes::default(),
     }
 }
 
