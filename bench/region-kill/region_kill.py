@@ -58,8 +58,8 @@ def chosen(arguments):
 
 
 def skipped(contender, fault, no_cut):
-    """Why this cannot be run here; None: it can."""
-    return contender.missing() or (no_cut if fault == "partition" else None)
+    """Why this is not run here; None: it is."""
+    return contender.excepted.get(fault) or contender.missing() or (no_cut if fault == "partition" else None)
 
 
 def main():

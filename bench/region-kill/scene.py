@@ -74,8 +74,11 @@ def play(contender, fault, say, keep_at):
         network.join()
         world = World(network)
         say("starting")
+        began = time.monotonic()
         contender.start(world)
+        started = time.monotonic()
         result = measured(world, contender, fault, say, clients)
+        result |= {"starting_seconds": started - began, "measuring_seconds": time.monotonic() - started}
         # What was never writable again is worth a look, too.
         well = result["outage_seconds"] is not None
         return result
@@ -140,7 +143,7 @@ def measured(world, contender, fault, say, clients):
     after = float("inf") if healed is None else healed
     return {
         "outage_seconds": measure.longest_gap(attempts[0], began, after) if resumed else None,
-        "outage_after_healing_seconds": None if healed is None else measure.longest_gap(attempts[0], healed, float("inf")),
+        "outage_after_healing_seconds": measure.longest_gap(attempts[0], healed, float("inf")) if resumed and healed else None,
         "injecting_seconds": done - began,
         "cut_seconds": None if healed is None else healed - done,
         "settled_seconds": settled,

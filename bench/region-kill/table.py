@@ -60,7 +60,7 @@ def markdown(results, contenders):
 
 def fault_cells(runs, why):
     if not runs:
-        return [f"skipped: {why}" if why else "–", "–"]
+        return [f"not run: {why}" if why else "–", "–"]
     measured = [run for run in runs if "error" not in run]
     outages = spread([run["outage_seconds"] for run in measured])
     text = "–" if outages is None else "{:.2f} ({:.2f} to {:.2f})".format(*outages)

@@ -38,12 +38,14 @@ class Lifeboat:
         if leader == WRITER:
             self.name += "-leader"
             self.title += ", etcd's leader lost too"
+        # Faults that say nothing about this contender, and why.
+        self.excepted = {} if store == "etcd" else {"partition": "the store is a file that no cut separates"}
         self._store, self._synchronous, self._leader = store, synchronous, leader
         self.settings = "defaults (`detection: {every: 200ms, timeout: 400ms, lease: 3s}`); " + (
             "`standbys: {frankfurt: synchronous}`, `rpo: 0s`" if synchronous else
             "`standbys: {frankfurt: asynchronous}`, `rpo: 5s`")
         self.settings += "; " + (Etcd.title(leader) if store == "etcd" else
-                                 "the store is one file of this machine, so a partition does not cut it off")
+                                 "`store: lifeboat.db`, a file of this machine")
 
     @staticmethod
     def binary():

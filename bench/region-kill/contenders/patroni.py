@@ -25,6 +25,7 @@ class Patroni:
         if leader == WRITER:
             self.name += "-leader"
             self.title += ", etcd's leader lost too"
+        self.excepted = {}
         self._timing, self._synchronous, self._leader = TIMING[speed], synchronous, leader
         self.period = float(self._timing["loop_wait"])
         self.settings = (", ".join(f"`{key}: {value}`" for key, value in self._timing.items())

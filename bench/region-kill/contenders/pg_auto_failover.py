@@ -26,6 +26,7 @@ class PgAutoFailover:
     def __init__(self, speed):
         self.name = f"pg_auto_failover-{speed}"
         self.title = f"pg_auto_failover, {'defaults' if speed == 'default' else 'fastest'}, synchronous"
+        self.excepted = {}
         self._monitor, self._keeper = MONITOR[speed], KEEPER[speed]
         self.period = 5.0 if speed == "default" else 1.0
         changed = [f"`{name} = {value}`" for name, value in {**self._monitor, **self._keeper}.items()]
@@ -50,9 +51,12 @@ class PgAutoFailover:
         world.until("the monitor answers", lambda: query(self._at_monitor, "SELECT 1"))
         for region, state in ((WRITER, "single"), (STANDBY, "secondary")):
             self._data_node(world, region)
+            # What the monitor says is still of the server that ran while the node was made.
+            at = conninfo(world, region, "postgres", "", "postgres")
+            world.until(f"{region}'s server answers", lambda w=at: query(w, "SELECT 1"))
             world.until(f"{region} is {state}", lambda r=region, s=state: self._states(world).get(r) == s, patience=120)
             if region == WRITER:
-                make_database(conninfo(world, WRITER, "postgres", "", "postgres"))
+                make_database(at)
         world.until("the writer is a primary", lambda: self._states(world).get(WRITER) == "primary", patience=120)
 
     def _data_node(self, world, region):
@@ -64,8 +68,7 @@ class PgAutoFailover:
         for name, value in self._keeper.items():
             self._autoctl(world, region, "config", "set", f"timeout.{name}", value)
         self._configure(world, region, POSTGRES)
-        self._hba(world, region, [HBA, "host all postgres 0.0.0.0/0 trust", "host replication all 0.0.0.0/0 trust",
-                                  "host all pgautofailover_monitor 0.0.0.0/0 trust"])
+        self._hba(world, region, [HBA, "host all all 0.0.0.0/0 trust", "host replication all 0.0.0.0/0 trust"])
         self._serve(world, region)
 
     def _serve(self, world, region):
