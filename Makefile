@@ -18,10 +18,17 @@ test: ## Everything
 	@$(MAKE) --no-print-directory lint
 	tools/test
 
+bench: ## Lifeboat beside its peers, and what the commit gate costs; some two hours, on a machine that does nothing else
+	@tools/install bench
+	cargo build --release --quiet -p lifeboat
+	bench/commit-gate/run --table docs/bench-commit-gate.md
+	bench/region-kill/run --runs $(RUNS) --table docs/bench-region-kill.md
+
 lint: ## Format, clippy, licences, the direction of dependencies
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	python3 tools/dependencies.py
+	python3 -B bench/region-kill/test_measure.py --quiet
 
 build:
 	cargo build --workspace --all-targets

@@ -17,11 +17,12 @@ from pathlib import Path
 from contenders import CONTENDERS
 from contenders.common import DATABASE, query
 from contenders.patroni import postgres_programs
-from machine import POSTGRES_PORT, STANDBY, WRITER, Failed, Loopback, World
+from machine import POSTGRES_PORT, STANDBY, WRITER, Failed, Loopback, World, checked
 from measure import spread
 from table import machine, postgres_version
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 APPLICATION_NAME = "plain_standby"
 
 
@@ -90,7 +91,6 @@ def pgbench(where, seconds, clients, threads, **more):
 
 
 def run_pgbench(where, words, more):
-    from machine import checked
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", **where, **more}
     return checked([postgres_programs() / "pgbench", *map(str, words)], env=environment)
 
@@ -162,7 +162,7 @@ def main():
     parser.add_argument("--results", type=Path, default=PROJECT / "bench" / "results" / "commit-gate.json")
     parser.add_argument("--table", type=Path, help="write the table there too [default: only print it]")
     arguments = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, stop)
 
     def say(what):
@@ -186,7 +186,9 @@ def main():
 
 
 def stop(number, _frame):
-    """Ends like Ctrl-C, so that everything is cleared up."""
+    """Ends like Ctrl-C, so that everything is cleared up; an impatient second one does not keep that from being finished."""
+    for signals in ENDING:
+        signal.signal(signals, signal.SIG_IGN)
     raise KeyboardInterrupt(f"signal {number}")
 
 

@@ -17,6 +17,7 @@ from scene import FAULTS, play
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Progress:
@@ -75,7 +76,7 @@ def main():
                         help="where the logs of runs that failed go [default: %(default)s]")
     arguments = parser.parse_args()
     contenders, faults = chosen(arguments), arguments.fault or FAULTS
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, stop)
 
     no_cut = Namespaces.allowed() if "partition" in faults else None
@@ -115,7 +116,9 @@ def main():
 
 
 def stop(number, _frame):
-    """Ends like Ctrl-C, so that everything is cleared up."""
+    """Ends like Ctrl-C, so that everything is cleared up; an impatient second one does not keep that from being finished."""
+    for signals in ENDING:
+        signal.signal(signals, signal.SIG_IGN)
     raise KeyboardInterrupt(f"signal {number}")
 
 

@@ -127,7 +127,7 @@ def measured(world, contender, fault, say, clients):
         inside = clients[1]
         pause(began + CUT_AT_LEAST - time.monotonic())
         # The old writer may go on for a while; how long is part of the result.
-        world_quiet(inside)
+        wait_until_quiet(inside)
         say("healed")
         healed = time.monotonic()
         world.network.heal()
@@ -164,7 +164,7 @@ def pause(seconds):
     time.sleep(max(0.0, seconds))
 
 
-def world_quiet(inside, quiet=3.0, patience=60.0):
+def wait_until_quiet(inside, quiet=3.0, patience=60.0):
     """Waits until the cut-off writer has acknowledged nothing for a while."""
     deadline = time.monotonic() + patience
     while time.monotonic() - inside.last() < quiet and time.monotonic() < deadline:
