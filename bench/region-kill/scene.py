@@ -79,8 +79,8 @@ def play(contender, fault, say, keep_at):
         started = time.monotonic()
         result = measured(world, contender, fault, say, clients)
         result |= {"starting_seconds": started - began, "measuring_seconds": time.monotonic() - started}
-        # What was never writable again is worth a look, too.
-        well = result["outage_seconds"] is not None
+        # What was never writable again, or no standby, is worth a look, too.
+        well = result["outage_seconds"] is not None and (fault == "kill" or result["settled_seconds"] is not None)
         return result
     finally:
         say("clearing up")

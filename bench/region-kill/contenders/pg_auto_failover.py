@@ -2,7 +2,7 @@
 
 import shutil
 
-from machine import POSTGRES_PORT, STANDBY, WITNESS, WRITER
+from machine import POSTGRES_PORT, STANDBY, WITNESS, WRITER, Failed
 
 from .common import APPLICATION, DATABASE, HBA, POSTGRES, conninfo, make_database, query
 from .patroni import postgres_programs
@@ -62,22 +62,36 @@ class PgAutoFailover:
     def _data_node(self, world, region):
         address = world.address(region)
         monitor = f"postgres://autoctl_node@{world.address(WITNESS)}:{MONITOR_PORT}/pg_auto_failover?sslmode=prefer"
-        self._autoctl(world, region, "create", "postgres", "--pgport", POSTGRES_PORT, "--listen", address, "--hostname",
-                      address, "--name", region, "--skip-pg-hba", "--no-ssl",
-                      "--monitor", monitor)
+        words = ("create", "postgres", "--pgport", POSTGRES_PORT, "--listen", address, "--hostname",
+                 address, "--name", region, "--skip-pg-hba", "--no-ssl", "--monitor", monitor)
+        if region == WRITER:
+            self._autoctl(world, region, *words)
+        else:
+            self._copy(world, region, words)
         for name, value in self._keeper.items():
             self._autoctl(world, region, "config", "set", f"timeout.{name}", value)
         self._configure(world, region, POSTGRES)
         self._hba(world, region, [HBA, "host all all 0.0.0.0/0 trust", "host replication all 0.0.0.0/0 trust"])
         self._serve(world, region)
 
+    def _copy(self, world, region, words):
+        """Makes a standby. Its base backup waits for a checkpoint that is spread over minutes, unless somebody asks for one at once."""
+        child = world.spawn(region, "create", self._command(world, region, *words), **self._variables(world, region))
+        at = conninfo(world, WRITER, "postgres", "", "postgres")
+        world.until(f"{region} is a copy", lambda: query(at, "CHECKPOINT") == [] and child.poll() is not None, patience=180)
+        if child.returncode != 0:
+            raise Failed(f"pg_autoctl create postgres ended with {child.returncode} in {region}; see its log")
+
     def _serve(self, world, region):
         world.spawn(region, "pg_autoctl", ["pg_autoctl", "run", "--pgdata", world.directory(region) / "data"],
                     **self._variables(world, region))
 
     def _autoctl(self, world, region, *words):
-        path = ["--pgdata", world.directory(region) / "data"]
-        world.run(region, ["pg_autoctl", *words[:2], *path, *words[2:]], **self._variables(world, region))
+        world.run(region, self._command(world, region, *words), **self._variables(world, region))
+
+    @staticmethod
+    def _command(world, region, *words):
+        return ["pg_autoctl", *words[:2], "--pgdata", world.directory(region) / "data", *words[2:]]
 
     @staticmethod
     def _variables(world, region):
