@@ -22,10 +22,11 @@ def markdown(results, contenders):
         "<!-- Written by bench/region-kill. `make bench` measures anew. -->",
         "",
         "Three regions on one machine; the writer's is lost while a client inserts rows one after the other. **kill**: SIGKILL of",
-        "everything in the region at one moment. **partition**: the region is cut off in silence, both sides alive, and healed later.",
-        "*Outage*: the longest time between two acknowledged rows. *Lost*: acknowledged rows that are missing in the end, compared row by",
-        "row; during a partition a second client writes inside the cut-off region. *Two writers*: the old writer acknowledged rows that were",
-        "sent after the new one had acknowledged its first. Seconds: median (least to greatest).",
+        "everything in the region at one moment; its address still refuses connections. **partition**: the region is cut off in silence, both",
+        "sides alive, and healed later.",
+        "*Outage*: the longest time between two acknowledged rows, in seconds, median (least to greatest). *Lost*: acknowledged rows that are",
+        "missing in the end, compared row by row; during a partition a second client writes inside the cut-off region. *Two writers*: the old",
+        "writer acknowledged rows that were sent after the new one had acknowledged its first.",
         "",
         "| | kill: outage | lost | partition: outage | lost | two writers | runs |",
         "|---|---|---|---|---|---|---|",
@@ -69,9 +70,17 @@ def fault_cells(runs, why):
         text += f"; never again in {never} of {len(measured)}"
     if len(measured) < len(runs):
         text += f"; {len(runs) - len(measured)} not measured"
+    return [text, lost(measured)]
+
+
+def lost(measured):
+    """How many rows, and how long a stretch of writes that was at most."""
     losses = [run["lost"] for run in measured]
-    lost = "–" if not losses else "0" if not any(losses) else f"{min(losses)} to {max(losses)}"
-    return [text, lost]
+    if not any(losses):
+        return "0" if losses else "–"
+    longest = max(run["lost_oldest_seconds"] - run["lost_newest_seconds"] for run in measured if run["lost"])
+    rows = f"{min(losses)} to {max(losses)} rows" if min(losses) < max(losses) else f"{max(losses)} rows"
+    return f"{rows}, up to {longest:.1f} s of writes"
 
 
 def two_writers(runs):
@@ -90,9 +99,10 @@ def remarks(runs, contenders):
     said = []
     for name, contender in contenders.items():
         mine = [run for run in runs if run["contender"] == name and "error" not in run]
+        partitions = sum(run["fault"] == "partition" for run in mine)
         unsettled = sum(run["fault"] == "partition" and run["settled_seconds"] is None for run in mine)
         if unsettled:
-            said.append(f"- {contender.title}: in {unsettled} partitions the old writer was no standby again within 150 s of the healing.")
+            said.append(f"- {contender.title}: in {unsettled} of {partitions} partitions the old writer was no standby again within 150 s of the healing.")
         healing = spread([run["outage_after_healing_seconds"] for run in mine if run["fault"] == "partition"])
         if healing and healing[2] > 1:
             said.append("- {}: a second pause in writing after the healing, {:.1f} s ({:.1f} to {:.1f}).".format(contender.title, *healing))
