@@ -6,8 +6,9 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lifeboat/targe
 FAULT  ?= region-loss
 REPEAT ?= 1
 STORE  ?= file
+RUNS   ?= 5
 
-.PHONY: demo test lint unit build tools clean-cache
+.PHONY: demo test bench lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
 	cargo build --quiet -p lifeboat -p shop
