@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -143,6 +144,13 @@ class Namespaces:
             subprocess.run(["ip", "netns", "del", self._name(self._made.pop())], capture_output=True, check=False)
 
 
+def free_port():
+    """One that nobody listens at now, at any address."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return listener.getsockname()[1]
+
+
 def setns(descriptor):
     """Moves this thread, and whatever it starts, into a network namespace (Python has `os.setns` from 3.12 on)."""
     if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
@@ -155,10 +163,11 @@ def ip(*words):
 
 
 def checked(words, **how):
-    """Runs a command to its end; a failure shows what it said."""
+    """Runs a command to its end; a failure shows the end of what it said."""
     done = subprocess.run(words, capture_output=True, text=True, check=False, **how)
     if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, words))} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+        raise Failed(f"{' '.join(map(str, words))} ended with {done.returncode}\n{said}")
     return done.stdout
 
 

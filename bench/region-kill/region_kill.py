@@ -104,7 +104,7 @@ def main():
                 progress.end(told(result))
             except (Failed, OSError) as error:
                 result = {"error": str(error)}
-                progress.end(f"FAILED: {error}   logs: {keep_at}")
+                progress.end(f"FAILED, logs in {keep_at}: {error}")
             results["runs"].append({**run, **result})
             arguments.results.parent.mkdir(parents=True, exist_ok=True)
             arguments.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

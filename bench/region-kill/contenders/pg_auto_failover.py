@@ -2,12 +2,11 @@
 
 import shutil
 
-from machine import POSTGRES_PORT, STANDBY, WITNESS, WRITER, Failed
+from machine import POSTGRES_PORT, STANDBY, WITNESS, WRITER, Failed, free_port
 
 from .common import APPLICATION, DATABASE, HBA, POSTGRES, conninfo, make_database, query
 from .patroni import postgres_programs
 
-MONITOR_PORT = 25431
 # Of the monitor (`pgautofailover.…`), in milliseconds but for the number of retries, and of the keepers (`timeout.…`), in seconds.
 MONITOR = {
     "default": {},
@@ -41,13 +40,15 @@ class PgAutoFailover:
         return world.run(WITNESS, ["pg_autoctl", "version"]).splitlines()[0]
 
     def start(self, world):
-        self._autoctl(world, WITNESS, "create", "monitor", "--pgport", MONITOR_PORT, "--hostname", world.address(WITNESS),
+        # The monitor cannot be told to listen at one address only.
+        self._port = free_port()
+        self._autoctl(world, WITNESS, "create", "monitor", "--pgport", self._port, "--hostname", world.address(WITNESS),
                       "--skip-pg-hba", "--no-ssl")
         # Written before its first start as a service, so that no health check happens by other settings.
         self._configure(world, WITNESS, {f"pgautofailover.{name}": value for name, value in self._monitor.items()})
         self._hba(world, WITNESS, ["host all all 0.0.0.0/0 trust"])
         self._serve(world, WITNESS)
-        self._at_monitor = conninfo(world, WITNESS, "autoctl_node", "", "pg_auto_failover", MONITOR_PORT)
+        self._at_monitor = conninfo(world, WITNESS, "autoctl_node", "", "pg_auto_failover", self._port)
         world.until("the monitor answers", lambda: query(self._at_monitor, "SELECT 1"))
         for region, state in ((WRITER, "single"), (STANDBY, "secondary")):
             self._data_node(world, region)
@@ -61,7 +62,7 @@ class PgAutoFailover:
 
     def _data_node(self, world, region):
         address = world.address(region)
-        monitor = f"postgres://autoctl_node@{world.address(WITNESS)}:{MONITOR_PORT}/pg_auto_failover?sslmode=prefer"
+        monitor = f"postgres://autoctl_node@{world.address(WITNESS)}:{self._port}/pg_auto_failover?sslmode=prefer"
         words = ("create", "postgres", "--pgport", POSTGRES_PORT, "--listen", address, "--hostname",
                  address, "--name", region, "--skip-pg-hba", "--no-ssl", "--monitor", monitor)
         if region == WRITER:
