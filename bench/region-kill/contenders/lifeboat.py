@@ -24,6 +24,7 @@ components:
     standbys: {{frankfurt: {how}}}
     port: {port}
 failover: {{mode: automatic, hold-down: 60s}}
+nodes: {{tls: certs}}
 store: {store}
 """
 
@@ -77,6 +78,7 @@ class Lifeboat:
             **{region: world.address(region) for region in REGIONS}, rpo="0s" if self._synchronous else "5s",
             database=DATABASE, how="synchronous" if self._synchronous else "asynchronous", port=POSTGRES_PORT, store=store),
             encoding="utf-8")
+        world.run(WRITER, [self.binary(), "certs", self._file], as_root=True)
         for region in REGIONS:
             world.spawn(region, "node", [self.binary(), "node", "--region", region, "--directory", world.path, self._file],
                         as_root=True, LIFEBOAT_DRILL_PID=str(os.getpid()))
