@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 
+import psycopg
 from psycopg import pq
 
 # Seconds. How long a server may take to be reached and to say whether it takes writes; how long an insert may take.
@@ -40,11 +41,14 @@ class Session:
     def open(self, deadline):
         """Whether the connection stands in time."""
         wait = pq.PollingStatus.WRITING
-        while wait != pq.PollingStatus.OK:
-            if wait == pq.PollingStatus.FAILED or not self._ready(wait == pq.PollingStatus.READING, deadline):
-                return False
-            wait = self._connection.connect_poll()
-        self._connection.nonblocking = 1
+        try:
+            while wait != pq.PollingStatus.OK:
+                if wait == pq.PollingStatus.FAILED or not self._ready(wait == pq.PollingStatus.READING, deadline):
+                    return False
+                wait = self._connection.connect_poll()
+            self._connection.nonblocking = 1
+        except psycopg.Error:  # It failed so early that there is no socket to wait for.
+            return False
         return True
 
     def ask(self, statement, deadline):
@@ -64,10 +68,11 @@ class Session:
                 if result is None:
                     return results
                 results.append(result)
-        except Exception:  # noqa: BLE001  libpq's, whatever it is: the connection is gone and nothing is known of the statement
+        except psycopg.Error:  # The connection is gone, and nothing is known of the statement.
             return None
 
     def _ready(self, to_read, deadline):
+        """Whether the socket is ready in time."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False

@@ -71,6 +71,7 @@ def main():
     parser.add_argument("--results", type=Path, default=PROJECT / "bench" / "results" / "region-kill.json",
                         help="where the raw results go [default: %(default)s]")
     parser.add_argument("--add", action="store_true", help="keep what the results hold, and add to it")
+    parser.add_argument("--note", action="append", default=[], help="something that readers of the table have to know of these runs")
     parser.add_argument("--table", type=Path, help="write the table there too [default: only print it]")
     parser.add_argument("--logs", type=Path, default=Path(tempfile.gettempdir()) / "lifeboat-bench-logs",
                         help="where the logs of runs that failed go [default: %(default)s]")
@@ -83,6 +84,7 @@ def main():
     results = {"runs": [], "skipped": {}}
     if arguments.add and arguments.results.exists():
         results = json.loads(arguments.results.read_text(encoding="utf-8"))
+    results["notes"] = [*results.get("notes", []), *arguments.note]
     # Round by round, so that a change of the machine's load meets everybody; in another order each time.
     for number in range(1, arguments.runs + 1):
         jobs = [(contender, fault) for contender in contenders for fault in faults]

@@ -39,7 +39,8 @@ def markdown(results, contenders):
         cells = [cell for fault in FAULTS for cell in fault_cells(of[fault], why[fault])]
         number = " + ".join(str(len(of[fault])) for fault in FAULTS)
         lines.append(f"| {contender.title} | {' | '.join(cells)} | {two_writers(of['partition'])} | {number} |")
-    lines += ["", *remarks(runs, contenders), "## Settings", ""]
+    notes = [f"- {note}" for note in results.get("notes", [])]
+    lines += ["", *notes, *remarks(runs, contenders), "", "## Settings", ""]
     lines += ["| | version | settings |", "|---|---|---|"]
     for name, contender in contenders.items():
         versions = sorted({run["version"] for run in runs if run["contender"] == name and "version" in run})
@@ -109,7 +110,7 @@ def remarks(runs, contenders):
     for run in runs:
         if "error" in run:
             said.append(f"- Not measured, {contenders[run['contender']].title}, {run['fault']}: {run['error'].splitlines()[0][:200]}")
-    return [*said, ""] if said else []
+    return said
 
 
 def machine():
