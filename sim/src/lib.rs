@@ -5,8 +5,14 @@
 //! and people ([`world`]). [`history`] draws a schedule of faults from a seed and runs it; the same seed always gives the same history.
 
 pub mod check;
+pub mod cluster;
+pub mod fault;
 pub mod history;
+pub mod keyspace;
 pub mod scenario;
 pub mod server;
-pub mod store;
+pub mod shrink;
 pub mod world;
+
+mod clock;
+mod queue;

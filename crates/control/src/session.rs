@@ -39,11 +39,14 @@ impl Session {
 impl Brain {
     /// Asks for a lease, and renews it at a third of its length.
     pub(crate) fn keep_session(&mut self) {
+        if self.session.valid(self.clock.now).is_some() {
+            self.wake = self.wake.min(self.session.valid_until); // What rests on the lease ends with it.
+        }
         if self.session.asked_at.is_some() {
             return;
         }
         if self.clock.now < self.session.next {
-            self.wake_by(self.session.next);
+            self.wake = self.wake.min(self.session.next);
             return;
         }
         self.session.asked_at = Some(self.clock.now);
@@ -86,6 +89,18 @@ impl Brain {
         let length = self.app.detection.lease;
         self.session.valid_until = asked_at + length * 9 / 10;
         self.session.next = asked_at + length / 3;
+    }
+
+    /// Where this node confirms commits, it may for as long as its lease, which has just been renewed, reaches.
+    pub(crate) fn prolong_confirming(&mut self) {
+        let confirms = |local: &crate::brain::Local| local.confirmed.is_some_and(|(_, until)| until.is_some());
+        let confirming: Vec<ComponentId> =
+            self.locals.iter().filter(|(_, local)| confirms(local)).map(|(id, _)| id.clone()).collect();
+        for database in &confirming {
+            if let Some(record) = self.records.get(database).cloned() {
+                self.keep_confirming(database, &record);
+            }
+        }
     }
 
     /// Keeps the writer's lease on a database whose commits this node confirms, and tells the driver until when it may.

@@ -256,7 +256,8 @@ impl Brain {
             .map(|(region, _)| region.clone())
             .collect();
         let wanted = component.confirmations.max(1);
-        if live.len() < wanted && component.without_standby == WithoutStandby::Stop && record.gate != Gate::Node {
+        let stops = component.without_standby == WithoutStandby::Stop;
+        if live.len() < wanted && stops && record.open && record.gate != Gate::Node {
             return record.gate.clone();
         }
         if live.is_empty() {
@@ -312,14 +313,16 @@ impl Brain {
                 database,
                 format!("{database} stays shut: the file says to stop without a synchronous standby"),
             ),
-            Gate::Peers { named, .. } if state.gate == *desired => {
+            // Shut until it is recorded: an epoch that is not open has acknowledged nothing, so that others who hold what was
+            // acknowledged before may claim. The server's gate follows the record.
+            Gate::Peers { .. } if state.gate != Gate::Node => {
+                self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+            }
+            Gate::Peers { named, .. } => {
                 if self.has_caught_up(database, state, named) {
                     let why = format!("commits wait for {}, with everything there", names(named));
                     self.record_gate(database, record, desired.clone(), true, &why);
                 }
-            }
-            Gate::Peers { .. } => {
-                self.order(database, record.epoch, Action::SetGate { gate: desired.clone() });
             }
         }
     }
