@@ -14,7 +14,7 @@ use lifeboat_control::health::Evidence;
 use lifeboat_control::record::DatabaseRecord;
 use lifeboat_control::{Brain, Clock, Event};
 use lifeboat_model::app::{Component, WithoutStandby};
-use lifeboat_model::database::{DatabaseState, Order};
+use lifeboat_model::database::Order;
 use lifeboat_model::state::{LeaseId, Transaction};
 use lifeboat_model::{App, ComponentId, Epoch, Moment, RegionId};
 use rand_chacha::ChaCha8Rng;

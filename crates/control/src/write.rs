@@ -294,10 +294,14 @@ impl Brain {
         let component = self.component(database);
         let has_synchronous = self.app.data_regions().any(|r| *r != self.me && is_synchronous(component, r));
         let may_be_alone = component.without_standby == WithoutStandby::Continue || !has_synchronous;
+        // Shut until it is recorded: an epoch that is not open has acknowledged nothing, so that others who hold what was acknowledged
+        // before may claim. Where peers are to confirm, the server's gate follows the record.
+        if state.gate != Gate::Node {
+            self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+            return;
+        }
         if may_be_alone {
-            if state.gate != Gate::Node {
-                self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
-            } else if self.session.valid(self.clock.now).is_some() {
+            if self.session.valid(self.clock.now).is_some() {
                 self.record_gate(
                     database,
                     record,
@@ -313,11 +317,6 @@ impl Brain {
                 database,
                 format!("{database} stays shut: the file says to stop without a synchronous standby"),
             ),
-            // Shut until it is recorded: an epoch that is not open has acknowledged nothing, so that others who hold what was
-            // acknowledged before may claim. The server's gate follows the record.
-            Gate::Peers { .. } if state.gate != Gate::Node => {
-                self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
-            }
             Gate::Peers { named, .. } => {
                 if self.has_caught_up(database, state, named) {
                     let why = format!("commits wait for {}, with everything there", names(named));
