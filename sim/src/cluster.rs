@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lifeboat_model::Moment;
 
-use crate::keyspace::Leases;
+use crate::store::Leases;
 use crate::world::RegionIndex;
 
 /// What kind of store.

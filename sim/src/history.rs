@@ -196,6 +196,7 @@ fn live(world: &mut World, apps: &[Arc<App>], last: Moment) -> Result<(), Broken
             world.check_end(database)?;
         }
     }
+    world.check_chain()?;
     Ok(())
 }
 

@@ -4,11 +4,12 @@
 //! What is simulated are the things around the brain: the state store ([`store`]), PostgreSQL ([`server`]), the network, clocks, clients
 //! and people ([`world`]). [`history`] draws a schedule of faults from a seed and runs it; the same seed always gives the same history.
 
+pub mod chain;
 pub mod check;
 pub mod cluster;
 pub mod fault;
 pub mod history;
-pub mod keyspace;
+pub mod store;
 pub mod scenario;
 pub mod server;
 pub mod shrink;

@@ -23,19 +23,21 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 mod faults;
 mod network;
 mod node;
+mod peers;
 mod probing;
 mod reports;
 mod serving;
 mod storing;
 
 use self::network::Network;
+use self::peers::Asked;
 use self::probing::Chain;
 use self::reports::Reporter;
 use crate::check::{Broken, Ledger};
 use crate::clock::Clocks;
 use crate::cluster::{Cluster, StoreKind};
 pub use crate::fault::{Broke, Fault};
-use crate::keyspace::Keyspace;
+use crate::store::Store;
 use crate::queue::Queue;
 use crate::server::{Server, WriteId};
 
@@ -67,6 +69,7 @@ enum Happening {
     Renew(NodeIndex, u64, LeaseId),
     Call(NodeIndex, u64, Box<Call>),
     Late(usize, Box<Transaction>),
+    Asked(u64, Box<Event>),
     Watch(NodeIndex, u64),
     Report(CopyIndex, u64),
     OrderEnds(CopyIndex, u64, Box<Order>),
@@ -162,7 +165,7 @@ pub struct World {
     nodes: Vec<Node>,
     servers: Vec<Server>,
     reporters: Vec<Reporter>,
-    keyspaces: Vec<Keyspace>,
+    stores: Vec<Store>,
     cluster: Cluster,
     store_up: bool,
     store_slow: Duration,
@@ -175,6 +178,7 @@ pub struct World {
     served_without_store: Vec<(DatabaseIndex, RegionIndex)>,
     undisturbed_since: Moment,
     next_write: WriteId,
+    questions: Vec<Asked>,
     broke: Option<Broke>,
     broken: Option<Broken>,
     way: Way,
@@ -220,7 +224,7 @@ impl World {
             nodes: (0..apps.len() * regions.len()).map(|_| Node::default()).collect(),
             servers: (0..databases.len() * regions.len()).map(|_| Server::default()).collect(),
             reporters: (0..databases.len() * regions.len()).map(|_| Reporter::default()).collect(),
-            keyspaces: apps.iter().map(|_| Keyspace::new(cluster.leases())).collect(),
+            stores: apps.iter().map(|_| Store::new(cluster.leases())).collect(),
             cluster,
             store_up: true,
             store_slow: Duration::ZERO,
@@ -231,6 +235,7 @@ impl World {
             served_without_store: Vec::new(),
             undisturbed_since: Moment(0),
             next_write: 0,
+            questions: Vec::new(),
             broke,
             broken: None,
             way,
@@ -329,6 +334,16 @@ impl World {
     /// Where no file names it.
     pub fn database_index(&self, id: &ComponentId) -> DatabaseIndex {
         self.databases.iter().position(|database| database.id == *id).expect("a database of the file")
+    }
+
+    /// What the state store keeps, an app each.
+    pub fn stores(&self) -> &[Store] {
+        &self.stores
+    }
+
+    /// The regions, in the order of their names.
+    pub fn regions(&self) -> &[RegionId] {
+        &self.regions
     }
 
     fn region_index(&self, id: &RegionId) -> RegionIndex {
@@ -521,6 +536,7 @@ impl World {
             Happening::Renew(node, incarnation, lease) => self.renew(node, incarnation, lease),
             Happening::Call(node, incarnation, call) => self.call(node, incarnation, *call),
             Happening::Late(app, transaction) => self.execute_late(app, &transaction),
+            Happening::Asked(ticket, event) => self.take_question(ticket, *event),
             Happening::Watch(node, incarnation) => self.watch(node, incarnation),
             Happening::Report(copy, number) => self.report_in_turn(copy, number),
             Happening::OrderEnds(copy, incarnation, order) => self.end_order(copy, incarnation, &order),

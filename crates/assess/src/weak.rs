@@ -108,10 +108,14 @@ impl Finder<'_> {
                 "it is on one machine and is lost with that machine's region",
                 "use etcd with three or five members in as many regions (`store: {etcd: [...]}`)",
             ),
-            StoreChoice::Etcd(members) if members.len() < 3 => self.add(
+            StoreChoice::Etcd(etcd) if etcd.endpoints.len() < 3 => self.add(
                 Severity::High,
                 vec!["app".into()],
-                &format!("etcd has {} member{}", members.len(), if members.len() == 1 { "" } else { "s" }),
+                &format!(
+                    "etcd has {} member{}",
+                    etcd.endpoints.len(),
+                    if etcd.endpoints.len() == 1 { "" } else { "s" }
+                ),
                 "the loss of one region can take its majority",
                 "name three or five members in as many regions",
             ),

@@ -423,7 +423,27 @@ pub enum StoreChoice {
     /// One SQLite file, shared by the nodes of one machine.
     File(PathBuf),
     /// etcd.
-    Etcd(Vec<String>),
+    Etcd(EtcdStore),
+}
+
+/// `store: {etcd: …}`: a cluster with a member in each of three or five regions. Paths are as in the file: relative ones start at the
+/// node's directory, and `{region}` in them stands for the node's region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdStore {
+    /// `etcd`: the members' client URLs.
+    pub endpoints: Vec<String>,
+    /// `ca`: whom to trust.
+    pub ca: Option<PathBuf>,
+    /// `cert`, with `key`: who the node is to the members.
+    pub cert: Option<PathBuf>,
+    /// `key`
+    pub key: Option<PathBuf>,
+    /// `user`, with `password-file`.
+    pub user: Option<String>,
+    /// `password-file`
+    pub password_file: Option<PathBuf>,
+    /// `timeout`: how long a request may take over all members. Default 1 s.
+    pub timeout: Duration,
 }
 
 /// The built-in DNS server.

@@ -414,12 +414,21 @@ pub(crate) static STORE: Object = Object {
     name: "store",
     about: "Where the nodes keep what they share, beyond one machine.",
     one_of: &[],
-    fields: &[field(
-        "etcd",
-        Shape::List { item: Scalar::Endpoint, least: 1 },
-        "The endpoints of an etcd cluster, in as many regions as it has members.",
-    )
-    .required()],
+    fields: &[
+        field(
+            "etcd",
+            Shape::List { item: Scalar::Endpoint, least: 1 },
+            "The client URLs of an etcd cluster's members, in as many regions. A node asks the one on its own region's address first, or else the one whose host name names its region.",
+        )
+        .required(),
+        field("ca", TEXT, "A PEM file of the authorities that sign the members' certificates. Relative paths start at the node's directory; `{region}` stands for its region.")
+            .beside("etcd"),
+        field("cert", TEXT, "A PEM file with the node's own certificate, for members that ask for one.").beside("key"),
+        field("key", TEXT, "A PEM file with the key of `cert`.").beside("cert"),
+        field("user", TEXT, "Whom to log in as.").beside("password-file"),
+        field("password-file", TEXT, "A file with the password of `user`.").beside("user"),
+        field("timeout", PACE, "How long a request may take over all members; one that is silent for half of it is passed over.").or("1s"),
+    ],
 };
 
 /// `dns`.

@@ -86,6 +86,8 @@ fn the_schema_refuses_what_is_wrong() {
         ("{kind: asg}", "objectives: {cost: 4000}"),
         ("{kind: asg}", "routes: {shop: {to: one}}"),
         ("{kind: asg}", "store: {etcd: []}"),
+        ("{kind: asg}", "store: {etcd: ['https://10.0.0.1:2379'], cert: node.pem}"),
+        ("{kind: asg}", "store: {etcd: ['https://10.0.0.1:2379'], user: lifeboat}"),
     ] {
         assert!(!valid(component, rest), "{component} {rest}");
     }

@@ -56,9 +56,6 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] lifeboat_store::Error),
-    /// A kind of store that this build does not have.
-    #[error("`store: {0}` is not supported by this build; use a file")]
-    StoreKind(String),
     /// A database's driver.
     #[error("{component}: {source}")]
     Database {

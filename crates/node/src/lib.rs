@@ -5,6 +5,7 @@
 
 mod api;
 mod clock;
+mod complaint;
 mod databases;
 mod error;
 mod guard;
@@ -12,10 +13,12 @@ mod leftovers;
 mod mind;
 mod names;
 mod options;
+mod peers;
 mod probes;
 mod processes;
 mod run;
 mod shared;
+mod store;
 
 pub use error::Error;
 pub use options::{Options, WhenStopped};

@@ -1,9 +1,8 @@
 //! What a node is told when it is started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lifeboat_model::app::StoreChoice;
 use lifeboat_model::{App, RegionId};
 
 /// What becomes of the region's databases and processes when the node is stopped in an orderly way.
@@ -37,11 +36,11 @@ impl Options {
         self.directory.join(self.region.as_str())
     }
 
-    /// The embedded store's file; `None` where the file names another store.
-    pub fn store_file(&self) -> Option<PathBuf> {
-        match &self.app.store {
-            StoreChoice::File(path) => Some(self.directory.join(path)),
-            StoreChoice::Etcd(_) => None,
+    /// A path of the file as it is meant here: relative ones start at the node's directory, and `{region}` stands for its region.
+    pub fn path(&self, declared: &Path) -> PathBuf {
+        match declared.to_str() {
+            Some(text) => self.directory.join(text.replace("{region}", self.region.as_str())),
+            None => self.directory.join(declared),
         }
     }
 }

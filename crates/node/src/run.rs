@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_control::Brain;
 use lifeboat_dns::Server;
-use lifeboat_store::{Embedded, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -19,9 +17,10 @@ use crate::databases::Databases;
 use crate::guard::Guard;
 use crate::mind::{self, Mind, QUEUE};
 use crate::options::{Options, WhenStopped};
+use crate::peers::Peers;
 use crate::probes::{self, Probes};
 use crate::processes::Processes;
-use crate::{Error, leftovers, names, shared};
+use crate::{Error, leftovers, names, shared, store};
 
 /// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
 ///
@@ -52,12 +51,13 @@ pub async fn run(options: Options) -> Result<(), Error> {
         what: "DNS",
         source,
     })?;
-    let store = open_store(&options)?;
     let operator = shared::operator_token(&options.directory)?;
+    let node = shared::node_token(&options.directory)?;
     let viewer = if address.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
 
     let (inputs, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();
+    let store = store::open(&options, &mut tasks)?;
     let databases = Arc::new(Databases::open(&options, &inputs, &mut tasks).await?);
     let processes = Processes::open(&options, &databases, &inputs, &mut tasks)?;
 
@@ -73,13 +73,26 @@ pub async fn run(options: Options) -> Result<(), Error> {
         inputs: inputs.clone(),
         store: store.clone(),
         operator,
+        node: node.clone(),
         viewer,
     };
     tasks.spawn(api::serve(listener, Arc::new(api), until(stopped.clone())));
     tracing::info!(region = %options.region, %api_address, %dns_address, "node started");
 
-    let mind =
-        Mind { app, brain, store, databases: databases.clone(), processes, probes, zones, inputs, relist, serial: 0 };
+    let mind = Mind {
+        app,
+        brain,
+        store,
+        databases: databases.clone(),
+        processes,
+        probes,
+        zones,
+        inputs,
+        relist,
+        serial: 0,
+        peers: Peers::new(&options, node.clone()),
+        complaint: Arc::default(),
+    };
     let parent = options.parent;
     let processes = mind.run(receiver, async move { told_to_stop(parent).await }).await;
     tracing::info!(region = %options.region, "node stopping");
@@ -103,22 +116,6 @@ pub async fn run(options: Options) -> Result<(), Error> {
     // Its drop would wait for them.
     tasks.detach_all();
     Ok(())
-}
-
-fn open_store(options: &Options) -> Result<Arc<dyn Store>, Error> {
-    match options.store_file() {
-        Some(path) => {
-            if let Some(directory) = path.parent() {
-                make_directory(directory)?;
-            }
-            Ok(Arc::new(Embedded::open(&path, lifeboat_store::Options::default())?))
-        }
-        None => Err(Error::StoreKind("etcd".into())),
-    }
-}
-
-fn make_directory(directory: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(directory).map_err(|source| Error::File { path: directory.to_owned(), source })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

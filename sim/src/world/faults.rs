@@ -109,12 +109,14 @@ impl World {
     fn note_for_static_stability(&mut self, fault: &Fault) {
         self.served_without_store.clear();
         if *fault == Fault::StoreDown && self.store_up && self.noise == 0 && self.undisturbed_for() > CALM {
-            let behind_peers =
-                |database: DatabaseIndex, region| matches!(self.server_at(database, region).gate, Gate::Peers { .. });
+            // Alone, a writer needs every other node's promise.
+            let is_sure = |database: DatabaseIndex, region| {
+                matches!(self.server_at(database, region).gate, Gate::Peers { .. }) || self.all_is_whole()
+            };
             let served: Vec<(DatabaseIndex, RegionIndex)> = (0..self.databases.len())
                 .flat_map(|database| self.copies(database).iter().map(move |region| (database, *region)))
                 .filter(|(database, region)| {
-                    self.can_acknowledge(*region, *database) && behind_peers(*database, *region)
+                    self.can_acknowledge(*region, *database) && is_sure(*database, *region)
                 })
                 .collect();
             self.served_without_store = served;
@@ -122,7 +124,11 @@ impl World {
         self.undisturbed_since = self.now;
     }
 
-    /// L2: what was served behind peers when the store went is served still.
+    fn all_is_whole(&self) -> bool {
+        self.nodes.iter().all(|node| node.brain.is_some() && !node.frozen) && self.network.is_undisturbed()
+    }
+
+    /// L2: what was served when the store went is served still.
     pub(crate) fn check_static_stability(&mut self, database: DatabaseIndex) {
         let lost = self
             .served_without_store

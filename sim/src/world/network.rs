@@ -32,6 +32,11 @@ impl Network {
         self.is_linked(one, other) && self.is_linked(other, one)
     }
 
+    /// Whether every region reaches every other, as quickly as it should.
+    pub fn is_undisturbed(&self) -> bool {
+        !self.cut.contains(&true) && !self.isolated.contains(&true) && self.delay.iter().all(Duration::is_zero)
+    }
+
     pub fn is_isolated(&self, region: RegionIndex) -> bool {
         self.isolated[region]
     }

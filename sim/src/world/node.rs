@@ -90,13 +90,21 @@ impl World {
     }
 
     fn obey(&mut self, node: NodeIndex, incarnation: u64, command: Command) {
-        let (region, delay) = (self.region_of(node), self.random(10));
-        let call = |world: &mut Self, call| world.after(delay, Happening::Call(node, incarnation, Box::new(call)));
+        let region = self.region_of(node);
+        let call = |world: &mut Self, call| {
+            let delay = world.random(10);
+            world.after(delay, Happening::Call(node, incarnation, Box::new(call)));
+        };
         match command {
             Command::Transact(transaction) => call(self, Call::Transact(transaction)),
             Command::Relist => call(self, Call::List),
             Command::Grant(length) => call(self, Call::Grant(length)),
-            Command::Renew(lease) => self.after(delay, Happening::Renew(node, incarnation, lease)),
+            Command::Renew(lease) => {
+                let delay = self.random(10);
+                self.after(delay, Happening::Renew(node, incarnation, lease));
+            }
+            Command::AskPeers { round, question } => self.ask_peers(node, incarnation, round, &question),
+            Command::AnswerPeer { ticket, answers } => self.answer_peer(ticket, answers),
             Command::Order { component, order } => {
                 let database = self.database_index(&component);
                 if !self.copies(database).contains(&region) {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use lifeboat_control::Event;
 use lifeboat_control::event::StoreFailure;
-use lifeboat_control::record::DatabaseRecord;
+use lifeboat_control::record::{self, DatabaseRecord};
 use lifeboat_model::journal::{EntryKind, JournalEntry};
 use lifeboat_model::state::{LeaseId, Outcome, Transaction, Write};
 
 use super::{Broke, Call, Happening, NodeIndex, RegionIndex, World};
 use crate::cluster::{ELECTION, StoreKind};
-use crate::keyspace::LeaseGone;
+use crate::store::LeaseGone;
 
 /// How long a node waits for an answer of the store.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -127,7 +127,7 @@ impl World {
             Call::Grant(length) => {
                 let reach = self.reach(node, false);
                 let length = if self.broke == Some(Broke::LeaseTooShort) { length / 2 } else { length };
-                let lease = reach.executes.then(|| self.keyspaces[app].grant(now, length));
+                let lease = reach.executes.then(|| self.stores[app].grant(now, length));
                 self.watch_leases(app);
                 answer(self, reach, Event::Granted(lease.filter(|_| reach.answers).ok_or(Self::failure(reach))));
             }
@@ -135,8 +135,8 @@ impl World {
                 let reach = self.reach(node, false);
                 if reach.executes && reach.answers {
                     self.end_exact_leases(app);
-                    let (revision, entries) = self.keyspaces[app].list();
-                    self.nodes[node].read = self.keyspaces[app].changes();
+                    let (revision, entries) = self.stores[app].list(record::STATE);
+                    self.nodes[node].read = self.stores[app].changes();
                     answer(self, reach, Event::Snapshot { revision, entries });
                 } else {
                     let wait = Duration::from_millis(300);
@@ -159,12 +159,12 @@ impl World {
         {
             // It believes that it leads, and renews what nobody else hears of.
             let takes = self.random(10);
-            let told = if self.keyspaces[app].knows(lease) { Ok(()) } else { Err(StoreFailure::LeaseGone) };
+            let told = if self.stores[app].knows(lease) { Ok(()) } else { Err(StoreFailure::LeaseGone) };
             self.after(takes, Happening::Renewed(node, incarnation, told));
             return;
         }
         let reach = self.reach(node, false);
-        let result = if reach.executes { self.keyspaces[app].renew(now, lease) } else { Ok(()) };
+        let result = if reach.executes { self.stores[app].renew(now, lease) } else { Ok(()) };
         let told = match result {
             _ if !reach.executes || !reach.answers => Err(Self::failure(reach)),
             Ok(()) => Ok(()),
@@ -184,7 +184,7 @@ impl World {
     }
 
     fn execute(&mut self, app: usize, transaction: &Transaction) -> Result<Outcome, LeaseGone> {
-        let result = self.keyspaces[app].transact(self.now, transaction);
+        let result = self.stores[app].transact(self.now, transaction);
         if let Ok(Outcome::Committed(_)) = result {
             self.committed(app, transaction);
         }
@@ -236,7 +236,7 @@ impl World {
     // --- changes ---
 
     pub(super) fn wake_watchers(&mut self, app: usize) {
-        let changes = self.keyspaces[app].changes();
+        let changes = self.stores[app].changes();
         let first = app * self.regions.len();
         let mut all_have_read = usize::MAX;
         for node in first..first + self.regions.len() {
@@ -250,7 +250,7 @@ impl World {
                 self.after(wait, Happening::Watch(node, incarnation));
             }
         }
-        self.keyspaces[app].forget_before(all_have_read.min(changes));
+        self.stores[app].forget_before(all_have_read.min(changes));
     }
 
     pub(super) fn watch(&mut self, node: NodeIndex, incarnation: u64) {
@@ -264,10 +264,10 @@ impl World {
         let app = self.app_of(node);
         let read = self.nodes[node].read;
         self.nodes[node].watching = false;
-        self.nodes[node].read = self.keyspaces[app].changes();
+        self.nodes[node].read = self.stores[app].changes();
         // A watch that was begun anew repeats what it has told already.
         let from = if self.noise > 0 && self.chance(5) { read.saturating_sub(3) } else { read };
-        let changes = self.keyspaces[app].changes_after(from).to_vec();
+        let changes = self.stores[app].changes_after(from).to_vec();
         if !changes.is_empty() {
             self.feed(node, Event::Changes(changes));
         }
@@ -277,14 +277,14 @@ impl World {
 
     fn end_exact_leases(&mut self, app: usize) {
         if self.cluster.kind == StoreKind::File {
-            self.keyspaces[app].expire(self.now);
+            self.stores[app].expire(self.now);
         }
     }
 
     /// Sees to it that leases end: at their moment, or, in etcd, within the half second after it in which the leader looks.
     fn watch_leases(&mut self, app: usize) {
-        if let Some(at) = self.keyspaces[app].first_to_run_out()
-            && !std::mem::replace(&mut self.keyspaces[app].is_watched, true)
+        if let Some(at) = self.stores[app].first_to_run_out()
+            && !std::mem::replace(&mut self.stores[app].is_watched, true)
         {
             let late = match self.cluster.kind {
                 StoreKind::File => Duration::ZERO,
@@ -295,11 +295,11 @@ impl World {
     }
 
     pub(super) fn end_leases(&mut self, app: usize) {
-        self.keyspaces[app].is_watched = false;
+        self.stores[app].is_watched = false;
         if self.cluster.kind == StoreKind::Etcd && (self.cluster.leader.is_none() || !self.store_up) {
             return; // Nobody is there to say so; the next leader counts anew.
         }
-        if self.keyspaces[app].expire(self.now) {
+        if self.stores[app].expire(self.now) {
             self.wake_watchers(app);
         }
         self.watch_leases(app);
@@ -348,8 +348,8 @@ impl World {
         self.cluster.leader = Some(chosen);
         self.cluster.term += 1;
         self.say(|| format!("store: member {chosen} leads"));
-        for app in 0..self.keyspaces.len() {
-            self.keyspaces[app].extend(self.now, ELECTION);
+        for app in 0..self.stores.len() {
+            self.stores[app].extend(self.now, ELECTION);
             self.watch_leases(app);
         }
         self.review_cluster();

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::app::{
-    App, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Objectives, Provider, Region, RegionRole, Route,
-    RoutePolicy, StoreChoice,
+    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Objectives, Provider, Region, RegionRole,
+    Route, RoutePolicy, StoreChoice,
 };
 use crate::fields::{DETECTION, DNS, FAILOVER, OBJECTIVES};
 use crate::problem::{Problems, Spot, listed, nearest};
@@ -266,7 +266,16 @@ fn store(file: &Fields) -> Option<StoreChoice> {
     match file.get("store").map(|store| &store.content) {
         Some(Typing::Object(fields)) => {
             let endpoints = fields.list("etcd")?;
-            Some(StoreChoice::Etcd(endpoints.into_iter().map(|(endpoint, _)| endpoint.to_owned()).collect()))
+            let path = |name| fields.text(name).map(PathBuf::from);
+            Some(StoreChoice::Etcd(EtcdStore {
+                endpoints: endpoints.into_iter().map(|(endpoint, _)| endpoint.to_owned()).collect(),
+                ca: path("ca"),
+                cert: path("cert"),
+                key: path("key"),
+                user: fields.text("user"),
+                password_file: path("password-file"),
+                timeout: fields.duration("timeout")?,
+            }))
         }
         _ => file.text("store").map(|path| StoreChoice::File(path.into())),
     }

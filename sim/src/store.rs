@@ -19,9 +19,9 @@ pub enum Leases {
 /// The shortest lease that etcd grants, one and a half times its election timeout, rounded up.
 const SHORTEST: Duration = Duration::from_secs(2);
 
-/// One app's keys. What the journal gets is handed to the checks and not kept: nothing below reads it.
+/// One app's keys.
 #[derive(Debug)]
-pub struct Keyspace {
+pub struct Store {
     counts: Leases,
     revision: u64,
     entries: BTreeMap<String, Entry>,
@@ -34,11 +34,18 @@ pub struct Keyspace {
     pub(crate) is_watched: bool,
 }
 
+impl Default for Store {
+    /// The embedded store.
+    fn default() -> Self {
+        Self::new(Leases::Exact)
+    }
+}
+
 /// A transaction or a renewal named a lease that has run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseGone;
 
-impl Keyspace {
+impl Store {
     /// An empty one.
     pub fn new(counts: Leases) -> Self {
         Self {
@@ -158,14 +165,15 @@ impl Keyspace {
         let revision = Revision(self.revision);
         for write in &transaction.then {
             match write {
-                Write::Put { key, value, lease } if key.starts_with(STATE) => {
+                Write::Put { key, value, lease } => {
                     let entry = Entry { key: key.clone(), value: value.clone(), revision, lease: *lease };
-                    self.log.push(Change::Put(entry.clone()));
+                    if key.starts_with(STATE) {
+                        self.log.push(Change::Put(entry.clone()));
+                    }
                     self.entries.insert(key.clone(), entry);
                 }
-                Write::Put { .. } => {}
                 Write::Delete { key } => {
-                    if self.entries.remove(key).is_some() {
+                    if self.entries.remove(key).is_some() && key.starts_with(STATE) {
                         self.log.push(Change::Delete { key: key.clone(), revision });
                     }
                 }
@@ -174,12 +182,22 @@ impl Keyspace {
         Ok(Outcome::Committed(revision))
     }
 
-    /// Everything below [`STATE`], as of a revision.
-    pub fn list(&self) -> (Revision, Vec<Entry>) {
-        (Revision(self.revision), self.entries.values().cloned().collect())
+    /// A key's present value.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key)
     }
 
-    /// How many changes there have been.
+    /// A consistent list of a prefix.
+    pub fn list(&self, prefix: &str) -> (Revision, Vec<Entry>) {
+        let entries = self
+            .entries
+            .range(prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(_, e)| e.clone());
+        (Revision(self.revision), entries.collect())
+    }
+
+    /// How many changes there have been below [`STATE`], which is what is watched.
     pub fn changes(&self) -> usize {
         self.dropped + self.log.len()
     }
@@ -206,7 +224,7 @@ mod tests {
     #[test]
     fn etcd_counts_whole_seconds_and_a_new_leader_counts_anew() {
         let at = |millis: u64| Moment(millis * 1_000_000);
-        let mut etcd = Keyspace::new(Leases::Seconds);
+        let mut etcd = Store::new(Leases::Seconds);
         let short = etcd.grant(at(0), Duration::from_millis(300));
         let long = etcd.grant(at(0), Duration::from_millis(2_500));
         assert_eq!(etcd.first_to_run_out(), Some(at(2_000)), "never shorter than two seconds");
@@ -214,7 +232,7 @@ mod tests {
         assert!(etcd.knows(short) && etcd.renew(at(2_900), long).is_ok(), "rounded up");
         etcd.extend(at(3_000), Duration::from_secs(1));
         assert_eq!(etcd.first_to_run_out(), Some(at(6_000)));
-        let mut exact = Keyspace::new(Leases::Exact);
+        let mut exact = Store::new(Leases::Exact);
         exact.grant(at(0), Duration::from_millis(300));
         assert!(!exact.expire(at(299)) && exact.expire(at(300)));
     }
