@@ -278,6 +278,11 @@ impl Brain {
         self.promises.doubtful.retain(|_, rests_on| !rests_on.iter().any(|(on, old)| on == key && *old < revision));
     }
 
+    /// Whether a change of a database's record by this node may still be carried out, though nobody has said so.
+    pub(crate) fn is_unsettled(&self, database: &ComponentId) -> bool {
+        self.promises.doubtful.contains_key(&record::database_key(database))
+    }
+
     /// Whether this node is the one that confirms the commits of a database, if it has the right to.
     pub(crate) fn confirms_alone(&self, database: &ComponentId, record: &DatabaseRecord) -> bool {
         record.writer == self.me

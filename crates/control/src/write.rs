@@ -164,6 +164,10 @@ impl Brain {
         if self.locals.get(database).is_some_and(|local| local.order.is_some()) || self.is_changing_record(database) {
             return;
         }
+        if self.is_unsettled(database) {
+            self.settle_record(database, record);
+            return;
+        }
         self.mark_gate(database, state);
         let desired = self.desired_gate(database, record, state);
         if !record.open {
@@ -187,6 +191,10 @@ impl Brain {
                     self.record_gate(database, record, desired, true, &why);
                 }
             }
+            (recorded @ Gate::Peers { .. }, Gate::Node) if order_of_change(recorded, &desired) == Change::ByNode => {
+                // The server is shut, so that the record may say alone; the node confirms once it does.
+                self.record_alone(database, record);
+            }
             (recorded, actual) if recorded != actual => {
                 // The record came first, or what was begun is not wanted any more: the server follows the record.
                 self.order(database, record.epoch, Action::SetGate { gate: recorded.clone() });
@@ -198,14 +206,14 @@ impl Brain {
                 Change::ServerFirst => {
                     self.order(database, record.epoch, Action::SetGate { gate: desired });
                 }
-                Change::RecordFirst if desired != Gate::Node => {
+                Change::RecordFirst => {
                     let Gate::Peers { named, .. } = &desired else { return };
                     if self.has_caught_up(database, state, named) {
                         let why = format!("everything is in {}", names(named));
                         self.record_gate(database, record, desired, true, &why);
                     }
                 }
-                Change::RecordFirst | Change::ByNode => self.go_alone(database, record, state),
+                Change::ByNode => self.begin_alone(database, record),
             },
         }
     }
@@ -221,20 +229,32 @@ impl Brain {
         })
     }
 
-    /// Too few standbys are left: after a moment of patience, alone is recorded; the server's gate follows.
-    fn go_alone(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) {
+    /// Too few standbys are left: after a moment of patience the server's gate is shut. Nothing is acknowledged until alone is recorded.
+    fn begin_alone(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let since = self.set_lacking(database, true);
-        let patience = self.app.detection.timeout;
-        if !self.has_lasted(since, patience) || self.session.valid(self.clock.now).is_none() {
-            return;
-        }
-        if self.is_mutated(Mutation::AloneUnrecorded) && state.gate != Gate::Node {
+        if self.has_lasted(since, self.app.detection.timeout) && self.session.valid(self.clock.now).is_some() {
             self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+        }
+    }
+
+    /// S1: only behind a shut gate, for by a record that says alone nobody stops the standbys that the server's gate named.
+    fn record_alone(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+        if self.is_mutated(Mutation::AloneUnrecorded) {
             return;
         }
-        let why =
-            format!("no standby has confirmed for {} ms; the file says to continue without one", patience.as_millis());
+        let patience = self.app.detection.timeout.as_millis();
+        let why = format!("no standby has confirmed for {patience} ms; the file says to continue without one");
         self.record_gate(database, record, Gate::Node, true, &why);
+    }
+
+    /// A change of the record whose answer was lost may still be carried out, and say what is not so any more. Once the record has a newer
+    /// revision, though it says the same, it cannot.
+    fn settle_record(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+        if self.may_transact() {
+            let key = record::database_key(database);
+            let transaction = Transaction { when: vec![self.unchanged(key.clone())], then: vec![put(key, record, None)] };
+            self.transact(transaction, None);
+        }
     }
 
     fn set_lacking(&mut self, database: &ComponentId, lacking: bool) -> lifeboat_model::Moment {
