@@ -114,7 +114,7 @@ impl fmt::Display for Failure {
 pub struct Record {
     /// Everything that happened.
     pub trace: Option<Vec<String>>,
-    /// Every change of a record in the store and every journal entry, with its moment.
+    /// Every command of every brain, with its moment.
     pub decisions: Option<Vec<String>>,
 }
 
@@ -172,6 +172,23 @@ pub fn play(
         acknowledged: world.ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum(),
         incidents: incidents.len(),
     })
+}
+
+/// Runs a history the fast way and the slow way: the first decision that is not the same in both, if there is one.
+pub fn difference(seed: u64, how: &How) -> Option<String> {
+    let fleet = scenario::of_seed(seed, how.fleet);
+    let incidents = draw(seed, &fleet, how.kind);
+    let [fast, slow] = [Way::Fast, Way::Slow].map(|way| {
+        let mut record = Record { decisions: Some(Vec::new()), ..Record::default() };
+        let end = match play(&fleet, seed, &How { way, ..*how }, &incidents, &mut record) {
+            Ok(ended) => format!("{} epochs, {} writes", ended.claims, ended.acknowledged),
+            Err(broken) => broken.to_string(),
+        };
+        record.decisions.unwrap_or_default().into_iter().chain([end])
+    });
+    let (fast, slow): (Vec<String>, Vec<String>) = (fast.collect(), slow.collect());
+    let at = fast.iter().zip(&slow).position(|(fast, slow)| fast != slow)?;
+    Some(format!("decision {at} of {}\nfast  {}\nslow  {}", fast.len(), fast[at], slow[at]))
 }
 
 fn live(world: &mut World, apps: &[Arc<App>], last: Moment) -> Result<(), Broken> {

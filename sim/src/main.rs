@@ -7,18 +7,19 @@ use lifeboat_sim::history::{self, How, Kind};
 use lifeboat_sim::shrink;
 use lifeboat_sim::world::Way;
 
-const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--slow] [--trace]
+const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--slow] [--both] [--trace]
   --seed N          the first seed, of one history unless --histories says otherwise
   --histories N     how many histories (1000)
   --ordinary HOURS  each so long, with a fault every some minutes to hours; without it two minutes with many
   --fleet N         always the fleet at this place of the list, from 0
   --slow            leave nothing out and ask every check after every event
+  --both            both ways, and the first decision that is not the same
   --trace           a promise that is broken: tell what happens in the shrunk history";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (mut seed, mut histories, mut trace, mut how) = (0, None, false, How::default());
-    let mut one = false;
+    let (mut one, mut both) = (false, false);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|n| n.parse::<u64>().ok());
         let understood = match argument.as_str() {
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
             "--fleet" => number().map(|n| how.fleet = usize::try_from(n).ok()).is_some(),
             "--slow" => {
                 how.way = Way::Slow;
+                true
+            }
+            "--both" => {
+                both = true;
                 true
             }
             "--trace" => {
@@ -45,6 +50,10 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let (mut simulated, mut claims, mut acknowledged, mut incidents, mut steps) = (Duration::ZERO, 0, 0, 0, 0);
     for seed in seed..seed + histories {
+        if both && let Some(difference) = history::difference(seed, &how) {
+            println!("seed {seed}: {difference}");
+            return ExitCode::FAILURE;
+        }
         match history::run(seed, &how) {
             Ok(ended) => {
                 simulated += ended.length;

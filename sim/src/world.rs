@@ -147,7 +147,7 @@ pub struct World {
     pub ledgers: Vec<Ledger>,
     /// What happened, when that is recorded.
     pub trace: Option<Vec<String>>,
-    /// What was decided: every change of a record and every journal entry, when that is recorded.
+    /// What was decided: every command of every brain with its moment, when that is recorded.
     pub decisions: Option<Vec<String>>,
     /// Events taken so far.
     pub steps: u64,

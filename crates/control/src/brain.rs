@@ -49,6 +49,18 @@ pub enum Mutation {
     Unlinked,
     /// An old primary does not stop when it sees a newer epoch.
     OldWriterStays,
+    /// A forced claim does not stop the standbys that the writer was about to be synchronous with.
+    AlsoUnfenced,
+    /// Standbys that have not acted under the writer's epoch are named in its gate.
+    OldFollowersNamed,
+    /// What the store says when it is read is taken for the end of a request whose answer was lost.
+    ReadIsEnough,
+    /// A node keeps a copy of every database, wherever the file wants them.
+    KeepsEverything,
+    /// A writer stops its server when the store does not answer.
+    StopsWithoutStore,
+    /// A standby that lacks what another confirming one has takes over all the same.
+    MostDataIgnored,
     /// One node's promise is taken for everybody's.
     OnePromiseEnough,
     /// A promise is counted from the answer, not from the question.
@@ -112,8 +124,9 @@ pub struct Brain {
     pub(crate) clock: Clock,
     pub(crate) started: bool,
     pub(crate) started_at: Moment,
-    /// Whether the store was read since this node started.
-    pub(crate) has_read_store: bool,
+    /// Whether this node has written to its journal since it started: then nothing that a former life of it asked of the store, all of
+    /// which rests on the journal's head, can still be carried out.
+    pub(crate) has_begun_journal: bool,
     pub(crate) synced: bool,
     pub(crate) relisting: bool,
     pub(crate) revisions: BTreeMap<String, Revision>,
@@ -174,7 +187,7 @@ impl Brain {
             clock: Clock { now: Moment(0), unix_ms: 0 },
             started: false,
             started_at: Moment(0),
-            has_read_store: false,
+            has_begun_journal: false,
             synced: false,
             relisting: false,
             revisions: BTreeMap::new(),
@@ -212,6 +225,10 @@ impl Brain {
     #[must_use]
     pub fn with_mutation(mut self, mutation: Option<Mutation>) -> Self {
         self.mutation = mutation;
+        if mutation == Some(Mutation::KeepsEverything) {
+            let all: Vec<ComponentId> = self.app.databases().map(|(id, _)| id.clone()).collect();
+            self.locals.extend(all.into_iter().map(|id| (id, Local::default())));
+        }
         self
     }
 
@@ -384,6 +401,12 @@ impl Brain {
         } else {
             let databases: Vec<ComponentId> = self.records.keys().cloned().collect();
             for database in &databases {
+                if self.is_mutated(Mutation::StopsWithoutStore)
+                    && let Some(record) = self.records.get(database).filter(|record| record.writer == self.me)
+                {
+                    let epoch = record.epoch;
+                    self.order(database, epoch, Action::Stop { clean: false });
+                }
                 self.keep_confirming_by_promise(database);
             }
         }
@@ -438,10 +461,10 @@ impl Brain {
             self.take_entry(entry);
         }
         self.synced = true;
-        self.has_read_store = true;
         self.relisting = false;
         if let Some((head, entries)) = self.unsure.take() {
             if head == self.journal_head {
+                self.has_begun_journal = true;
                 self.commands.extend(entries.into_iter().map(Command::Journaled));
             } else {
                 // Should it be carried out after all, it changes the head, and with it what the next transaction rests on.
@@ -543,6 +566,7 @@ impl Brain {
                         }
                     }
                 }
+                self.has_begun_journal |= !entries.is_empty();
                 self.commands.extend(entries.into_iter().map(Command::Journaled));
                 if let Some((ticket, answer)) = answer {
                     self.commands.push(Command::Answer { ticket, answer: Ok(answer) });
@@ -738,14 +762,19 @@ impl Brain {
     // --- small helpers that all rules use ---
 
     pub(crate) fn wake_by(&mut self, moment: Moment) {
-        let moment = moment.max(self.clock.now + Duration::from_millis(1));
+        let moment = self.not_past(moment);
         self.due = self.due.min(moment);
         self.wake = self.wake.min(moment);
     }
 
+    /// A rule that asks for a moment that is over is not asked over and over without a pause.
+    fn not_past(&self, moment: Moment) -> Moment {
+        if moment > self.clock.now { moment } else { self.clock.now + Duration::from_millis(1) }
+    }
+
     /// The same for what is asked at every step, routine ones too: it does not keep them from being routine.
     pub(crate) fn wake_early(&mut self, moment: Moment) {
-        self.wake = self.wake.min(moment.max(self.clock.now + Duration::from_millis(1)));
+        self.wake = self.wake.min(self.not_past(moment));
     }
 
     /// Whether `since` lies at least `wait` back; otherwise asks to be woken then.

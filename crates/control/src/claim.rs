@@ -517,6 +517,7 @@ impl Brain {
             open: false,
             holders: if forced { [self.me.clone()].into() } else { record.holders.clone() },
             gate: record.gate.clone(),
+            also: record.also.clone(),
             origin,
         };
         let id = match self

@@ -46,6 +46,7 @@ impl Brain {
             open: false,
             holders: BTreeSet::from([self.me.clone()]),
             gate: Gate::Node,
+            also: None,
             origin: Origin::Created,
         };
         let key = record::database_key(database);
@@ -127,7 +128,7 @@ impl Brain {
     /// standby has everything. Orders what is missing.
     fn fence_holds(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> bool {
         let Gate::Peers { named, .. } = &record.gate else {
-            return true; // S1: the claim waited for the lease, or this region was the writer itself.
+            return self.also_is_fenced(database, record, state); // S1: the claim waited for the lease, or this was the writer itself.
         };
         let vouched = matches!(record.origin, Origin::Failover { vouched: true, .. });
         let was_writer = record.holders.contains(&self.me) && !named.contains(&self.me);
@@ -155,7 +156,38 @@ impl Brain {
             return false;
         }
         // S2: the one of them that has most claims; see `consider_claim`.
-        stopped.iter().all(|(_, server)| (server.timeline, server.flushed) <= (state.timeline, state.flushed))
+        self.is_mutated(Mutation::MostDataIgnored)
+            || stopped.iter().all(|(_, server)| (server.timeline, server.flushed) <= (state.timeline, state.flushed))
+    }
+
+    /// S1: a writer that was alone may have been on its way to other standbys, whom no lease stops.
+    fn also_is_fenced(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> bool {
+        let Some(record::Also { of, gate }) = &record.also else { return true };
+        let Gate::Peers { named, .. } = gate else { return true };
+        let vouched = matches!(record.origin, Origin::Failover { vouched: true, .. });
+        if vouched || *of == self.me || self.is_mutated(Mutation::AlsoUnfenced) {
+            return true; // Its own gate is shut before it opens.
+        }
+        let needed = confirm::stops_needed(gate);
+        let is_named = named.contains(&self.me);
+        if needed == 1 && is_named {
+            return true;
+        }
+        if is_named && !is_detached(state, record.epoch) {
+            self.order(database, record.epoch, Action::Detach);
+            return false;
+        }
+        let has_stopped = |region: &&RegionId| {
+            self.server(region, database).is_some_and(|server| is_detached(server, record.epoch))
+        };
+        let stopped = named.iter().filter(has_stopped).count();
+        if stopped < needed {
+            self.refrain(
+                database,
+                format!("{of} may be synchronous with {} by now, {needed} of which have to stop first", names(named)),
+            );
+        }
+        stopped >= needed
     }
 
     /// Keeps the server's gate and the record in step with the standbys that are there.
@@ -165,8 +197,7 @@ impl Brain {
             return;
         }
         if self.is_unsettled(database) {
-            self.settle_record(database, record);
-            return;
+            return; // What this node asked for may still be carried out; the next transaction puts an end to that.
         }
         self.mark_gate(database, state);
         let desired = self.desired_gate(database, record, state);
@@ -179,9 +210,13 @@ impl Brain {
                 if desired != Gate::Node {
                     if self.is_mutated(Mutation::SynchronousEarly) {
                         self.record_gate(database, record, desired, true, "mutation");
-                    } else {
+                    } else if record.also.as_ref().is_some_and(|also| also.of == self.me && also.gate == desired) {
                         self.order(database, record.epoch, Action::SetGate { gate: desired });
+                    } else {
+                        self.record_also(database, record, Some(desired));
                     }
+                } else if record.also.is_some() {
+                    self.record_also(database, record, None);
                 }
             }
             (recorded, actual @ Gate::Peers { named, .. }) if recorded != actual && desired == *actual => {
@@ -247,14 +282,25 @@ impl Brain {
         self.record_gate(database, record, Gate::Node, true, &why);
     }
 
-    /// A change of the record whose answer was lost may still be carried out, and say what is not so any more. Once the record has a newer
-    /// revision, though it says the same, it cannot.
-    fn settle_record(&mut self, database: &ComponentId, record: &DatabaseRecord) {
-        if self.may_transact() {
-            let key = record::database_key(database);
-            let transaction = Transaction { when: vec![self.unchanged(key.clone())], then: vec![put(key, record, None)] };
-            self.transact(transaction, None);
+    /// Whom the server will wait for, before it is told to, or that it waits for nobody any more.
+    fn record_also(&mut self, database: &ComponentId, record: &DatabaseRecord, gate: Option<Gate>) {
+        if !self.may_transact() {
+            return;
         }
+        let why = match &gate {
+            Some(Gate::Peers { named, .. }) => format!("{} streams; the server's gate follows", names(named)),
+            Some(Gate::Node) | None => "the server's gate is its node's".into(),
+        };
+        let also = gate.map(|gate| record::Also { of: self.me.clone(), gate });
+        let what = match &also {
+            Some(_) => format!("{database} is about to be synchronous"),
+            None => format!("{database} is not about to be synchronous any more"),
+        };
+        let key = record::database_key(database);
+        let when = vec![self.unchanged(key.clone())];
+        let then = vec![put(key, &DatabaseRecord { also, ..record.clone() }, None)];
+        self.note_under(EntryKind::Step, database, record.epoch, what, why);
+        self.transact(Transaction { when, then }, None);
     }
 
     fn set_lacking(&mut self, database: &ComponentId, lacking: bool) -> lifeboat_model::Moment {
@@ -279,7 +325,11 @@ impl Brain {
             .iter()
             .filter(|(region, _)| **region != self.me && is_synchronous(component, region))
             .filter(|(region, follower)| {
-                follower.streaming && (in_gate(region) || follower.flushed.0 + NEAR >= state.flushed.0)
+                // S2: one that has not acted under this epoch may still be told by an older one to follow somebody else.
+                let is_bound = self.server(region, database).is_some_and(|server| server.epoch >= record.epoch)
+                    || self.is_mutated(Mutation::OldFollowersNamed);
+                let is_near = follower.flushed.0 + NEAR >= state.flushed.0;
+                follower.streaming && (in_gate(region) && record.open || is_bound && is_near)
             })
             .map(|(region, _)| region.clone())
             .collect();
@@ -328,6 +378,9 @@ impl Brain {
             self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
             return;
         }
+        if !self.also_is_fenced(database, record, state) {
+            return;
+        }
         if may_be_alone {
             if self.session.valid(self.clock.now).is_some() {
                 self.record_gate(
@@ -362,8 +415,8 @@ impl Brain {
         let key = record::database_key(database);
         let lease_key = record::lease_key(database);
         let mut when = vec![self.unchanged(key.clone())];
-        let next =
-            DatabaseRecord { open, holders: confirm::holders(&self.me, &gate), gate: gate.clone(), ..record.clone() };
+        let holders = confirm::holders(&self.me, &gate);
+        let next = DatabaseRecord { open, holders, gate: gate.clone(), also: None, ..record.clone() };
         let mut then = vec![put(key, &next, None)];
         match (&gate, self.session.valid(self.clock.now)) {
             (Gate::Node, Some(lease)) => then.push(put(lease_key, &self.me.clone(), Some(lease))),

@@ -121,10 +121,7 @@ impl World {
     /// # Errors
     /// A log that cannot be written, or a program that cannot be started.
     pub fn start_node(&mut self, region: &RegionId) -> Result<(), Error> {
-        if self.has_etcd && !self.members.contains_key(region) {
-            let member = etcd::start(&self.app, region, &self.path)?;
-            self.members.insert(region.clone(), member);
-        }
+        self.start_member(region)?;
         let log_path = self.log_path(region);
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().map_err(Error::io("cannot write", &log_path))?;
@@ -146,6 +143,23 @@ impl World {
             .map_err(Error::io("cannot start", &self.lifeboat))?;
         self.nodes.insert(region.clone(), child);
         Ok(())
+    }
+
+    /// Starts a region's member of etcd, where there is an etcd and it does not run.
+    ///
+    /// # Errors
+    /// A log that cannot be written, or a program that cannot be started.
+    pub fn start_member(&mut self, region: &RegionId) -> Result<(), Error> {
+        if self.has_etcd && !self.members.contains_key(region) {
+            let member = etcd::start(&self.app, region, &self.path)?;
+            self.members.insert(region.clone(), member);
+        }
+        Ok(())
+    }
+
+    /// Kills a region's member of etcd, alone.
+    pub async fn kill_member(&mut self, region: &RegionId) {
+        self.reap_member(region).await;
     }
 
     /// Has etcd's leader in this region, where there is an etcd.

@@ -91,6 +91,9 @@ impl World {
 
     fn obey(&mut self, node: NodeIndex, incarnation: u64, command: Command) {
         let region = self.region_of(node);
+        if let Some(decisions) = &mut self.decisions {
+            decisions.push(format!("{} {} {command:?}", self.now, self.regions[region]));
+        }
         let call = |world: &mut Self, call| {
             let delay = world.random(10);
             world.after(delay, Happening::Call(node, incarnation, Box::new(call)));

@@ -208,9 +208,6 @@ impl World {
                     self.make_busy(self.now + super::BUSY_AFTER);
                 }
                 self.say(|| format!("store: {name}: {record:?}"));
-                if let Some(decisions) = &mut self.decisions {
-                    decisions.push(format!("{} {name}: {record:?}", self.now));
-                }
                 self.databases[database].record = Some(record);
                 self.soil(database);
                 changed.push(database);
@@ -222,9 +219,6 @@ impl World {
     }
 
     fn journaled(&mut self, entry: &JournalEntry) {
-        if let Some(decisions) = &mut self.decisions {
-            decisions.push(format!("{} {}: {:?}: {} ({})", self.now, entry.region, entry.kind, entry.what, entry.why));
-        }
         if let (EntryKind::Claim, Some(id), Some(epoch), false) =
             (entry.kind, &entry.component, entry.epoch, entry.why.is_empty())
         {
