@@ -163,7 +163,9 @@ impl World {
                 if doubting < outside / 2 + 1 {
                     self.breaks("S4", || {
                         let writer = &record.writer;
-                        format!("{writer} took over {name} from {away_from}, which {doubting} of {outside} others doubted")
+                        format!(
+                            "{writer} took over {name} from {away_from}, which {doubting} of {outside} others doubted"
+                        )
                     });
                 }
             }
@@ -232,13 +234,7 @@ impl World {
 
     /// S2: every region that the record calls a holder has a write; and so have, together, any `n − k + 1` of the named. How
     /// that is not so.
-    fn untrue(
-        &self,
-        database: DatabaseIndex,
-        record: &DatabaseRecord,
-        place: usize,
-        write: WriteId,
-    ) -> Option<String> {
+    fn untrue(&self, database: DatabaseIndex, record: &DatabaseRecord, place: usize, write: WriteId) -> Option<String> {
         let has = |region: &RegionId| self.server_named(database, region).wal.get(place) == Some(&write);
         let name = self.database_name(database);
         if let Some(holder) = record.holders.iter().find(|holder| !has(holder)) {

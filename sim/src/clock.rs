@@ -34,7 +34,12 @@ impl Clocks {
     /// The first moment of the world's time at which the clock shows `local` or later.
     pub fn when(&self, local: Moment) -> Moment {
         let wanted = local.0.saturating_sub(self.since.1.0);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a guess that is put right below")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a guess that is put right below"
+        )]
         let guess = (wanted as f64 / (1.0 + self.rate as f64 / f64::from(1 << UNIT))) as u64;
         let mut world = Moment(self.since.0.0 + guess);
         while self.read(world).now < local {

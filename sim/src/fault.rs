@@ -35,6 +35,10 @@ pub enum Fault {
     StoreDown,
     /// It does again.
     StoreUp,
+    /// A region's nodes do not reach the store, and everything else.
+    CutStore(RegionId),
+    /// All reach it again.
+    HealStore,
     /// The store takes up to so long for every answer.
     StoreSlow(Duration),
     /// etcd's leader gives up.
@@ -64,6 +68,7 @@ impl Fault {
                 | Self::Thaw(_)
                 | Self::Heal
                 | Self::StoreUp
+                | Self::HealStore
                 | Self::Noise(0)
                 | Self::FreeDisk(_)
                 | Self::SlowDisk(_, 1)
@@ -83,4 +88,34 @@ pub enum Broke {
     GateIgnoresTime,
     /// The store lets a lease go after half its length: clocks that do not agree on how long a second is.
     LeaseTooShort,
+}
+
+impl Broke {
+    /// All that can be broken.
+    pub const ALL: [Self; 24] = [
+        Self::Brain(Mutation::ClaimAny),
+        Self::Brain(Mutation::ConfirmBeforeOpen),
+        Self::Brain(Mutation::SynchronousEarly),
+        Self::Brain(Mutation::AloneUnrecorded),
+        Self::Brain(Mutation::ForceUnexpired),
+        Self::Brain(Mutation::QuorumOfOne),
+        Self::Brain(Mutation::StopsOffByOne),
+        Self::Brain(Mutation::ConfirmPastLease),
+        Self::Brain(Mutation::LossIgnored),
+        Self::Brain(Mutation::Unjournaled),
+        Self::Brain(Mutation::Unlinked),
+        Self::Brain(Mutation::OldWriterStays),
+        Self::Brain(Mutation::AlsoUnfenced),
+        Self::Brain(Mutation::OldFollowersNamed),
+        Self::Brain(Mutation::ReadIsEnough),
+        Self::Brain(Mutation::KeepsEverything),
+        Self::Brain(Mutation::StopsWithoutStore),
+        Self::Brain(Mutation::MostDataIgnored),
+        Self::Brain(Mutation::OnePromiseEnough),
+        Self::Brain(Mutation::PromiseForgotten),
+        Self::Brain(Mutation::PromiseBroken),
+        Self::DriverIgnoresEpoch,
+        Self::GateIgnoresTime,
+        Self::LeaseTooShort,
+    ];
 }

@@ -134,13 +134,7 @@ pub fn run(seed: u64, how: &How) -> Result<Ended, Box<Failure>> {
 ///
 /// # Errors
 /// The broken promise.
-pub fn play(
-    fleet: &Fleet,
-    seed: u64,
-    how: &How,
-    incidents: &[Incident],
-    record: &mut Record,
-) -> Result<Ended, Broken> {
+pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record: &mut Record) -> Result<Ended, Broken> {
     let mut world = World::fleet(fleet.apps.clone(), fleet.store, seed, how.broke, how.way);
     world.trace = record.trace.take();
     world.decisions = record.decisions.take();
@@ -194,7 +188,7 @@ pub fn difference(seed: u64, how: &How) -> Option<String> {
 fn live(world: &mut World, apps: &[Arc<App>], last: Moment) -> Result<(), Broken> {
     world.run(last)?;
     let soon = last + Duration::from_millis(1);
-    for mend in [Fault::Noise(0), Fault::Heal, Fault::StoreUp, Fault::StoreSlow(Duration::ZERO)] {
+    for mend in [Fault::Noise(0), Fault::Heal, Fault::StoreUp, Fault::HealStore, Fault::StoreSlow(Duration::ZERO)] {
         world.schedule(soon, mend);
     }
     for region in apps[0].regions.keys().cloned() {
@@ -225,8 +219,18 @@ pub fn draw(seed: u64, fleet: &Fleet, kind: Kind) -> Vec<Incident> {
         Kind::Trouble => {
             incidents.push(Incident { at: Moment(0), faults: vec![Fault::Noise(2)], mended: None });
             for _ in 0..=drawing.below(8) {
-                let at = Moment(0) + BEGIN + Duration::from_millis(drawing.below(45_000) as u64);
+                let mut at = Moment(0) + BEGIN + Duration::from_millis(drawing.below(45_000) as u64);
                 let long = Duration::from_millis(200 + drawing.below(15_000) as u64);
+                if drawing.below(12) == 0 {
+                    incidents.extend(drawing.without_store(at));
+                    continue;
+                }
+                // Now and then something goes wrong just when something else has been mended.
+                if let (0, Some(Incident { at: before, mended: Some((after, _)), .. })) =
+                    (drawing.below(4), incidents.last())
+                {
+                    at = *before + *after + Duration::from_millis(drawing.below(4_000) as u64);
+                }
                 incidents.push(drawing.incident(at, long));
             }
         }
@@ -303,8 +307,12 @@ impl Drawing {
                 }
                 (faults, Some((long, Fault::Heal)))
             }
-            11 | 12 => one(Fault::Isolate(region), Fault::Heal),
-            13 => one(Fault::StoreDown, Fault::StoreUp),
+            11 => one(Fault::Isolate(region), Fault::Heal),
+            12 => (self.island(region), Some((long, Fault::Heal))),
+            13 => match self.below(2) {
+                0 => one(Fault::StoreDown, Fault::StoreUp),
+                _ => one(Fault::CutStore(region), Fault::HealStore),
+            },
             14 => match self.below(3) {
                 0 => (vec![Fault::LeaderGone], None),
                 1 => one(Fault::StoreSlow(Duration::from_millis(20 + self.below(700) as u64)), {
@@ -329,6 +337,43 @@ impl Drawing {
             _ => (vec![self.person(region)], None),
         };
         Incident { at, faults, mended }
+    }
+
+    /// Two regions reach each other and nobody else.
+    fn island(&mut self, region: RegionId) -> Vec<Fault> {
+        let other = self.region();
+        let mainland = self.regions.iter().filter(|place| **place != region && **place != other);
+        let both = [region.clone(), other.clone()];
+        mainland
+            .flat_map(|place| {
+                both.iter()
+                    .flat_map(move |of| [Fault::Cut(of.clone(), place.clone()), Fault::Cut(place.clone(), of.clone())])
+            })
+            .collect()
+    }
+
+    /// A region loses the store and goes on by promises; then it is cut off, with another or alone, and a node that promised starts anew.
+    fn without_store(&mut self, at: Moment) -> Vec<Incident> {
+        let (region, restarted) = (self.region(), self.region());
+        let long = Duration::from_millis(9_000 + self.below(6_000) as u64);
+        let then = at + Duration::from_millis(3_000 + self.below(3_000) as u64);
+        let rest = long.saturating_sub(then.since(at));
+        let alone = self.below(2) == 0;
+        let faults = if alone { vec![Fault::Isolate(region.clone())] } else { self.island(region.clone()) };
+        let mut incidents = vec![
+            Incident { at, faults: vec![Fault::CutStore(region)], mended: Some((long, Fault::HealStore)) },
+            Incident { at: then, faults, mended: Some((rest, Fault::Heal)) },
+        ];
+        if alone {
+            let start = Fault::StartNode(restarted.clone());
+            let soon = Duration::from_millis(20 + self.below(300) as u64);
+            incidents.push(Incident {
+                at: then,
+                faults: vec![Fault::KillNode(restarted)],
+                mended: Some((soon, start)),
+            });
+        }
+        incidents
     }
 
     fn kill_server(&mut self) -> Fault {

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use lifeboat_sim::history::{self, How, Kind};
 use lifeboat_sim::shrink;
-use lifeboat_sim::world::Way;
+use lifeboat_sim::world::{Broke, Way};
 
-const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--slow] [--both] [--trace]
+const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--broke RULE] [--slow] [--both] [--trace]
   --seed N          the first seed, of one history unless --histories says otherwise
   --histories N     how many histories (1000)
   --ordinary HOURS  each so long, with a fault every some minutes to hours; without it two minutes with many
   --fleet N         always the fleet at this place of the list, from 0
+  --broke RULE      break one rule on purpose: a name of `Broke` or of `Mutation`
   --slow            leave nothing out and ask every check after every event
   --both            both ways, and the first decision that is not the same
   --trace           a promise that is broken: tell what happens in the shrunk history";
@@ -21,6 +22,17 @@ fn main() -> ExitCode {
     let (mut seed, mut histories, mut trace, mut how) = (0, None, false, How::default());
     let (mut one, mut both) = (false, false);
     while let Some(argument) = arguments.next() {
+        if argument == "--broke" {
+            let name = arguments.next().unwrap_or_default();
+            let names = [name.clone(), format!("Brain({name})")];
+            let is_it = |broke: &&Broke| names.contains(&format!("{broke:?}"));
+            how.broke = Broke::ALL.iter().find(is_it).copied();
+            if how.broke.is_none() {
+                eprintln!("there is no rule `{name}`; there are {:?}", Broke::ALL);
+                return ExitCode::from(2);
+            }
+            continue;
+        }
         let mut number = || arguments.next().and_then(|n| n.parse::<u64>().ok());
         let understood = match argument.as_str() {
             "--seed" => number().map(|n| (seed, one) = (n, true)).is_some(),

@@ -102,6 +102,13 @@ pub fn all() -> Vec<Scenario> {
             confirmations: 2,
             witnesses: 1,
             databases: 2,
+            ..synchronous.clone()
+        },
+        Scenario {
+            name: "two asynchronous standbys, two witnesses",
+            standbys: vec![Asynchronous, Asynchronous],
+            witnesses: 2,
+            rpo: Duration::from_secs(10),
             ..synchronous
         },
     ]

@@ -10,7 +10,7 @@ use crate::scenario::{self, Fleet};
 /// Gaps and durations are not shortened below this.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The most histories that are tried.
-const TRIES: usize = 2_000;
+const TRIES: usize = 500;
 
 /// Leaves out incidents, halves how long they last and the time between them, for as long as the same promise still breaks. The trace
 /// tells what happens then.

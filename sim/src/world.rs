@@ -37,9 +37,9 @@ use crate::check::{Broken, Ledger};
 use crate::clock::Clocks;
 use crate::cluster::{Cluster, StoreKind};
 pub use crate::fault::{Broke, Fault};
-use crate::store::Store;
 use crate::queue::Queue;
 use crate::server::{Server, WriteId};
+use crate::store::Store;
 
 /// A region by its place among all, in the order of their names.
 pub type RegionIndex = usize;
@@ -168,6 +168,7 @@ pub struct World {
     stores: Vec<Store>,
     cluster: Cluster,
     store_up: bool,
+    store_cut: Vec<bool>,
     store_slow: Duration,
     network: Network,
     noise: u64,
@@ -227,6 +228,7 @@ impl World {
             stores: apps.iter().map(|_| Store::new(cluster.leases())).collect(),
             cluster,
             store_up: true,
+            store_cut: vec![false; regions.len()],
             store_slow: Duration::ZERO,
             network: Network::new(regions.len()),
             noise: 0,

@@ -273,7 +273,8 @@ impl Brain {
         }
         self.take(event);
         self.decide();
-        let is_session = |command: &Command| matches!(command, Command::Renew(_) | Command::Grant(_) | Command::AskPeers { .. });
+        let is_session =
+            |command: &Command| matches!(command, Command::Renew(_) | Command::Grant(_) | Command::AskPeers { .. });
         let is_quiet = self.commands.iter().all(is_session);
         self.settled = is_quiet.then_some(clock.now);
         std::mem::take(&mut self.commands)
@@ -401,12 +402,6 @@ impl Brain {
         } else {
             let databases: Vec<ComponentId> = self.records.keys().cloned().collect();
             for database in &databases {
-                if self.is_mutated(Mutation::StopsWithoutStore)
-                    && let Some(record) = self.records.get(database).filter(|record| record.writer == self.me)
-                {
-                    let epoch = record.epoch;
-                    self.order(database, epoch, Action::Stop { clean: false });
-                }
                 self.keep_confirming_by_promise(database);
             }
         }
@@ -421,6 +416,13 @@ impl Brain {
             self.create_record(database);
             return;
         };
+        if self.is_mutated(Mutation::StopsWithoutStore)
+            && record.writer == self.me
+            && self.session.valid(self.clock.now).is_none()
+        {
+            self.order(database, record.epoch, Action::Stop { clean: false });
+            return;
+        }
         self.see_epoch(database, &record);
         self.keep_confirming(database, &record);
         self.advance_switchover(database, &record);

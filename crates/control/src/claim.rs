@@ -236,7 +236,8 @@ impl Brain {
             }
             let allowed = self.app.failover.max_loss.or(self.component(database).objectives.rpo).unwrap_or_default();
             if *loss > allowed && !self.is_mutated(Mutation::LossIgnored) {
-                if let Some(rest) = Duration::from_secs(1).checked_sub(Duration::from_nanos(loss.subsec_nanos().into())) {
+                if let Some(rest) = Duration::from_secs(1).checked_sub(Duration::from_nanos(loss.subsec_nanos().into()))
+                {
                     self.wake_by(self.clock.now + rest); // It is told by the second.
                 }
                 return Err(format!(

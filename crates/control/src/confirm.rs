@@ -61,7 +61,7 @@ pub enum Change {
 pub fn order_of_change(from: &Gate, to: &Gate) -> Change {
     match (from, to) {
         (_, Gate::Node) => Change::ByNode,
-        // Synchronous: reload first, record last. What was confirmed alone is in the peers by then.
+        // Synchronous: reload first, record last; `record::Also` says so before. What was confirmed alone is in the peers by then.
         (Gate::Node, Gate::Peers { .. }) => Change::ServerFirst,
         (Gate::Peers { .. }, Gate::Peers { .. }) => {
             if covers(from, to) {

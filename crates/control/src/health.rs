@@ -285,7 +285,8 @@ mod tests {
                     continue;
                 }
                 known += 1;
-                for next in all.into_iter().flat_map(|one| all.map(|two| all.map(|three| [one, two, three]))).flatten() {
+                for next in all.into_iter().flat_map(|one| all.map(|two| all.map(|three| [one, two, three]))).flatten()
+                {
                     let (mut with, mut without) = (watched.clone(), watched.clone());
                     with.read(extra, &detection());
                     assert_eq!(with.sight(), without.sight());

@@ -115,15 +115,16 @@ impl Brain {
         let is_open = record.open || self.is_mutated(Mutation::ConfirmBeforeOpen);
         let alone = record.writer == self.me
             && is_open
-            && (record.gate == lifeboat_model::database::Gate::Node || !record.open || self.is_mutated(Mutation::AloneUnrecorded))
+            && (record.gate == lifeboat_model::database::Gate::Node
+                || !record.open
+                || self.is_mutated(Mutation::AloneUnrecorded))
             && local
                 .state
                 .as_ref()
                 .is_some_and(|s| s.epoch == record.epoch && s.gate == lifeboat_model::database::Gate::Node);
         let has_lease = self.holds_lease(database);
-        let holds = has_lease
-            || self.is_mutated(Mutation::ConfirmBeforeOpen)
-            || self.is_mutated(Mutation::AloneUnrecorded);
+        let holds =
+            has_lease || self.is_mutated(Mutation::ConfirmBeforeOpen) || self.is_mutated(Mutation::AloneUnrecorded);
         let lease_until = (alone && holds && self.session.valid(now).is_some()).then_some(self.session.valid_until);
         let promised_until = if alone && record.open { self.promised_until(database, record.epoch) } else { None };
         let mut until = lease_until.max(promised_until);

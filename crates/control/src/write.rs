@@ -177,9 +177,8 @@ impl Brain {
             self.order(database, record.epoch, Action::Detach);
             return false;
         }
-        let has_stopped = |region: &&RegionId| {
-            self.server(region, database).is_some_and(|server| is_detached(server, record.epoch))
-        };
+        let has_stopped =
+            |region: &&RegionId| self.server(region, database).is_some_and(|server| is_detached(server, record.epoch));
         let stopped = named.iter().filter(has_stopped).count();
         if stopped < needed {
             self.refrain(

@@ -64,6 +64,11 @@ impl World {
             Fault::Heal => self.network.heal(),
             Fault::StoreDown => self.store_up = false,
             Fault::StoreUp => self.store_up = true,
+            Fault::CutStore(region) => {
+                let region = self.region_index(&region);
+                self.store_cut[region] = true;
+            }
+            Fault::HealStore => self.store_cut.fill(false),
             Fault::StoreSlow(by) => self.store_slow = by,
             Fault::LeaderGone => self.depose(),
             Fault::Noise(percent) => self.noise = percent,
@@ -115,9 +120,7 @@ impl World {
             };
             let served: Vec<(DatabaseIndex, RegionIndex)> = (0..self.databases.len())
                 .flat_map(|database| self.copies(database).iter().map(move |region| (database, *region)))
-                .filter(|(database, region)| {
-                    self.can_acknowledge(*region, *database) && is_sure(*database, *region)
-                })
+                .filter(|(database, region)| self.can_acknowledge(*region, *database) && is_sure(*database, *region))
                 .collect();
             self.served_without_store = served;
         }

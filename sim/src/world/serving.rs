@@ -97,10 +97,8 @@ impl World {
         if order.action == (Action::Stop { clean: true }) {
             self.send_everything(database, region, order, checks);
         }
-        let starts = matches!(
-            order.action,
-            Action::Create { .. } | Action::Seed { .. } | Action::Start | Action::Follow { .. }
-        );
+        let starts =
+            matches!(order.action, Action::Create { .. } | Action::Seed { .. } | Action::Start | Action::Follow { .. });
         let result = if starts && self.machines[region].disk_full {
             Err(Refusal::Failed("no space left on device".into()))
         } else {

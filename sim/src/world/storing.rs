@@ -33,7 +33,7 @@ impl World {
     /// Whether a node in `region` that asks the store now is answered, sooner or later.
     pub(super) fn store_answers(&self, region: RegionIndex) -> bool {
         match self.cluster.kind {
-            _ if !self.store_up => false,
+            _ if !self.store_up || self.store_cut[region] => false,
             StoreKind::File => !self.network.is_isolated(region),
             StoreKind::Etcd => (0..self.cluster.members)
                 .any(|member| self.cluster.commits[member] && self.network.is_whole(region, member)),
@@ -49,7 +49,7 @@ impl World {
         let nobody = Reach { executes: false, answers: false, asked: false, takes: PATIENCE };
         let region = self.region_of(node);
         match self.cluster.kind {
-            _ if !self.store_up => return nobody,
+            _ if !self.store_up || self.store_cut[region] => return nobody,
             StoreKind::File if self.network.is_isolated(region) => return nobody,
             StoreKind::File => {}
             StoreKind::Etcd => {
@@ -154,6 +154,7 @@ impl World {
         if let Some((deposed, until)) = self.cluster.deposed
             && now < until
             && deposed == region
+            && !self.store_cut[region]
             && !self.cluster.commits[deposed]
             && self.machines[deposed].member_up
         {
@@ -325,9 +326,8 @@ impl World {
 
     pub(super) fn elect(&mut self) {
         self.cluster.electing = false;
-        let able: Vec<RegionIndex> = (0..self.cluster.members)
-            .filter(|member| self.cluster.has_quorum(*member, self.members_reach()))
-            .collect();
+        let able: Vec<RegionIndex> =
+            (0..self.cluster.members).filter(|member| self.cluster.has_quorum(*member, self.members_reach())).collect();
         if self.cluster.leader.is_some() {
             return;
         }
