@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_model::app::{
-    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Objectives, Pattern, Place, Provider, Reads,
-    Region, RegionRole, Replication, Size, StoreChoice, WithoutStandby,
+    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Pattern, Place, Provider,
+    Reads, Region, RegionRole, Replication, Size, StoreChoice, WithoutStandby,
 };
 use lifeboat_model::{ComponentId, RegionId};
 use rand_chacha::ChaCha8Rng;
@@ -211,6 +211,7 @@ impl Scenario {
             },
             store: StoreChoice::File(PathBuf::new()),
             dns: Dns { port: 5353 },
+            nodes: Nodes::default(),
         }
     }
 }

@@ -7,8 +7,10 @@ mod api;
 mod clock;
 mod complaint;
 mod databases;
+mod door;
 mod error;
 mod guard;
+mod identity;
 mod leftovers;
 mod mind;
 mod names;
@@ -18,6 +20,7 @@ mod probes;
 mod processes;
 mod run;
 mod shared;
+mod steering;
 mod store;
 
 pub use error::Error;
