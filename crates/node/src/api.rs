@@ -18,13 +18,14 @@ use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
 use lifeboat_model::status::Status;
 use lifeboat_model::{App, ComponentId, RegionId};
-use lifeboat_plan::{Durations, Intent, Plan};
+use lifeboat_plan::{Intent, Plan};
 use lifeboat_store::Store;
 use lifeboat_tls::Identity;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::door::{Caller, Door};
+use crate::history::History;
 use crate::mind::Input;
 use crate::{peers, steering};
 
@@ -38,6 +39,8 @@ pub struct Api {
     pub inputs: mpsc::Sender<Input>,
     /// For the journal.
     pub store: Arc<dyn Store>,
+    /// What steps have taken here.
+    pub history: Arc<History>,
     /// What every route answers.
     pub answers: steering::Answers,
     /// Allows everything.
@@ -157,7 +160,7 @@ async fn plan(State(api): State<Arc<Api>>, headers: HeaderMap, Query(wanted): Qu
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
     let writer = status.databases.get(&database).and_then(|database| database.writer.as_ref());
-    match Plan::build(&api.app, wanted.intent, &database, writer, &wanted.to, &Durations::default()) {
+    match Plan::build(&api.app, wanted.intent, &database, writer, &wanted.to, &api.history.durations()) {
         Ok(plan) => Json(plan).into_response(),
         Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
     }

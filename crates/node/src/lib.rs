@@ -10,6 +10,7 @@ mod databases;
 mod door;
 mod error;
 mod guard;
+mod history;
 mod identity;
 mod leftovers;
 mod mind;
