@@ -279,7 +279,9 @@ mod tests {
         for history in 0..4_usize.pow(6) {
             let evidence = |at: u32| all[history / 4_usize.pow(at) % 4];
             let mut watched = Watched::default();
-            (0..6).for_each(|at| drop(watched.read(evidence(at), &detection())));
+            for at in 0..6 {
+                watched.read(evidence(at), &detection());
+            }
             for extra in all {
                 if !watched.is_known(extra, &detection()) {
                     continue;
