@@ -288,6 +288,7 @@ impl Brain {
             && self.settled.is_some_and(|at| now < at + UNASKED)
             && now < self.due
             && self.session.valid(now).is_some()
+            && self.synced
             && matches!(event, Event::Tick | Event::Renewed(Ok(())))
     }
 

@@ -425,10 +425,16 @@ impl Brain {
         };
         if let Grounds::Force(loss) = &grounds {
             if !request.accept_loss {
-                self.refrain(
-                    database,
-                    format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
-                );
+                // Told once: the figure grows from moment to moment.
+                let is_told = |local: &crate::brain::Local| {
+                    local.refrained.as_ref().is_some_and(|why| why.ends_with("ask again with --accept-loss"))
+                };
+                if !self.locals.get(database).is_some_and(is_told) {
+                    self.refrain(
+                        database,
+                        format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
+                    );
+                }
                 return false;
             }
             if self.leases.contains_key(database) && !request.vouch {
