@@ -22,6 +22,7 @@ use crate::options::{Options, WhenStopped};
 use crate::peers::Peers;
 use crate::probes::{self, Probes};
 use crate::processes::Processes;
+use crate::tokens::Tokens;
 use crate::{Error, identity, leftovers, names, shared, store};
 
 /// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
@@ -88,6 +89,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         store: store.clone(),
         answers: steering,
         operator,
+        tokens: Tokens::of(&options.directory)?,
         node: node.clone(),
         viewer,
         identity: identity.clone(),
