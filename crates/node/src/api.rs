@@ -2,11 +2,11 @@
 //!
 //! | | needs |
 //! |---|---|
-//! | `GET /v1/health` | nothing |
+//! | `GET /v1/health`, and the steering endpoints | nothing |
 //! | `GET /v1/status`, `/v1/events`, `/v1/journal`, `/v1/runs`, `/v1/plan` | on loopback nothing, beyond it a viewer |
 //! | `POST /v1/failover`, `/v1/switchover` | an operator |
-//! | `POST /v1/approve` | an operator with a token of their own |
 //! | the same with `accept_loss` or `vouch` | an admin |
+//! | `POST /v1/approve` | an operator with a token of their own |
 //! | `GET /v1/peer`, `POST /v1/promise` | another region's certificate; without TLS the nodes' token |
 
 use std::collections::BTreeSet;
