@@ -198,6 +198,7 @@ impl Scenario {
             routes: BTreeMap::new(),
             failover: FailoverPolicy {
                 mode: FailoverMode::Automatic,
+                approvals: 1,
                 hold_down: Duration::from_secs(20),
                 max_loss: None,
             },

@@ -23,6 +23,7 @@ mod run;
 mod shared;
 mod steering;
 mod store;
+pub mod tokens;
 
 pub use error::Error;
 pub use options::{Options, WhenStopped};

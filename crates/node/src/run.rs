@@ -23,6 +23,7 @@ use crate::options::{Options, WhenStopped};
 use crate::peers::Peers;
 use crate::probes::{self, Probes};
 use crate::processes::Processes;
+use crate::tokens::Tokens;
 use crate::{Error, identity, leftovers, names, shared, store};
 
 /// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
@@ -91,6 +92,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         answers: steering,
         history,
         operator,
+        tokens: Tokens::of(&options.directory)?,
         node: node.clone(),
         viewer,
         identity: identity.clone(),
