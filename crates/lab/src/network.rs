@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,6 +29,9 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 99, 99, 99);
 const NOBODY: &str = "02:00:00:00:ff:ff";
 /// A namespace must be there within this time.
 const MADE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How many networks this process has made.
+static NETWORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// Why there is no such network, or why it cannot do that.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +82,8 @@ pub fn one_way(from: &[Place], to: &[Place]) -> BTreeSet<Cut> {
 pub struct Network {
     places: Vec<(Place, Ipv4Addr)>,
     holders: BTreeMap<RegionId, Holder>,
+    /// Tells its interfaces from those of a network before, which the kernel may still be removing.
+    number: usize,
     /// From where to where nothing gets through.
     cuts: Mutex<BTreeSet<Cut>>,
 }
@@ -113,7 +119,8 @@ impl Network {
             places.push((Some(region.clone()), address));
         }
         let holders = regions.keys().map(|region| Ok((region.clone(), hold()?))).collect::<Result<_, Error>>()?;
-        let network = Self { places, holders, cuts: Mutex::default() };
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let network = Self { places, holders, number, cuts: Mutex::default() };
         for (place, address) in &network.places {
             network.prepare(place, *address)?;
         }
@@ -160,7 +167,7 @@ impl Network {
                     lines.entry(from).or_default(),
                     "neigh replace {} lladdr {neighbour} nud permanent dev {}",
                     self.places[to_index].1,
-                    interface(from_index, to_index),
+                    self.interface(from_index, to_index),
                 );
             }
         }
@@ -192,7 +199,7 @@ impl Network {
         let place = Some(region.clone());
         let pairs = self.others(region).into_iter().flat_map(|other| [(place.clone(), other.clone()), (other, place.clone())]);
         for (from, to) in pairs {
-            let Some(device) = self.index(&from).zip(self.index(&to)).map(|(from, to)| interface(from, to)) else { continue };
+            let Some(device) = self.index(&from).zip(self.index(&to)).map(|(from, to)| self.interface(from, to)) else { continue };
             // Away with what was; that there was nothing is no error.
             let _ = self.run(&from, "tc", &format!("qdisc del dev {device} root\n"));
             let _ = self.run(&from, "tc", &format!("qdisc del dev {device} clsact\n"));
@@ -204,6 +211,11 @@ impl Network {
     }
 
     // --- how ---
+
+    /// The interface at one place that leads to another.
+    fn interface(&self, from: usize, to: usize) -> String {
+        format!("lab{}-{from}-{to}", self.number)
+    }
 
     fn index(&self, place: &Place) -> Option<usize> {
         self.places.iter().position(|(known, _)| known == place)
@@ -217,9 +229,8 @@ impl Network {
         shell.args(["-c", settings]);
         finish(shell, "sh", "")?;
         self.run(place, "ip", "link set lo up\n")?;
-        // Otherwise the whole of 127.0.0.0/8 is here.
-        self.run(place, "ip", "addr del 127.0.0.1/8 dev lo\naddr add 127.0.0.1/32 dev lo\n")?;
-        self.run(place, "ip", &format!("addr add {address}/32 dev lo\n"))
+        // With 127.0.0.1/8 the whole of 127.0.0.0/8 would be here.
+        self.run(place, "ip", &format!("addr flush dev lo\naddr add 127.0.0.1/32 dev lo\naddr add {address}/32 dev lo\n"))
     }
 
     /// A link for each pair.
@@ -231,15 +242,15 @@ impl Network {
                 let _ = writeln!(
                     lines,
                     "link add {} address {} type veth peer name {} address {} netns {pid}",
-                    interface(one, other),
+                    self.interface(one, other),
                     hardware(one, other),
-                    interface(other, one),
+                    self.interface(other, one),
                     hardware(other, one),
                 );
             }
             // Those of places before this one are here already.
             for (other, (_, address)) in self.places.iter().enumerate().filter(|(other, _)| *other != one) {
-                let device = interface(one, other);
+                let device = self.interface(one, other);
                 let _ = writeln!(lines, "link set {device} up");
                 let _ = writeln!(lines, "neigh replace {address} lladdr {} nud permanent dev {device}", hardware(other, one));
                 let _ = writeln!(lines, "route replace {address}/32 dev {device} src {own} scope link");
@@ -275,10 +286,6 @@ impl Trouble {
             self.kilobits_per_second
         )
     }
-}
-
-fn interface(from: usize, to: usize) -> String {
-    format!("l{from}-{to}")
 }
 
 /// The hardware address of the interface at one place that leads to another.

@@ -10,10 +10,9 @@ use lifeboat_lab::check::{self, History, Loss, Turn, Write};
 use lifeboat_lab::schedule::{Fault, Part, Who};
 use lifeboat_lab::{Cut, Network, Trouble, between, one_way};
 use lifeboat_model::app::Replication;
-use lifeboat_model::database::Gate;
 use lifeboat_model::journal::EntryKind;
 use lifeboat_model::status::DatabaseStatus;
-use lifeboat_model::{Moment, RegionId};
+use lifeboat_model::{ComponentId, Moment, RegionId};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
@@ -345,13 +344,13 @@ impl Lab {
 
     /// What is not as the file says; `None`: everything is.
     async fn unprotected(&self) -> Option<String> {
-        let component = &self.scene.app.components[&DATABASE.into()];
+        let component = &self.scene.app.components[&ComponentId::from(DATABASE)];
         let mut all = BTreeMap::new();
         for region in self.scene.app.regions.keys() {
             match self.scene.status(region.as_str()).await {
                 None => return Some(format!("the node of {region} does not answer")),
                 Some(status) if !status.store_reachable => return Some(format!("{region} does not reach the store")),
-                Some(mut status) => all.insert(region.clone(), status.databases.remove(&DATABASE.into())?),
+                Some(mut status) => all.insert(region.clone(), status.databases.remove(&ComponentId::from(DATABASE))?),
             };
         }
         let writer = all.values().max_by_key(|status| status.epoch)?.writer.clone()?;
@@ -376,11 +375,6 @@ impl Lab {
             return Some(format!("{writer}'s commits are confirmed by {gate:?}, and not by {confirming:?}"));
         }
         None
-    }
-
-    /// Whether a server's gate is its node's.
-    pub fn is_alone(status: &DatabaseStatus) -> bool {
-        status.writer.as_ref().and_then(|w| status.servers.get(w)).is_some_and(|server| server.gate == Gate::Node)
     }
 
     /// Keeps what helps to understand a failure: every log.

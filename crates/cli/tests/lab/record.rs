@@ -59,11 +59,6 @@ impl Recorder {
         self.shared.first
     }
 
-    /// What was written so far.
-    pub fn writes(&self) -> Vec<Write> {
-        self.shared.writes.lock().unwrap().clone()
-    }
-
     /// How many writes that were sent after `since` were acknowledged, by whom it may concern.
     pub fn acknowledged(&self, since: Moment, by: impl Fn(&RegionId) -> bool) -> usize {
         let writes = self.shared.writes.lock().unwrap();
@@ -104,7 +99,7 @@ async fn write(shared: Arc<Shared>, region: RegionId, url: String) {
         match (acknowledged, answer) {
             (Some(_), _) => tokio::time::sleep(PAUSE).await,
             // It says no, and the connection is good: a standby.
-            (None, Some(Err(error))) if error.is_some_and(|code| code.starts_with("25")) => {
+            (None, Some(Err(error))) if error.as_ref().is_some_and(|code| code.starts_with("25")) => {
                 tokio::time::sleep(PAUSE_AFTER_REFUSAL).await;
             }
             (None, _) => {

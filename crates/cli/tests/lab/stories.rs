@@ -6,7 +6,9 @@ use std::time::Duration;
 use lifeboat_lab::check::Loss;
 use lifeboat_lab::schedule::{Fault, Part, Who};
 use lifeboat_model::RegionId;
+use lifeboat_model::database::Gate;
 use lifeboat_model::journal::EntryKind;
+use lifeboat_model::status::DatabaseStatus;
 
 use crate::lab::{Judged, Lab, Mode};
 use crate::record::now;
@@ -179,6 +181,12 @@ async fn two_regions_are_lost_one_after_the_other(lab: &mut Lab) -> Result<Judge
     let back = lab.begin(Fault::KillRegion(Who::Writer)).await;
     taken_over_from(lab, &first).await;
     let second = lab.writer().await;
+    // As long as it is alone, nobody else holds what it acknowledges, and nobody may take over.
+    let accompanied = |status: &DatabaseStatus| {
+        let gate = status.servers.get(&second).map(|server| &server.gate);
+        matches!(gate, Some(Gate::Peers { .. })) && status.holders.len() > 1
+    };
+    lab.scene.until("the third region confirms", second.as_str(), accompanied).await;
     lab.begin(Fault::KillRegion(Who::Writer)).await;
     // One of three is no majority, so nobody writes until one of them is back.
     lab.end(back).await;
