@@ -46,7 +46,8 @@ impl Asking {
     pub(crate) fn start(world: &World, facts: &Facts, prefix: String) -> Result<Self, Error> {
         let unsuitable = |why: &str| Error::Unsuitable(why.into());
         let network = world.network().ok_or_else(|| unsuitable("its regions share one network"))?;
-        let address = *facts.addresses.get(&facts.home).ok_or_else(|| unsuitable("the writer's region has no address"))?;
+        let address =
+            *facts.addresses.get(&facts.home).ok_or_else(|| unsuitable("the writer's region has no address"))?;
         let (at, host) = (SocketAddr::new(address, facts.port), facts.host.to_string());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -61,7 +62,12 @@ impl Asking {
         self.stop.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return Asked::default() };
         // A thread that could not enter the region has placed no orders, which the timeline shows.
-        tokio::task::spawn_blocking(move || thread.join()).await.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default()
+        tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .and_then(Result::ok)
+            .unwrap_or_default()
     }
 }
 

@@ -246,7 +246,8 @@ mod tests {
 
     /// Writing in `a`, then in `b`; a write of `a` whose answer never came is there, another is not.
     fn good() -> History {
-        let writes = ["1 a 10-20 t1", "2 a 30-40 t1", "3 a 50-2050 t0", "4 a 60-2060 t0", "5 b 900-910 t2", "6 b 920-930 t2"];
+        let writes =
+            ["1 a 10-20 t1", "2 a 30-40 t1", "3 a 50-2050 t0", "4 a 60-2060 t0", "5 b 900-910 t2", "6 b 920-930 t2"];
         History {
             writes: writes.map(write).into(),
             reads: vec![read("a", 45, &[1, 2]), read("b", 950, &[1, 2, 3, 5, 6])],
@@ -283,18 +284,63 @@ mod tests {
     fn every_bad_history_is_found_bad() {
         type Change = fn(&mut History);
         let cases: [(&str, Change, Loss, &str); 14] = [
-            ("an old writer acknowledges", |h| h.writes.push(write("2 a 801-805 t1")), NOTHING, "S1: acknowledged out of turn: 2 in a"),
-            ("also where something may be lost", |h| h.writes.push(write("2 a 801-805 t1")), SOME, "S1: acknowledged out of turn"),
-            ("a writer acknowledges before its turn", |h| h.writes.push(write("6 b 700-799 t2")), NOTHING, "S1: acknowledged out of turn"),
-            ("a region without a turn acknowledges", |h| h.writes.push(write("6 c 900-905 t3")), NOTHING, "S1: acknowledged out of turn"),
-            ("two writers on one timeline", |h| h.writes[4].acknowledged = Some(1), NOTHING, "S1: two writers on one timeline: 1 in a"),
+            (
+                "an old writer acknowledges",
+                |h| h.writes.push(write("2 a 801-805 t1")),
+                NOTHING,
+                "S1: acknowledged out of turn: 2 in a",
+            ),
+            (
+                "also where something may be lost",
+                |h| h.writes.push(write("2 a 801-805 t1")),
+                SOME,
+                "S1: acknowledged out of turn",
+            ),
+            (
+                "a writer acknowledges before its turn",
+                |h| h.writes.push(write("6 b 700-799 t2")),
+                NOTHING,
+                "S1: acknowledged out of turn",
+            ),
+            (
+                "a region without a turn acknowledges",
+                |h| h.writes.push(write("6 c 900-905 t3")),
+                NOTHING,
+                "S1: acknowledged out of turn",
+            ),
+            (
+                "two writers on one timeline",
+                |h| h.writes[4].acknowledged = Some(1),
+                NOTHING,
+                "S1: two writers on one timeline: 1 in a",
+            ),
             ("the last write of a turn is lost", |h| _ = h.there.remove(&2), NOTHING, "S2: acknowledged and lost: 2"),
             ("the newest write is lost", |h| _ = h.there.remove(&6), NOTHING, "S2: acknowledged and lost: 6"),
-            ("one in the middle is lost", |h| _ = h.there.remove(&1), NOTHING, "S2: lost though a later one is there: 1 in a"),
-            ("one in the middle is lost, where some may be", |h| _ = h.there.remove(&1), SOME, "S2: lost though a later one is there"),
+            (
+                "one in the middle is lost",
+                |h| _ = h.there.remove(&1),
+                NOTHING,
+                "S2: lost though a later one is there: 1 in a",
+            ),
+            (
+                "one in the middle is lost, where some may be",
+                |h| _ = h.there.remove(&1),
+                SOME,
+                "S2: lost though a later one is there",
+            ),
             ("more is lost than is allowed", |h| h.there.retain(|id| *id > 2), SOME, "S3: lost, and 0.020 s older"),
-            ("something that was read is not there", |h| h.reads.push(read("a", 700, &[4])), NOTHING, "S2: 4 was read in a"),
-            ("something is there that nobody wrote", |h| _ = h.there.insert(99), SOME, "99 is there and was never written"),
+            (
+                "something that was read is not there",
+                |h| h.reads.push(read("a", 700, &[4])),
+                NOTHING,
+                "S2: 4 was read in a",
+            ),
+            (
+                "something is there that nobody wrote",
+                |h| _ = h.there.insert(99),
+                SOME,
+                "99 is there and was never written",
+            ),
             ("an epoch is opened twice", |h| h.turns.push(turn(2, "a", 805)), SOME, "S5: epoch 2"),
             ("an older epoch is opened late", |h| h.turns.push(turn(3, "a", 100)), SOME, "S5: epoch 2 of b was opened"),
         ];

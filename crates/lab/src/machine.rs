@@ -58,7 +58,8 @@ pub fn missing(kind: Kind) -> Option<String> {
         Ok(output) if output.status.success() => None,
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            let why = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it failed and does not say why");
+            let why =
+                said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it failed and does not say why");
             let whom = if rustix::process::geteuid().is_root() { "" } else { " (root is allowed to in most places)" };
             Some(format!("network namespaces cannot be made here{whom}: {why}"))
         }

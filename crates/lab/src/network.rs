@@ -110,7 +110,9 @@ impl Network {
         let mut places = vec![(None, CLIENT)];
         for (region, address) in regions {
             let IpAddr::V4(address) = *address else {
-                return Err(Error::Address(format!("{region} has the address {address}; a network of namespaces has IPv4 only")));
+                return Err(Error::Address(format!(
+                    "{region} has the address {address}; a network of namespaces has IPv4 only"
+                )));
             };
             if let Some((other, _)) = places.iter().find(|(_, taken)| *taken == address) {
                 let other = other.as_ref().map_or("the client", RegionId::as_str);
@@ -197,9 +199,12 @@ impl Network {
     /// A kernel or a `tc` that cannot do that.
     pub fn trouble(&self, region: &RegionId, trouble: Option<Trouble>) -> Result<(), Error> {
         let place = Some(region.clone());
-        let pairs = self.others(region).into_iter().flat_map(|other| [(place.clone(), other.clone()), (other, place.clone())]);
+        let pairs =
+            self.others(region).into_iter().flat_map(|other| [(place.clone(), other.clone()), (other, place.clone())]);
         for (from, to) in pairs {
-            let Some(device) = self.index(&from).zip(self.index(&to)).map(|(from, to)| self.interface(from, to)) else { continue };
+            let Some(device) = self.index(&from).zip(self.index(&to)).map(|(from, to)| self.interface(from, to)) else {
+                continue;
+            };
             // Away with what was; that there was nothing is no error.
             let _ = self.run(&from, "tc", &format!("qdisc del dev {device} root\n"));
             let _ = self.run(&from, "tc", &format!("qdisc del dev {device} clsact\n"));
@@ -230,7 +235,11 @@ impl Network {
         finish(shell, "sh", "")?;
         self.run(place, "ip", "link set lo up\n")?;
         // With 127.0.0.1/8 the whole of 127.0.0.0/8 would be here.
-        self.run(place, "ip", &format!("addr flush dev lo\naddr add 127.0.0.1/32 dev lo\naddr add {address}/32 dev lo\n"))
+        self.run(
+            place,
+            "ip",
+            &format!("addr flush dev lo\naddr add 127.0.0.1/32 dev lo\naddr add {address}/32 dev lo\n"),
+        )
     }
 
     /// A link for each pair.
@@ -252,7 +261,11 @@ impl Network {
             for (other, (_, address)) in self.places.iter().enumerate().filter(|(other, _)| *other != one) {
                 let device = self.interface(one, other);
                 let _ = writeln!(lines, "link set {device} up");
-                let _ = writeln!(lines, "neigh replace {address} lladdr {} nud permanent dev {device}", hardware(other, one));
+                let _ = writeln!(
+                    lines,
+                    "neigh replace {address} lladdr {} nud permanent dev {device}",
+                    hardware(other, one)
+                );
                 let _ = writeln!(lines, "route replace {address}/32 dev {device} src {own} scope link");
             }
             self.run(here, "ip", &lines)?;

@@ -62,9 +62,8 @@ pub async fn serve(door: Door, api: Arc<Api>, stop: impl Future<Output = ()> + S
         .route("/v1/switchover", post(switchover))
         .route(peers::PATH, post(promise))
         .with_state(api);
-    if let Err(error) = axum::serve(door, router.into_make_service_with_connect_info::<Caller>())
-        .with_graceful_shutdown(stop)
-        .await
+    if let Err(error) =
+        axum::serve(door, router.into_make_service_with_connect_info::<Caller>()).with_graceful_shutdown(stop).await
     {
         tracing::error!("the API has ended: {error}");
     }

@@ -47,8 +47,11 @@ pub async fn run(options: Options) -> Result<(), Error> {
         source,
     })?;
     let known = app.regions.keys().filter(|other| **other != options.region).cloned().collect();
-    let door = Door::open(listener, identity.clone(), known)
-        .map_err(|source| Error::Listen { address: api_address, what: "the node's API", source })?;
+    let door = Door::open(listener, identity.clone(), known).map_err(|source| Error::Listen {
+        address: api_address,
+        what: "the node's API",
+        source,
+    })?;
     let empty = names::zones(&app, &BTreeMap::new(), 0).map_err(Error::Zones)?;
     let (zones, table) = watch::channel(empty);
     let dns_address = SocketAddr::new(address, app.dns.port);

@@ -170,7 +170,8 @@ impl Lab {
         let writer = self.writer().await;
         let copies = self.scene.copies();
         let standby = copies.iter().find(|copy| **copy != writer).unwrap().clone();
-        let third = self.scene.app.regions.keys().find(|region| **region != writer && **region != standby).unwrap().clone();
+        let third =
+            self.scene.app.regions.keys().find(|region| **region != writer && **region != standby).unwrap().clone();
         [writer, standby, third]
     }
 
@@ -216,11 +217,7 @@ impl Lab {
             Fault::Stop(who, part) => Undo::Continue(processes::freeze(|| self.processes(&region(who), part))),
             Fault::Kill(who, part) => {
                 let region = region(who);
-                match part {
-                    Part::Node => drop(self.scene.world.inject(lifeboat_drill::Fault::NodeLoss, &region).await),
-                    Part::Database => drop(self.scene.world.inject(lifeboat_drill::Fault::DatabaseLoss, &region).await),
-                    Part::Etcd => self.scene.world.kill_member(&region).await,
-                }
+                self.kill(&region, part).await;
                 if part == Part::Database { Undo::Nothing } else { Undo::Start(vec![region]) }
             }
             Fault::KillRegion(who) => {
@@ -239,6 +236,16 @@ impl Lab {
         };
         self.undo.insert(number, undo);
         number
+    }
+
+    /// Kills the processes of a part of this very region, wherever writing is.
+    pub async fn kill(&mut self, region: &RegionId, part: Part) {
+        let fault = match part {
+            Part::Node => lifeboat_drill::Fault::NodeLoss,
+            Part::Database => lifeboat_drill::Fault::DatabaseLoss,
+            Part::Etcd => return self.scene.world.kill_member(region).await,
+        };
+        self.scene.world.inject(fault, region).await;
     }
 
     fn cut(&self, number: usize, cuts: BTreeSet<Cut>) -> Undo {
@@ -298,7 +305,10 @@ impl Lab {
         let healed = now();
         let writable = async || self.recorder().acknowledged(healed, |_| true) >= 5;
         if !within(WRITABLE_WITHIN, writable).await {
-            return Err(format!("L1: no write is acknowledged {} s after the last fault was over", WRITABLE_WITHIN.as_secs()));
+            return Err(format!(
+                "L1: no write is acknowledged {} s after the last fault was over",
+                WRITABLE_WITHIN.as_secs()
+            ));
         }
         let mut missing = String::new();
         let protected = async || match self.unprotected().await {
@@ -336,7 +346,8 @@ impl Lab {
     }
 
     async fn there(&self, writer: &RegionId, first: i64) -> Result<BTreeSet<i64>, String> {
-        let session = Session::open(&self.scene.servers()[writer]).await.ok_or("the writer's server does not answer")?;
+        let session =
+            Session::open(&self.scene.servers()[writer]).await.ok_or("the writer's server does not answer")?;
         let rows = session.ask(&format!("SELECT id FROM rows WHERE id >= {first}")).await;
         let Some(Ok(rows)) = rows else { return Err(format!("{writer} does not say what is there: {rows:?}")) };
         Ok(rows.iter().map(|row| row[0].as_ref().unwrap().parse().unwrap()).collect())
@@ -385,7 +396,8 @@ impl Lab {
 
 /// The longest time between two answers of acknowledged writes, as far as it lies between these moments.
 fn longest_gap(writes: &[Write], began: Moment, ended: Moment) -> Duration {
-    let mut answered: Vec<Moment> = writes.iter().filter(|write| write.acknowledged.is_some()).map(|w| w.ended).collect();
+    let mut answered: Vec<Moment> =
+        writes.iter().filter(|write| write.acknowledged.is_some()).map(|w| w.ended).collect();
     answered.sort();
     let gaps = answered.windows(2).filter(|pair| pair[1] > began && pair[0] < ended).map(|pair| pair[1].since(pair[0]));
     gaps.max().unwrap_or_default()

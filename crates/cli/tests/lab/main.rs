@@ -27,7 +27,8 @@ use crate::stories::{STORIES, Story};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (soaks, listed) = (arguments.first().is_some_and(|first| first == "soak"), arguments.iter().any(|a| a == "--list"));
+    let (soaks, listed) =
+        (arguments.first().is_some_and(|first| first == "soak"), arguments.iter().any(|a| a == "--list"));
     if listed {
         STORIES.iter().for_each(|story| println!("{}: test", story.name));
         return ExitCode::SUCCESS;
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
     let exact = arguments.iter().any(|argument| argument == "--exact");
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |story: &&Story| {
-        let matches = |filter: &&String| if exact { story.name == filter.as_str() } else { story.name.contains(filter.as_str()) };
+        let matches =
+            |filter: &&String| if exact { story.name == filter.as_str() } else { story.name.contains(filter.as_str()) };
         filters.is_empty() || filters.iter().any(matches)
     };
     let chosen: Vec<&Story> = STORIES.iter().filter(wanted).collect();
@@ -104,7 +106,9 @@ async fn run(chosen: &[&Story], logs: &Path) -> bool {
                     lab = Some(fleet);
                     Ok(judged)
                 }
-                Ok(Err(why)) => Err(format!("{why}\n{}\nlogs: {}", fleet.scene.tell().await, kept(logs, story, &fleet).display())),
+                Ok(Err(why)) => {
+                    Err(format!("{why}\n{}\nlogs: {}", fleet.scene.tell().await, kept(logs, story, &fleet).display()))
+                }
                 Err(why) => Err(format!("{why}\nlogs: {}", kept(logs, story, &fleet).display())),
             },
             Err(why) => Err(why),
@@ -141,7 +145,8 @@ fn kept(logs: &Path, story: &Story, lab: &Lab) -> PathBuf {
 /// The outcome, or what a panic said.
 async fn sheltered<T>(work: impl Future<Output = T>) -> Result<T, String> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
-        let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let said =
+            panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         said.unwrap_or_else(|| "a panic that says nothing".into())
     })
 }

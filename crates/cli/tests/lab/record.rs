@@ -62,7 +62,18 @@ impl Recorder {
     /// How many writes that were sent after `since` were acknowledged, by whom it may concern.
     pub fn acknowledged(&self, since: Moment, by: impl Fn(&RegionId) -> bool) -> usize {
         let writes = self.shared.writes.lock().unwrap();
-        writes.iter().rev().take_while(|w| w.ended > since).filter(|w| w.acknowledged.is_some() && w.sent > since && by(&w.region)).count()
+        writes
+            .iter()
+            .rev()
+            .take_while(|w| w.ended > since)
+            .filter(|w| w.acknowledged.is_some() && w.sent > since && by(&w.region))
+            .count()
+    }
+
+    /// How many writes that were sent to a region after `since` were not acknowledged.
+    pub fn refused(&self, since: Moment, by: &RegionId) -> usize {
+        let writes = self.shared.writes.lock().unwrap();
+        writes.iter().filter(|w| w.acknowledged.is_none() && w.sent > since && w.region == *by).count()
     }
 
     /// Ends it; what was written and read, and the next id.
@@ -155,7 +166,8 @@ type Answer = Option<Result<Vec<Vec<Option<String>>>, Option<String>>>;
 
 impl Session {
     pub async fn open(url: &str) -> Option<Self> {
-        let (client, mut connection) = tokio::time::timeout(LIMIT, tokio_postgres::connect(url, NoTls)).await.ok()?.ok()?;
+        let (client, mut connection) =
+            tokio::time::timeout(LIMIT, tokio_postgres::connect(url, NoTls)).await.ok()?.ok()?;
         let warned = Arc::new(AtomicBool::new(false));
         let hears = warned.clone();
         let carrier = tokio::spawn(async move {

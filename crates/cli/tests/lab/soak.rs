@@ -61,7 +61,11 @@ impl Soak {
                     survived += 1;
                     acknowledged += judged.acknowledged;
                     lost += judged.lost;
-                    println!("soak: {} {seed}: survived, {:.1} s without a write", mode.as_str(), judged.outage.as_secs_f64());
+                    println!(
+                        "soak: {} {seed}: survived, {:.1} s without a write",
+                        mode.as_str(),
+                        judged.outage.as_secs_f64()
+                    );
                     if let [step] = schedule.steps.as_slice() {
                         figures.entry((mode, kind(&step.fault))).or_default().push(judged.outage);
                     }
@@ -84,7 +88,11 @@ impl Soak {
         for ((mode, fault), mut outages) in figures {
             outages.sort();
             let median = outages[outages.len() / 2].as_secs_f64();
-            println!("  {:<12} {fault:<50} alone, {} times: median {median:.1} s without a write", mode.as_str(), outages.len());
+            println!(
+                "  {:<12} {fault:<50} alone, {} times: median {median:.1} s without a write",
+                mode.as_str(),
+                outages.len()
+            );
         }
         failed.is_empty()
     }
@@ -126,8 +134,10 @@ async fn keep(logs: &Path, lab: &Lab, schedule: &Schedule, why: &str) -> PathBuf
     let _ = std::fs::remove_dir_all(&to);
     lab.keep_logs(&to);
     let journal = lab.scene.journal().await;
-    let told: String =
-        journal.iter().map(|entry| format!("{} {} {:?} {}: {}\n", entry.at, entry.region, entry.kind, entry.what, entry.why)).collect();
+    let told: String = journal
+        .iter()
+        .map(|entry| format!("{} {} {:?} {}: {}\n", entry.at, entry.region, entry.kind, entry.what, entry.why))
+        .collect();
     // What cannot be kept is not worth a second failure.
     let _ = std::fs::create_dir_all(&to);
     let _ = std::fs::write(to.join("journal"), told);

@@ -17,11 +17,14 @@ use crate::world::open_in;
 /// The lease of every file here: the default.
 const LEASE: Duration = Duration::from_secs(3);
 
+/// A test under way.
+type Playing<'a> = Pin<Box<dyn Future<Output = Result<Judged, String>> + 'a>>;
+
 /// A test.
 pub struct Story {
     pub name: &'static str,
     pub mode: Mode,
-    pub play: for<'a> fn(&'a mut Lab) -> Pin<Box<dyn Future<Output = Result<Judged, String>> + 'a>>,
+    pub play: for<'a> fn(&'a mut Lab) -> Playing<'a>,
 }
 
 macro_rules! stories {
@@ -37,6 +40,7 @@ pub const STORIES: &[Story] = stories![
     Synchronous: a_writer_that_nobody_hears_is_replaced,
     Synchronous: two_data_regions_that_do_not_reach_each_other_have_one_writer,
     Synchronous: a_witness_that_is_cut_off_changes_nothing,
+    Synchronous: a_writer_that_restarts_while_it_is_cut_off_shows_nothing_that_is_taken_back,
     Synchronous: links_that_flap_leave_one_writer,
     Synchronous: slow_links_that_lose_packets_lose_no_writes,
     Synchronous: processes_that_stand_still_one_after_the_other_lose_nothing,
@@ -107,6 +111,23 @@ async fn a_witness_that_is_cut_off_changes_nothing(lab: &mut Lab) -> Result<Judg
     assert_eq!(claims(lab).await, before, "nobody has claimed");
     assert!(judged.outage < LEASE, "{:?} without a write", judged.outage);
     Ok(judged)
+}
+
+async fn a_writer_that_restarts_while_it_is_cut_off_shows_nothing_that_is_taken_back(
+    lab: &mut Lab,
+) -> Result<Judged, String> {
+    lab.record().await;
+    let (began, old) = (now(), lab.writer().await);
+    lab.begin(Fault::CutOff(Who::Writer)).await;
+    // Written down there, and confirmed by nobody: a restart forgets that they wait.
+    let waiting = async || (lab.recorder().refused(began, &old) >= 1).then_some(());
+    lab.scene.eventually("a write is given up", waiting).await;
+    let before = lab.scene.postmaster(old.as_str());
+    lab.kill(&old, Part::Database).await;
+    let restarted = async || lab.scene.postmaster(old.as_str()).filter(|server| Some(*server) != before);
+    lab.scene.eventually("its node has started it again", restarted).await;
+    taken_over_from(lab, &old).await;
+    lab.judge(began).await
 }
 
 async fn links_that_flap_leave_one_writer(lab: &mut Lab) -> Result<Judged, String> {
