@@ -6,13 +6,14 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lifeboat/targe
 FAULT  ?= region-loss
 REPEAT ?= 1
 STORE  ?= file
+RUNS   ?= 5
 
 # Of `make soak`: the first schedule's seed (drawn from the clock if empty), how many schedules, and for how long at most.
 SEED      ?=
 SCHEDULES ?= 100
 MINUTES   ?= 90
 
-.PHONY: demo test soak lint unit build tools clean-cache
+.PHONY: demo test soak bench lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
 	cargo build --quiet -p lifeboat -p shop
@@ -27,10 +28,17 @@ soak: ## A hundred fault schedules from seeds, on real servers in network namesp
 	@tools/install etcd network
 	cargo test --quiet -p lifeboat --test lab -- soak "$(SEED)" "$(SCHEDULES)" "$(MINUTES)"
 
+bench: ## Lifeboat beside its peers, and what the commit gate costs; some two hours, on a machine that does nothing else
+	@tools/install bench
+	cargo build --release --quiet -p lifeboat
+	bench/commit-gate/run --table docs/bench-commit-gate.md
+	bench/region-kill/run --runs $(RUNS) --table docs/bench-region-kill.md
+
 lint: ## Format, clippy, licences, the direction of dependencies
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	python3 tools/dependencies.py
+	python3 -B bench/region-kill/test_measure.py --quiet
 
 build:
 	cargo build --workspace --all-targets

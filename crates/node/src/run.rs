@@ -80,11 +80,13 @@ pub async fn run(options: Options) -> Result<(), Error> {
     tasks.spawn(mind::follow_store(store.clone(), inputs.clone(), relist.clone()));
     let (stop, stopped) = watch::channel(false);
     tasks.spawn(dns.run(until(stopped.clone())));
+    let (answers, steering) = watch::channel(BTreeMap::new());
     let api = Api {
         app: app.clone(),
         region: options.region.clone(),
         inputs: inputs.clone(),
         store: store.clone(),
+        answers: steering,
         operator,
         node: node.clone(),
         viewer,
@@ -101,6 +103,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         processes,
         probes,
         zones,
+        answers,
         inputs,
         relist,
         serial: 0,
