@@ -238,14 +238,21 @@ impl Lab {
         number
     }
 
-    /// Kills the processes of a part of this very region, wherever writing is.
-    pub async fn kill(&mut self, region: &RegionId, part: Part) {
+    async fn kill(&mut self, region: &RegionId, part: Part) {
         let fault = match part {
             Part::Node => lifeboat_drill::Fault::NodeLoss,
             Part::Database => lifeboat_drill::Fault::DatabaseLoss,
             Part::Etcd => return self.scene.world.kill_member(region).await,
         };
         self.scene.world.inject(fault, region).await;
+    }
+
+    /// Kills one process of a region's PostgreSQL, which then restarts in place.
+    pub fn crash(&self, region: &RegionId) {
+        let all = self.processes(region, Part::Database);
+        let writes =
+            all.iter().find(|process| process.command_line().contains("walwriter")).expect("a primary has one");
+        writes.signal(Signal::KILL);
     }
 
     fn cut(&self, number: usize, cuts: BTreeSet<Cut>) -> Undo {

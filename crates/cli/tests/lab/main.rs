@@ -40,7 +40,14 @@ fn main() -> ExitCode {
             |filter: &&String| if exact { story.name == filter.as_str() } else { story.name.contains(filter.as_str()) };
         filters.is_empty() || filters.iter().any(matches)
     };
-    let chosen: Vec<&Story> = STORIES.iter().filter(wanted).collect();
+    let gaps = arguments.iter().any(|argument| argument == "--ignored");
+    let (chosen, ignored): (Vec<&Story>, Vec<&Story>) =
+        STORIES.iter().filter(wanted).partition(|story| story.gap.is_some() == gaps);
+    if !soaks && !gaps && !machine::is_inside() {
+        for story in ignored {
+            println!("test {} ... ignored, {}", story.name, story.gap.unwrap_or_default());
+        }
+    }
     if let Some(missing) = missing() {
         // Aloud, and counted as what they are: not passed.
         chosen.iter().for_each(|story| println!("SKIPPED {}: {missing}", story.name));

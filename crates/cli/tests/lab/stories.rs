@@ -24,12 +24,19 @@ type Playing<'a> = Pin<Box<dyn Future<Output = Result<Judged, String>> + 'a>>;
 pub struct Story {
     pub name: &'static str,
     pub mode: Mode,
+    /// Why it cannot pass yet: it only runs when asked for with `--ignored`.
+    pub gap: Option<&'static str>,
     pub play: for<'a> fn(&'a mut Lab) -> Playing<'a>,
 }
 
 macro_rules! stories {
-    ($($mode:ident: $name:ident),* $(,)?) => {
-        &[$(Story { name: stringify!($name), mode: Mode::$mode, play: |lab| Box::pin($name(lab)) }),*]
+    ($($mode:ident: $name:ident $((gap: $gap:literal))?),* $(,)?) => {
+        &[$(Story {
+            name: stringify!($name),
+            mode: Mode::$mode,
+            gap: [$($gap)?].first().copied(),
+            play: |lab| Box::pin($name(lab)),
+        }),*]
     };
 }
 
@@ -40,7 +47,8 @@ pub const STORIES: &[Story] = stories![
     Synchronous: a_writer_that_nobody_hears_is_replaced,
     Synchronous: two_data_regions_that_do_not_reach_each_other_have_one_writer,
     Synchronous: a_witness_that_is_cut_off_changes_nothing,
-    Synchronous: a_writer_that_restarts_while_it_is_cut_off_shows_nothing_that_is_taken_back,
+    Synchronous: a_writer_that_restarts_while_it_is_cut_off_shows_nothing_that_is_taken_back
+        (gap: "PostgreSQL restarts in place by itself, and then shows commits that nobody has confirmed"),
     Synchronous: links_that_flap_leave_one_writer,
     Synchronous: slow_links_that_lose_packets_lose_no_writes,
     Synchronous: processes_that_stand_still_one_after_the_other_lose_nothing,
@@ -119,13 +127,13 @@ async fn a_writer_that_restarts_while_it_is_cut_off_shows_nothing_that_is_taken_
     lab.record().await;
     let (began, old) = (now(), lab.writer().await);
     lab.begin(Fault::CutOff(Who::Writer)).await;
-    // Written down there, and confirmed by nobody: a restart forgets that they wait.
+    // Written down there, and confirmed by nobody: a restart forgets that they wait, and its server restarts in place by itself.
     let waiting = async || (lab.recorder().refused(began, &old) >= 1).then_some(());
     lab.scene.eventually("a write is given up", waiting).await;
-    let before = lab.scene.postmaster(old.as_str());
-    lab.kill(&old, Part::Database).await;
-    let restarted = async || lab.scene.postmaster(old.as_str()).filter(|server| Some(*server) != before);
-    lab.scene.eventually("its node has started it again", restarted).await;
+    lab.crash(&old);
+    let crashed = now();
+    let again = async || (lab.recorder().refused(crashed, &old) >= 2).then_some(());
+    lab.scene.eventually("the server takes writes again, and nobody confirms them", again).await;
     taken_over_from(lab, &old).await;
     lab.judge(began).await
 }
