@@ -89,7 +89,7 @@ impl Soak {
             outages.sort();
             let median = outages[outages.len() / 2].as_secs_f64();
             println!(
-                "  {:<12} {fault:<50} alone, {} times: median {median:.1} s without a write",
+                "  {:<12} {fault:<76} alone, {} times: median {median:.1} s without a write",
                 mode.as_str(),
                 outages.len()
             );
