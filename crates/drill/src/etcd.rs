@@ -213,7 +213,7 @@ mod tests {
             );
             assert_eq!(replaced.matches("store:").count(), 1, "{replaced}");
         }
-        let flow = "{app: shop, regions: {a: {place: local/a, address: 127.0.10.1}}, store: x.db}\n";
+        let flow = "{app: shop, regions: {a: {place: local/a, address: 127.0.10.1}}, components: {web: {kind: process, run: web}}, store: x.db}\n";
         let app = lifeboat_model::parse(flow).unwrap_or_else(|problems| panic!("{problems:?}"));
         assert!(matches!(with_store(flow, &app), Err(Error::Unsuitable(_))));
     }
