@@ -21,9 +21,6 @@ const DEFERENCE: Duration = Duration::from_secs(2);
 /// How long a writer's own node may take to start a fallen server in place before another region takes over.
 const RESTART_IN_PLACE: Duration = Duration::from_secs(3);
 
-/// How long a person's request is tried.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-
 /// On what grounds a region may claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Grounds {
@@ -394,18 +391,13 @@ impl Brain {
 
     /// What a person asked of this region. Whether there was something to consider.
     fn consider_request(&mut self, database: &ComponentId, record: &DatabaseRecord) -> bool {
-        let now = self.clock.now;
-        let Some(local) = self.locals.get_mut(database) else { return false };
         let Some(request) =
             self.requests.get(database).filter(|request| request.to.as_ref() == Some(&self.me)).cloned()
         else {
-            local.request_since = None;
             return false;
         };
-        let since = *local.request_since.get_or_insert(now);
-        if self.has_lasted(since, REQUEST_LIMIT) {
-            self.drop_request(database, &request);
-            return true;
+        if self.missing_approvals(&request) > 0 {
+            return false;
         }
         let grounds = match self.is_ready(database, record, &self.me) {
             Ok(grounds) => grounds,
@@ -425,10 +417,16 @@ impl Brain {
         };
         if let Grounds::Force(loss) = &grounds {
             if !request.accept_loss {
-                self.refrain(
-                    database,
-                    format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
-                );
+                // Told once: the figure grows from moment to moment.
+                let is_told = |local: &crate::brain::Local| {
+                    local.refrained.as_ref().is_some_and(|why| why.ends_with("ask again with --accept-loss"))
+                };
+                if !self.locals.get(database).is_some_and(is_told) {
+                    self.refrain(
+                        database,
+                        format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
+                    );
+                }
                 return false;
             }
             if self.leases.contains_key(database) && !request.vouch {
@@ -440,26 +438,13 @@ impl Brain {
                 return false;
             }
         }
-        let reason = format!("{} asked for it", request.by);
+        let approved: Vec<&str> = request.approved.iter().map(String::as_str).collect();
+        let reason = match approved.as_slice() {
+            [] => format!("{} asked for it", request.by),
+            approved => format!("{} asked for it, {} approved it", request.by, approved.join(", ")),
+        };
         self.claim_by_failover(database, record, &grounds, &reason, Some(&request));
         true
-    }
-
-    /// A request that could not be met in time is dropped rather than carried out when nobody expects it any more.
-    fn drop_request(&mut self, database: &ComponentId, request: &Request) {
-        if !self.may_transact() {
-            return;
-        }
-        let key = record::request_key(database);
-        let when = vec![self.unchanged(key.clone())];
-        let why = format!("it could not be met within {} s", REQUEST_LIMIT.as_secs());
-        self.note(
-            EntryKind::Request,
-            Some(database),
-            format!("{}'s request for a failover of {database} dropped", request.by),
-            why,
-        );
-        self.transact(Transaction { when, then: vec![Write::Delete { key }] }, None);
     }
 
     fn claim_by_failover(
