@@ -150,6 +150,7 @@ async fn slow_links_that_lose_packets_lose_no_writes(lab: &mut Lab) -> Result<Ju
     lab.record().await;
     let began = now();
     lab.begin(Fault::Slow(Who::Writer)).await;
+    lab.scene.eventually("two leases have passed", async || (now().since(began) > LEASE * 2).then_some(())).await;
     lab.acknowledged("over slow links", 50, |_| true).await;
     lab.judge(began).await
 }
