@@ -3,7 +3,7 @@
 //! Every rule is level-triggered: it looks at what is known now and proposes the next thing to do. Nothing is
 //! remembered of how things came to be as they are, so a node that was killed at any point goes on from there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +99,8 @@ pub(crate) struct Local {
     pub request_seen: Option<(Request, Moment)>,
     /// The reason not to act that was journaled last.
     pub refrained: Option<String>,
+    /// What was journaled of the person's request that waits here.
+    pub told: BTreeSet<String>,
     /// The epoch that this node saw come, and when: `None` for one that was there when it started.
     pub epoch_seen: Option<(Epoch, Option<Moment>)>,
     /// The run's stage that this node saw, and since when.

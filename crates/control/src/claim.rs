@@ -394,6 +394,9 @@ impl Brain {
         let Some(request) =
             self.requests.get(database).filter(|request| request.to.as_ref() == Some(&self.me)).cloned()
         else {
+            if let Some(local) = self.locals.get_mut(database) {
+                local.told.clear();
+            }
             return false;
         };
         if self.missing_approvals(&request) > 0 {
@@ -402,39 +405,28 @@ impl Brain {
         let grounds = match self.is_ready(database, record, &self.me) {
             Ok(grounds) => grounds,
             Err(why) if request.vouch => {
-                self.note(
-                    EntryKind::Request,
-                    Some(database),
-                    format!("{} vouches for a failover of {database}", request.by),
-                    why,
-                );
+                let what = format!("{} vouches for a failover of {database}", request.by);
+                self.tell_asker(EntryKind::Request, database, "vouched", what, why);
                 Grounds::Force(self.possible_loss(database, &self.me))
             }
             Err(why) => {
-                self.refrain(database, format!("{} asked for it, but {why}", request.by));
+                self.not_yet(database, format!("{} asked for it, but {why}", request.by));
                 return false;
             }
         };
         if let Grounds::Force(loss) = &grounds {
             if !request.accept_loss {
-                // Told once: the figure grows from moment to moment.
-                let is_told = |local: &crate::brain::Local| {
-                    local.refrained.as_ref().is_some_and(|why| why.ends_with("ask again with --accept-loss"))
-                };
-                if !self.locals.get(database).is_some_and(is_told) {
-                    self.refrain(
-                        database,
-                        format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
-                    );
-                }
+                let what = format!("no failover of {database} yet");
+                let why = format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs());
+                self.tell_asker(EntryKind::Refrain, database, "loss", what, why);
                 return false;
             }
             if self.leases.contains_key(database) && !request.vouch {
-                self.refrain(database, "waiting for the writer's lease to run out".into());
+                self.not_yet(database, "waiting for the writer's lease to run out".into());
                 return false;
             }
             if let Some(why) = self.must_wait(database) {
-                self.refrain(database, why);
+                self.not_yet(database, why);
                 return false;
             }
         }
@@ -445,6 +437,19 @@ impl Brain {
         };
         self.claim_by_failover(database, record, &grounds, &reason, Some(&request));
         true
+    }
+
+    /// Why what was asked for is not done yet.
+    fn not_yet(&mut self, database: &ComponentId, why: String) {
+        self.tell_asker(EntryKind::Refrain, database, &why.clone(), format!("no failover of {database} yet"), why);
+    }
+
+    /// Notes something about a person's request, once for each: the reasons why nothing is done come and go, and figures grow.
+    fn tell_asker(&mut self, kind: EntryKind, database: &ComponentId, matter: &str, what: String, why: String) {
+        let news = self.locals.get_mut(database).is_some_and(|local| local.told.insert(matter.to_owned()));
+        if news {
+            self.note(kind, Some(database), what, why);
+        }
     }
 
     fn claim_by_failover(
