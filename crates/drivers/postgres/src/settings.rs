@@ -173,7 +173,8 @@ fn common(set: &mut dyn FnMut(&str, &str), config: &Config, sockets: &Path) {
         ("wal_receiver_status_interval", "1s"),
         ("wal_retrieve_retry_interval", "100ms"),
         ("recovery_target_timeline", "latest"),
-        ("restart_after_crash", "on"),
+        // What was written and confirmed by nobody is visible after a restart: whether to start again is for the node to say.
+        ("restart_after_crash", "off"),
         ("log_line_prefix", "%m [%p] %a "),
         ("log_timezone", "UTC"),
         ("timezone", "UTC"),
