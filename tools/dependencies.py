@@ -20,13 +20,14 @@ MAY_USE = {
     "lifeboat-driver-process": ["lifeboat-model"],
     "lifeboat-iac": ["lifeboat-model", "lifeboat-atlas"],
     "lifeboat-drill": ["lifeboat-model", "lifeboat-dns"],
-    "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control"],
+    "lifeboat-protocol": [],
+    "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"],
     "lifeboat-node": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-store", "lifeboat-store-etcd", "lifeboat-probe",
                       "lifeboat-dns", "lifeboat-driver-postgres", "lifeboat-driver-process"],
     "lifeboat": ["lifeboat-model", "lifeboat-plan", "lifeboat-node", "lifeboat-drill", "lifeboat-atlas", "lifeboat-assess", "lifeboat-iac"],
     "shop": [],
 }
-PURE = ["lifeboat-model", "lifeboat-atlas", "lifeboat-assess", "lifeboat-plan", "lifeboat-control"]
+PURE = ["lifeboat-model", "lifeboat-atlas", "lifeboat-assess", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"]
 # What a pure crate may not have below it: whoever brings sockets, clocks, threads' runtimes or chance.
 IMPURE = {"tokio", "hyper", "axum", "rusqlite", "tokio-postgres", "socket2", "rustix", "nix", "getrandom", "rand", "jiff", "chrono", "reqwest",
           "etcd-client", "kube"}

@@ -19,12 +19,10 @@ pub struct Config {
     pub losses: u8,
     /// How an epoch is opened.
     pub opening: Opening,
-    /// What a request whose answer was lost may still do.
-    pub store: Store,
     /// Whether nodes promise each other to claim nothing while the store is gone.
     pub promises: bool,
-    /// Which rule is broken.
-    pub mutation: Option<Mutation>,
+    /// Which rules are broken.
+    pub mutations: Mutations,
 }
 
 /// No bound.
@@ -42,15 +40,21 @@ impl Config {
             restarts: 1,
             losses: 1,
             opening: Opening::Alone,
-            store: Store::Late,
             promises: true,
-            mutation: None,
+            mutations: Mutations::default(),
         }
     }
 
-    /// Whether one rule is broken.
+    /// The same with a rule broken.
+    #[must_use]
+    pub fn breaking(mut self, mutation: Mutation) -> Self {
+        self.mutations.0 |= 1 << mutation as u32;
+        self
+    }
+
+    /// Whether a rule is broken.
     pub fn breaks(&self, mutation: Mutation) -> bool {
-        self.mutation == Some(mutation)
+        self.mutations.0 >> mutation as u32 & 1 == 1
     }
 }
 
@@ -63,14 +67,9 @@ pub enum Opening {
     BehindPeers,
 }
 
-/// What a store may do with a request whose answer was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// Carry it out before the same node reads again, or never.
-    Settled,
-    /// Carry it out at any later time, unless what it was conditioned on has changed.
-    Late,
-}
+/// The rules that are broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mutations(u32);
 
 /// A rule that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +108,7 @@ pub enum Mutation {
     ReadIsEnough,
     /// The gate that a server is about to be behind, or was behind just now, is not told to who claims by force.
     Unannounced,
-    /// A promise covers claims by force only. Breaks nothing: where nodes promise, nobody else is a holder.
+    /// A promise covers claims by force only. It breaks nothing, for where a promise is asked for nobody else is a holder.
     OnlyForcePromised,
     /// A standby is counted though it has not acted under the writer's epoch yet.
     OldFollowerCounted,

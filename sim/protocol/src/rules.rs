@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::config::{Config, Mutation, Opening, Store, UNBOUNDED};
+use crate::config::{Config, Mutation, Opening, UNBOUNDED};
 use crate::state::{Change, Fate, Gate, Node, Record, Region, Regions, Server, State, letter};
 
 /// One step.
@@ -289,18 +289,15 @@ impl Protocol {
         let reader = next.node_mut(region);
         reader.known = state.record;
         reader.fresh = true;
-        let settles = self.config.store == Store::Settled;
         if !node.unsure {
             if !node.fresh {
                 out.push((Step::Read(region), next));
             }
-        } else if settles || self.config.breaks(Mutation::ReadIsEnough) {
+        } else if self.config.breaks(Mutation::ReadIsEnough) {
             reader.unsure = false;
-            if settles {
-                reader.loose = Change::Nothing;
-            }
             out.push((Step::Read(region), next));
         } else {
+            // What a transaction of this node changes, all its requests are conditioned on: older ones change nothing any more.
             (reader.unsure, reader.loose) = (false, Change::Nothing);
             out.push((Step::Fence(region), next));
         }

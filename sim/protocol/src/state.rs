@@ -9,7 +9,7 @@ use std::fmt;
 /// The most regions with data.
 pub const MAX_REGIONS: usize = 3;
 /// The most writes of clients.
-pub const MAX_WRITES: usize = 4;
+pub const MAX_WRITES: usize = 7;
 
 /// A region with data, by its place.
 pub type Region = u8;
@@ -108,16 +108,16 @@ impl Gate {
 /// The writes that are in a log, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
-pub struct Wal(u16);
+pub struct Wal(u32);
 
 impl Wal {
     /// All of it as a number.
-    pub(crate) fn bits(self) -> u16 {
+    pub(crate) fn bits(self) -> u32 {
         self.0
     }
     /// How many.
     pub fn len(self) -> usize {
-        usize::from(self.0 >> 12)
+        (self.0 >> 24) as usize
     }
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
@@ -131,12 +131,12 @@ impl Wal {
     #[must_use]
     pub fn push(self, write: u8) -> Self {
         let length = self.len();
-        Self((self.0 & 0xFFF | u16::from(write) << (3 * length)) | (length as u16 + 1) << 12)
+        Self(self.0 & 0xFF_FFFF | u32::from(write) << (3 * length) | (length as u32 + 1) << 24)
     }
     /// The first `length`.
     #[must_use]
     pub fn cut(self, length: usize) -> Self {
-        Self(self.0 & ((1 << (3 * length)) - 1) | (length as u16) << 12)
+        Self(self.0 & ((1 << (3 * length)) - 1) | (length as u32) << 24)
     }
     /// How many leading writes both have.
     pub fn common(self, other: Self) -> usize {
