@@ -5,12 +5,13 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lifeboat/targe
 
 FAULT  ?= region-loss
 REPEAT ?= 1
+STORE  ?= file
 
 .PHONY: demo test lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
 	cargo build --quiet -p lifeboat -p shop
-	$(CARGO_TARGET_DIR)/debug/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --out demo-report
+	$(CARGO_TARGET_DIR)/debug/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --store $(STORE) --out demo-report
 
 test: ## Everything
 	@tools/install etcd
@@ -26,4 +27,4 @@ build:
 	cargo build --workspace --all-targets
 
 tools: ## Install what is missing, and say so
-	@tools/install
+	@tools/install $(filter etcd,$(STORE))

@@ -24,7 +24,7 @@ MAY_USE = {
     "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"],
     "lifeboat-node": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-store", "lifeboat-store-etcd", "lifeboat-probe",
                       "lifeboat-dns", "lifeboat-driver-postgres", "lifeboat-driver-process"],
-    "lifeboat": ["lifeboat-model", "lifeboat-plan", "lifeboat-node", "lifeboat-drill", "lifeboat-atlas", "lifeboat-assess", "lifeboat-iac"],
+    "lifeboat": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-node", "lifeboat-drill", "lifeboat-atlas", "lifeboat-assess", "lifeboat-iac"],
     "shop": [],
 }
 PURE = ["lifeboat-model", "lifeboat-atlas", "lifeboat-assess", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"]

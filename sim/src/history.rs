@@ -128,6 +128,7 @@ fn live(world: &mut World, app: &App) -> Result<(), Broken> {
     for (database, _) in app.databases() {
         world.check_end(database)?;
     }
+    world.check_chain()?;
     Ok(())
 }
 

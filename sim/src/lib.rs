@@ -4,6 +4,7 @@
 //! What is simulated are the things around the brain: the state store ([`store`]), PostgreSQL ([`server`]), the network, clocks, clients
 //! and people ([`world`]). [`history`] draws a schedule of faults from a seed and runs it; the same seed always gives the same history.
 
+pub mod chain;
 pub mod check;
 pub mod history;
 pub mod scenario;

@@ -17,6 +17,13 @@ use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+mod asking;
+mod faults;
+mod network;
+mod node;
+mod serving;
+mod storing;
+
 use crate::check::{Broken, Ledger};
 use crate::server::{Server, WriteId};
 use crate::store::{LeaseGone, Store};
@@ -79,6 +86,7 @@ enum Happening {
     Confirmed { database: ComponentId, by: RegionId, to: RegionId, timeline: u32, length: usize },
     Beat,
     Fault(Fault),
+    Asked(RegionId, u64, lifeboat_control::promise::Question),
 }
 
 #[derive(Debug)]
@@ -133,6 +141,8 @@ pub struct World {
     cut: BTreeSet<(RegionId, RegionId)>,
     isolated: BTreeSet<RegionId>,
     explained: BTreeSet<(ComponentId, Epoch)>,
+    asked: BTreeMap<u64, asking::Asked>,
+    tickets: u64,
     /// When a node last had a bad reading of anything in another region.
     bad_readings: BTreeMap<(RegionId, RegionId), Moment>,
     records: BTreeMap<ComponentId, DatabaseRecord>,
@@ -189,6 +199,8 @@ impl World {
             cut: BTreeSet::new(),
             isolated: BTreeSet::new(),
             explained: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            tickets: 0,
             bad_readings: BTreeMap::new(),
             records: BTreeMap::new(),
             next_write: 0,
@@ -264,6 +276,11 @@ impl World {
         self.records.get(database).cloned()
     }
 
+    /// What the state store keeps.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Whether the journal has a reason for an epoch.
     pub fn journal_explains(&self, database: &ComponentId, epoch: Epoch) -> bool {
         self.explained.contains(&(database.clone(), epoch))
@@ -310,55 +327,11 @@ impl World {
         (doubting.count(), outside.count())
     }
 
-    /// Whether a write that began now could be acknowledged if nothing else happened.
-    pub fn can_acknowledge(&self, region: &RegionId, database: &ComponentId) -> bool {
-        let server = self.server(region, database);
-        if !server.lives() || !server.primary {
-            return false;
-        }
-        match &server.gate {
-            Gate::Node => self.gate_confirms(region, server),
-            Gate::Peers { needed, named } => {
-                named.iter().filter(|peer| self.streams(database, region, peer)).count() >= *needed
-            }
-        }
-    }
-
-    fn gate_confirms(&self, region: &RegionId, server: &Server) -> bool {
-        let node = &self.nodes[region];
-        if node.brain.is_none() || node.frozen {
-            return false;
-        }
-        let in_time = |until| self.local(region).now < until || self.broke == Some(Broke::GateIgnoresTime);
-        server.may_confirm.is_some_and(|(epoch, until)| in_time(until) && epoch == server.epoch)
-    }
-
-    fn streams(&self, database: &ComponentId, from: &RegionId, to: &RegionId) -> bool {
-        let (primary, standby) = (self.server(from, database), self.server(to, database));
-        primary.lives()
-            && primary.primary
-            && standby.lives()
-            && !standby.primary
-            && standby.follows.as_ref() == Some(from)
-            && self.linked(from, to)
-            && self.linked(to, from)
-            && standby.is_prefix_of(primary)
-    }
-
-    fn linked(&self, from: &RegionId, to: &RegionId) -> bool {
-        from == to
-            || !self.isolated.contains(from)
-                && !self.isolated.contains(to)
-                && !self.cut.contains(&(from.clone(), to.clone()))
-    }
-
     fn local(&self, region: &RegionId) -> Clock {
         let drift = self.nodes[region].drift;
         let now = i128::from(self.now.0) * i128::from(1_000_000 + drift) / 1_000_000;
         Clock { now: Moment(u64::try_from(now).unwrap_or(0)), unix_ms: self.now.0 / 1_000_000 }
     }
-
-    // --- time and chance ---
 
     fn random(&mut self, millis: u64) -> Duration {
         Duration::from_micros(self.rng.next_u64() % (millis * 1_000).max(1))
@@ -384,8 +357,6 @@ impl World {
         }
     }
 
-    // --- what happens ---
-
     fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
         match happening {
             Happening::Deliver(region, incarnation, event) => {
@@ -402,6 +373,10 @@ impl World {
             }
             Happening::Probe(region, incarnation, target) => {
                 self.probe(&region, incarnation, target);
+                Ok(())
+            }
+            Happening::Asked(region, ticket, question) => {
+                self.take_question(&region, ticket, question);
                 Ok(())
             }
             Happening::Call(region, incarnation, call) => self.call(&region, incarnation, call),
@@ -433,541 +408,6 @@ impl World {
                 self.suffer(fault);
                 Ok(())
             }
-        }
-    }
-
-    fn feed(&mut self, region: &RegionId, event: Event) {
-        let clock = self.local(region);
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.frozen {
-            node.inbox.push_back(event);
-            return;
-        }
-        let Some(brain) = &mut node.brain else { return };
-        let commands = brain.step(clock, event);
-        let incarnation = node.incarnation;
-        let wait = brain.wake_at().since(clock.now).max(Duration::from_millis(1));
-        let wake = self.now + wait;
-        if node.wake <= self.now || wake < node.wake {
-            node.wake = wake;
-            self.at(wake, Happening::Wake(region.clone(), incarnation));
-        }
-        for command in commands {
-            self.obey(region, incarnation, command);
-        }
-    }
-
-    fn obey(&mut self, region: &RegionId, incarnation: u64, command: Command) {
-        let delay = self.random(10);
-        let call = |world: &mut Self, call| world.after(delay, Happening::Call(region.clone(), incarnation, call));
-        match command {
-            Command::Transact(transaction) => call(self, Call::Transact(transaction)),
-            Command::Relist => call(self, Call::List),
-            Command::Grant(length) => call(self, Call::Grant(length)),
-            Command::Renew(lease) => call(self, Call::Renew(lease)),
-            Command::Order { component, order } => {
-                self.say(|| format!("{region}: ordered {component}: {order:?}"));
-                let long = match order.action {
-                    Action::Seed { .. } => 5_000,
-                    Action::Follow { .. } => 2_000,
-                    Action::Create { .. } => 1_000,
-                    Action::Promote => 300,
-                    Action::Start | Action::Stop { .. } | Action::Checkpoint => 500,
-                    Action::SetGate { .. } | Action::Detach => 50,
-                };
-                let wait = self.random(long);
-                // Duplicated, late. A gate is not: drivers are called in the node's own process, one order at a time, and under
-                // one epoch gates go back and forth.
-                if self.chance(3) && !self.calm && !matches!(order.action, Action::SetGate { .. }) {
-                    let later = self.random(5_000);
-                    self.after(later, Happening::OrderEnds(region.clone(), u64::MAX, component.clone(), order.clone()));
-                }
-                self.after(wait, Happening::OrderEnds(region.clone(), incarnation, component, order));
-            }
-            Command::Confirm { component, epoch, until } => {
-                let server =
-                    self.servers.get_mut(&(region.clone(), component.clone())).expect("only copies are confirmed");
-                if until.is_some() || self.broke != Some(Broke::GateIgnoresTime) {
-                    server.may_confirm = until.map(|until| (epoch, until));
-                }
-                self.after(
-                    Duration::ZERO,
-                    Happening::Confirmed {
-                        database: component,
-                        by: region.clone(),
-                        to: region.clone(),
-                        timeline: 0,
-                        length: 0,
-                    },
-                );
-            }
-            Command::Journaled(entry) => {
-                self.say(|| format!("{}: {:?}: {} ({})", entry.region, entry.kind, entry.what, entry.why))
-            }
-            Command::Compute { .. } | Command::Serve(_) | Command::Answer { .. } => {}
-        }
-    }
-
-    fn probe(&mut self, region: &RegionId, incarnation: u64, target: Target) {
-        if self.nodes[region].incarnation != incarnation {
-            return;
-        }
-        if !self.nodes[region].frozen {
-            let there = &target.region;
-            let linked = self.linked(region, there) && self.linked(there, region);
-            let (exists, frozen) = match &target.what {
-                What::Node => (self.nodes[there].brain.is_some(), self.nodes[there].frozen),
-                What::Database(database) => (self.server(there, database).up, self.server(there, database).frozen),
-                What::Compute(_) => (true, false),
-            };
-            let (evidence, took) = match (linked, exists, frozen) {
-                (false, _, _) | (true, true, true) => (Evidence::Silent, self.app.detection.timeout),
-                (true, false, _) => (Evidence::Refused, self.random(5)),
-                (true, true, false) => (Evidence::Ok, self.random(5)),
-            };
-            if evidence != Evidence::Ok {
-                self.bad_readings.insert((region.clone(), there.clone()), self.now + took);
-            }
-            let event = Event::Reading { target: target.clone(), evidence };
-            self.after(took, Happening::Deliver(region.clone(), incarnation, Box::new(event)));
-        }
-        let every = self.app.detection.every;
-        let jitter = self.random(50);
-        self.after(every + jitter, Happening::Probe(region.clone(), incarnation, target));
-    }
-
-    // --- the store ---
-
-    fn call(&mut self, region: &RegionId, incarnation: u64, call: Call) -> Result<(), Broken> {
-        let node = &self.nodes[region];
-        if node.incarnation != incarnation {
-            return Ok(());
-        }
-        let reachable = self.store_up && !self.isolated.contains(region);
-        let lost = !self.calm && self.chance(2);
-        let now = self.store_time();
-        let answer = |world: &mut Self, event| {
-            let wait = if reachable && !lost { world.random(10) } else { Duration::from_millis(500) };
-            world.after(wait, Happening::Deliver(region.clone(), incarnation, Box::new(event)));
-        };
-        let executed = reachable && !(lost && self.chance(50));
-        let failure = if reachable { StoreFailure::Unknown } else { StoreFailure::NotExecuted };
-        match call {
-            Call::Transact(transaction) => {
-                let result = if executed { self.store.transact(now, &transaction) } else { Ok(Outcome::Conflict) };
-                if let Ok(Outcome::Committed(_)) = result {
-                    self.committed(&transaction);
-                }
-                let told = match result {
-                    _ if !executed || lost => Err(failure),
-                    Ok(outcome) => Ok(outcome),
-                    Err(LeaseGone) => Err(StoreFailure::LeaseGone),
-                };
-                answer(self, Event::Transacted(told));
-                self.wake_watchers();
-                for database in self.ledgers.keys().cloned().collect::<Vec<_>>() {
-                    self.check_record(&database)?;
-                }
-            }
-            Call::Grant(length) => {
-                let length = if self.broke == Some(Broke::LeaseTooShort) { length / 2 } else { length };
-                let lease = executed.then(|| self.store.grant(now, length));
-                answer(self, Event::Granted(lease.filter(|_| !lost).ok_or(failure)));
-            }
-            Call::Renew(lease) => {
-                let result = if executed { self.store.renew(now, lease) } else { Ok(()) };
-                let told = match result {
-                    _ if !executed || lost => Err(failure),
-                    Ok(()) => Ok(()),
-                    Err(LeaseGone) => Err(StoreFailure::LeaseGone),
-                };
-                answer(self, Event::Renewed(told));
-                self.wake_watchers();
-            }
-            Call::List => {
-                if reachable && !lost {
-                    self.store.expire(now);
-                    let (revision, entries) = self.store.list(record::STATE);
-                    let read = self.store.log.len();
-                    let node = self.nodes.get_mut(region).expect("nodes are never removed");
-                    node.read = read;
-                    answer(self, Event::Snapshot { revision, entries });
-                } else {
-                    self.after(Duration::from_millis(300), Happening::Call(region.clone(), incarnation, Call::List));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The store's own clock neither drifts nor agrees with anybody's.
-    fn store_time(&self) -> Moment {
-        self.now
-    }
-
-    fn committed(&mut self, transaction: &Transaction) {
-        for write in &transaction.then {
-            let Write::Put { key, value, .. } = write else { continue };
-            if key.starts_with("journal/") {
-                if let Ok(entry) = serde_json::from_slice::<JournalEntry>(value)
-                    && let (EntryKind::Claim, Some(database), Some(epoch), false) =
-                        (entry.kind, entry.component, entry.epoch, entry.why.is_empty())
-                {
-                    self.explained.insert((database, epoch));
-                }
-            } else if let Some(database) = key.strip_prefix("state/database/")
-                && let Ok(record) = serde_json::from_slice::<DatabaseRecord>(value)
-            {
-                if self.records.get(database).is_none_or(|before| before.epoch != record.epoch) {
-                    self.claims += 1;
-                }
-                self.say(|| format!("store: {database}: {record:?}"));
-                self.records.insert(database.into(), record);
-            }
-        }
-    }
-
-    fn wake_watchers(&mut self) {
-        let regions: Vec<(RegionId, u64)> = self
-            .nodes
-            .iter_mut()
-            .filter(|(_, node)| node.brain.is_some() && !node.watching && node.read < self.store.log.len())
-            .map(|(region, node)| {
-                node.watching = true;
-                (region.clone(), node.incarnation)
-            })
-            .collect();
-        for (region, incarnation) in regions {
-            let late = if self.chance(5) && !self.calm { 800 } else { 20 };
-            let wait = self.random(late);
-            self.after(wait, Happening::Watch(region, incarnation));
-        }
-    }
-
-    fn watch(&mut self, region: &RegionId, incarnation: u64) {
-        let reachable = self.store_up && !self.isolated.contains(region);
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.incarnation != incarnation {
-            return;
-        }
-        if !reachable {
-            self.after(Duration::from_millis(300), Happening::Watch(region.clone(), incarnation));
-            return;
-        }
-        node.watching = false;
-        let key = |change: &Change| match change {
-            Change::Put(entry) => entry.key.clone(),
-            Change::Delete { key, .. } => key.clone(),
-        };
-        let changes: Vec<Change> = self.store.log[node.read..]
-            .iter()
-            .filter(|change| key(change).starts_with(record::STATE))
-            .cloned()
-            .collect();
-        node.read = self.store.log.len();
-        if !changes.is_empty() {
-            self.feed(region, Event::Changes(changes));
-        }
-    }
-
-    // --- servers ---
-
-    fn report(&mut self, region: &RegionId, database: &ComponentId) {
-        let node = &self.nodes[region];
-        if node.brain.is_none() {
-            return;
-        }
-        let server = self.server(region, database);
-        let streams = server.follows.clone().is_some_and(|from| self.streams(database, &from, region));
-        let mut followers = BTreeMap::new();
-        if server.lives() && server.primary {
-            for peer in self.app.data_regions().filter(|peer| *peer != region) {
-                if self.streams(database, region, peer) {
-                    let confirms = matches!(&server.gate, Gate::Peers { named, .. } if named.contains(peer));
-                    let flushed = Lsn(server.confirmed.get(peer).copied().unwrap_or(0) as u64);
-                    followers.insert(peer.clone(), Follower { streaming: true, confirms, flushed });
-                }
-            }
-        }
-        let state = server.report(self.now, streams, followers);
-        let event = Event::Database { component: database.clone(), state };
-        self.feed(region, event);
-    }
-
-    fn end_order(
-        &mut self,
-        region: &RegionId,
-        incarnation: u64,
-        database: &ComponentId,
-        order: Order,
-    ) -> Result<(), Broken> {
-        let alive = self.nodes[region].incarnation == incarnation;
-        // The node was killed meanwhile: what it had begun may have ended or not.
-        if !alive && incarnation != u64::MAX && self.chance(50) {
-            return Ok(());
-        }
-        let writer = match &order.action {
-            Action::Seed { from } | Action::Follow { writer: from }
-                if self.linked(region, from) && self.linked(from, region) =>
-            {
-                Some(self.server(from, database).clone())
-            }
-            _ => None,
-        };
-        let checks = self.broke != Some(Broke::DriverIgnoresEpoch);
-        let now = self.now;
-        let server = self.servers.get_mut(&(region.clone(), database.clone())).expect("only copies are given orders");
-        let before = server.epoch;
-        let result = server.act(order.epoch, &order.action, writer.as_ref(), checks);
-        server.fresh_at = if matches!(order.action, Action::Seed { .. }) { now } else { server.fresh_at };
-        let after = server.epoch;
-        self.say(|| format!("{region}: {database}: {:?} under {}: {result:?}", order.action, order.epoch));
-        if after < before {
-            return Err(Broken {
-                promise: "S5",
-                how: format!("{region}: {database} went from epoch {before} back to {after}"),
-            });
-        }
-        if result.is_ok() && order.epoch < before {
-            return Err(Broken {
-                promise: "S5",
-                how: format!(
-                    "{region}: an order of epoch {} changed {database}, where {before} has acted",
-                    order.epoch
-                ),
-            });
-        }
-        if alive {
-            // The newest state first, as the driver does it.
-            self.report(region, database);
-            self.feed(region, Event::OrderDone { component: database.clone(), result: result.map(|()| None) });
-        }
-        self.ship_all(database);
-        self.acknowledge(database, region)
-    }
-
-    fn client_writes(&mut self, database: &ComponentId) -> Result<(), Broken> {
-        let primaries: Vec<RegionId> = self
-            .app
-            .data_regions()
-            .filter(|r| self.server(r, database).lives() && self.server(r, database).primary)
-            .cloned()
-            .collect();
-        for region in primaries {
-            self.next_write += 1;
-            let write = self.next_write;
-            let server = self.servers.get_mut(&(region.clone(), database.clone())).expect("servers are never removed");
-            server.waiting.push_back((server.wal.len(), write));
-            server.wal.push(write);
-            self.acknowledge(database, &region)?;
-        }
-        self.ship_all(database);
-        let wait = self.random(400);
-        self.after(wait, Happening::ClientWrites(database.clone()));
-        Ok(())
-    }
-
-    fn ship_all(&mut self, database: &ComponentId) {
-        let regions: Vec<RegionId> = self.app.data_regions().cloned().collect();
-        for to in &regions {
-            let Some(from) = self.server(to, database).follows.clone() else { continue };
-            if self.streams(database, &from, to) {
-                let wait = self.random(20);
-                self.after(wait, Happening::Ship { database: database.clone(), from, to: to.clone() });
-            }
-        }
-    }
-
-    fn ship(&mut self, database: &ComponentId, from: &RegionId, to: &RegionId) -> Result<(), Broken> {
-        if !self.streams(database, from, to) {
-            return Ok(());
-        }
-        let primary = self.server(from, database);
-        let (timeline, length) = (primary.timeline, primary.wal.len());
-        let known = self.server(to, database).wal.len();
-        let new: Vec<WriteId> = primary.wal[known..].to_vec();
-        let now = self.now;
-        let standby = self.servers.get_mut(&(to.clone(), database.clone())).expect("servers are never removed");
-        standby.wal.extend(new);
-        standby.timeline = timeline;
-        standby.fresh_at = now;
-        let wait = self.random(20);
-        self.after(
-            wait,
-            Happening::Confirmed { database: database.clone(), by: to.clone(), to: from.clone(), timeline, length },
-        );
-        Ok(())
-    }
-
-    /// Acknowledges what waits and is confirmed.
-    fn acknowledge(&mut self, database: &ComponentId, region: &RegionId) -> Result<(), Broken> {
-        loop {
-            let server = self.server(region, database);
-            if !server.lives() || !server.primary {
-                return Ok(());
-            }
-            let Some((place, write)) = server.waiting.front().copied() else { return Ok(()) };
-            let confirmed = match &server.gate {
-                Gate::Node => self.gate_confirms(region, server),
-                Gate::Peers { needed, named } => {
-                    named
-                        .iter()
-                        .filter(|peer| server.confirmed.get(*peer).is_some_and(|length| *length > place))
-                        .count()
-                        >= *needed
-                }
-            };
-            if !confirmed {
-                return Ok(());
-            }
-            let server = self.servers.get_mut(&(region.clone(), database.clone())).expect("servers are never removed");
-            server.waiting.pop_front();
-            let now = self.now;
-            let ledger = self.ledgers.get_mut(database).expect("every database has a ledger");
-            ledger.acknowledged.insert(write, (place, now));
-            self.check_acknowledged(database, place, write)?;
-        }
-    }
-
-    fn beat(&mut self) -> Result<(), Broken> {
-        let now = self.store_time();
-        self.store.expire(now);
-        self.wake_watchers();
-        let copies: Vec<(RegionId, ComponentId)> = self.servers.keys().cloned().collect();
-        for (region, database) in copies {
-            let wait = self.random(200);
-            self.after(wait, Happening::Report(region.clone(), database.clone()));
-            self.acknowledge(&database, &region)?;
-        }
-        for database in self.ledgers.keys().cloned().collect::<Vec<_>>() {
-            self.ship_all(&database);
-        }
-        self.after(Duration::from_millis(250), Happening::Beat);
-        Ok(())
-    }
-
-    // --- faults ---
-
-    fn suffer(&mut self, fault: Fault) {
-        match fault {
-            Fault::KillRegion(region) => {
-                self.kill_node(&region);
-                for database in self.ledgers.keys().cloned().collect::<Vec<_>>() {
-                    self.kill_server(&region, &database);
-                }
-            }
-            Fault::KillNode(region) => self.kill_node(&region),
-            Fault::KillServer(region, database) => self.kill_server(&region, &database),
-            Fault::StartNode(region) => self.start_node(&region),
-            Fault::Freeze(region) => self.freeze(&region, true, true),
-            Fault::FreezeNode(region) => self.freeze(&region, true, false),
-            Fault::Thaw(region) => self.freeze(&region, false, true),
-            Fault::Cut(from, to) => {
-                self.cut.insert((from, to));
-            }
-            Fault::Isolate(region) => {
-                self.isolated.insert(region);
-            }
-            Fault::Heal => {
-                self.cut.clear();
-                self.isolated.clear();
-            }
-            Fault::StoreDown => self.store_up = false,
-            Fault::StoreUp => self.store_up = true,
-            Fault::Person(region, database, request) => {
-                self.loss_was_accepted |= request.accept_loss;
-                self.was_asked |= request.intent == lifeboat_plan::Intent::Failover;
-                self.feed(&region, Event::Person { ticket: 1, database, request });
-            }
-        }
-    }
-
-    fn kill_node(&mut self, region: &RegionId) {
-        self.end_quick_orders(region);
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        node.brain = None;
-        node.incarnation += 1;
-        node.frozen = false;
-        node.inbox.clear();
-        node.watching = false;
-        for ((there, _), server) in &mut self.servers {
-            if there == region {
-                server.may_confirm = None;
-            }
-        }
-    }
-
-    /// What a node's process does itself ends with it, done or not; what a server does by itself goes on.
-    fn end_quick_orders(&mut self, region: &RegionId) {
-        let incarnation = self.nodes[region].incarnation;
-        let quick = |happening: &Happening| {
-            matches!(happening, Happening::OrderEnds(there, of, _, order) if there == region && *of == incarnation
-                && matches!(order.action, Action::SetGate { .. } | Action::Detach))
-        };
-        let numbers: Vec<u64> =
-            self.happenings.iter().filter(|(_, happening)| quick(happening)).map(|(number, _)| *number).collect();
-        for number in numbers {
-            if let Some(Happening::OrderEnds(_, _, database, order)) = self.happenings.remove(&number)
-                && self.chance(50)
-            {
-                let checks = self.broke != Some(Broke::DriverIgnoresEpoch);
-                let server = self.servers.get_mut(&(region.clone(), database)).expect("only copies are given orders");
-                // Refused or done: nobody is left to be told.
-                let _told_nobody = server.act(order.epoch, &order.action, None, checks);
-            }
-        }
-    }
-
-    fn kill_server(&mut self, region: &RegionId, database: &ComponentId) {
-        if let Some(server) = self.servers.get_mut(&(region.clone(), database.clone())) {
-            server.crash();
-        }
-    }
-
-    fn start_node(&mut self, region: &RegionId) {
-        let mutation = match self.broke {
-            Some(Broke::Brain(mutation)) => Some(mutation),
-            _ => None,
-        };
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.brain.is_some() {
-            return;
-        }
-        let brain = Brain::new(self.app.clone(), region.clone()).with_mutation(mutation);
-        let targets = brain.targets();
-        node.brain = Some(brain);
-        node.incarnation += 1;
-        node.read = usize::MAX;
-        node.wake = Moment(0);
-        let incarnation = node.incarnation;
-        self.after(Duration::ZERO, Happening::Wake(region.clone(), incarnation));
-        self.after(Duration::ZERO, Happening::Call(region.clone(), incarnation, Call::List));
-        for target in targets {
-            let wait = self.random(500);
-            self.after(wait, Happening::Probe(region.clone(), incarnation, target));
-        }
-    }
-
-    fn freeze(&mut self, region: &RegionId, frozen: bool, servers_too: bool) {
-        if servers_too {
-            for ((there, _), server) in &mut self.servers {
-                if there == region && server.up {
-                    server.frozen = frozen;
-                }
-            }
-        }
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.brain.is_none() {
-            return;
-        }
-        node.frozen = frozen;
-        if !frozen {
-            let waiting = std::mem::take(&mut node.inbox);
-            node.wake = Moment(0);
-            for event in waiting {
-                self.feed(region, event);
-            }
-            self.feed(region, Event::Tick);
         }
     }
 }

@@ -58,7 +58,7 @@ const ASYNCHRONOUS: Option<u64> = Some(3);
 
 /// Each rule broken on purpose, the fleet in which that matters, within how many histories of it it has to be noticed, and as
 /// which broken promise.
-const BROKEN: [(Broke, Option<u64>, u64, &[&str]); 14] = [
+const BROKEN: [(Broke, Option<u64>, u64, &[&str]); 16] = [
     (Broke::Brain(Mutation::ClaimAny), ANY, 200, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::ConfirmBeforeOpen), ANY, 100, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::SynchronousEarly), ANY, 50, &["S2"]),
@@ -67,8 +67,10 @@ const BROKEN: [(Broke, Option<u64>, u64, &[&str]); 14] = [
     (Broke::Brain(Mutation::QuorumOfOne), ONE_SYNCHRONOUS, 300, &["S4"]),
     (Broke::Brain(Mutation::StopsOffByOne), ANY_1_OF_2, 600, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::ConfirmPastLease), ASYNCHRONOUS, 600, &["S1", "S2", "S5"]),
+    (Broke::Brain(Mutation::PromiseBroken), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::LossIgnored), ANY, 300, &["S3"]),
     (Broke::Brain(Mutation::Unjournaled), ANY, 10, &["A1"]),
+    (Broke::Brain(Mutation::Unlinked), ANY, 10, &["A1"]),
     (Broke::Brain(Mutation::OldWriterStays), ANY, 300, &["L1", "S1", "S2"]),
     (Broke::DriverIgnoresEpoch, ANY, 400, &["S5", "S1", "S2"]),
     (Broke::GateIgnoresTime, ASYNCHRONOUS, 600, &["S1", "S2", "S5"]),

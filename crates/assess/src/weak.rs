@@ -111,7 +111,11 @@ impl Finder<'_> {
             StoreChoice::Etcd(etcd) if etcd.endpoints.len() < 3 => self.add(
                 Severity::High,
                 vec!["app".into()],
-                &format!("etcd has {} member{}", etcd.endpoints.len(), if etcd.endpoints.len() == 1 { "" } else { "s" }),
+                &format!(
+                    "etcd has {} member{}",
+                    etcd.endpoints.len(),
+                    if etcd.endpoints.len() == 1 { "" } else { "s" }
+                ),
                 "the loss of one region can take its majority",
                 "name three or five members in as many regions",
             ),

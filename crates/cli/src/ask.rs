@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
+use lifeboat_control::audit::{Audit, StoredJournal};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{Health, Status};
 use lifeboat_model::{App, ComponentId, RegionId};
@@ -22,6 +23,8 @@ use crate::{file, local, show};
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for all of the journal.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The nodes of a file, and how they are asked.
 struct Nodes {
@@ -59,14 +62,24 @@ impl Nodes {
 
     /// The first answer that any node gives.
     async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<(StatusCode, Bytes), Failure> {
+        self.ask_within(PATIENCE, method, path, body).await
+    }
+
+    async fn ask_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let token = self.token();
         let mut tried = Vec::new();
         for (region, address) in self.addresses() {
             let asking = exchange(address, method.clone(), path, token.as_deref(), body.clone());
-            match tokio::time::timeout(PATIENCE, asking).await {
+            match tokio::time::timeout(patience, asking).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => tried.push(format!("{region} ({address}): {error}")),
-                Err(_) => tried.push(format!("{region} ({address}): no answer within {} s", PATIENCE.as_secs())),
+                Err(_) => tried.push(format!("{region} ({address}): no answer within {} s", patience.as_secs())),
             }
         }
         Err(Failure::Unreachable(format!("no node answers:\n  {}", tried.join("\n  "))))
@@ -157,6 +170,9 @@ struct Recorded {
 /// `lifeboat events`
 pub async fn events(events: &Events) -> Result<ExitCode, Failure> {
     let nodes = Nodes::of(&events.which)?;
+    if events.verify {
+        return verify(&nodes, events).await;
+    }
     let mut after = events.after;
     loop {
         let (code, body) = nodes.ask(Method::GET, &format!("/v1/events?after={after}"), None).await?;
@@ -176,6 +192,29 @@ pub async fn events(events: &Events) -> Result<ExitCode, Failure> {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// `lifeboat events --verify`: 0 where every entry is as it was written, 1 otherwise.
+async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
+    let noted: Option<Audit> = match &events.against {
+        None => None,
+        Some(path) => {
+            let wrong = |why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
+            let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+            let audit = serde_json::from_slice(&text)
+                .map_err(|error| wrong(format!("not what `lifeboat events --verify --json` says: {error}")))?;
+            Some(audit)
+        }
+    };
+    let (code, body) = nodes.ask_within(JOURNAL_PATIENCE, Method::GET, "/v1/journal", None).await?;
+    let journal: StoredJournal = read(code, &body)?;
+    let audit = Audit::of(&journal, noted.as_ref());
+    if events.which.json {
+        println!("{}", serde_json::to_string_pretty(&audit).map_err(|error| Failure::Failed(error.to_string()))?);
+    } else {
+        print!("{}", show::audit(&audit, journal.kept));
+    }
+    Ok(if audit.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `lifeboat failover`, `lifeboat switchover`

@@ -202,6 +202,9 @@ pub struct Drill {
     /// What goes wrong in the writer's region: region-loss, database-loss, node-loss, app-loss, pause
     #[arg(long, default_value = "region-loss")]
     pub fault: Fault,
+    /// Where the nodes keep what they share: file (one SQLite file), or etcd (a member in each region, its leader in the lost one)
+    #[arg(long, value_enum, default_value_t = DrillStore::File)]
+    pub store: DrillStore,
     /// How many times; the report then has medians
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
@@ -219,6 +222,15 @@ pub struct Drill {
     pub shop: Option<PathBuf>,
 }
 
+/// `drill --store`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DrillStore {
+    /// One SQLite file
+    File,
+    /// A member of etcd in each region
+    Etcd,
+}
+
 /// `events`
 #[derive(Debug, Args)]
 pub struct Events {
@@ -231,6 +243,12 @@ pub struct Events {
     /// Go on as new entries come
     #[arg(long)]
     pub follow: bool,
+    /// Walk each region's chain of hashes instead, and say whether an entry was changed, removed or moved
+    #[arg(long, conflicts_with_all = ["follow", "after"])]
+    pub verify: bool,
+    /// What `--verify --json` said before, kept where nobody who may write the store can: what was noted then has to be there still
+    #[arg(long, requires = "verify", value_name = "FILE")]
+    pub against: Option<PathBuf>,
 }
 
 /// `plan`

@@ -9,7 +9,7 @@ use clap::CommandFactory as _;
 use lifeboat_drill::{Progress, StoreKind, Terminal};
 use lifeboat_node::WhenStopped;
 
-use crate::command::{Arguments, Drill, Node, Servers, Validate};
+use crate::command::{Arguments, Drill, DrillStore, Node, Servers, Validate};
 use crate::exit::Failure;
 use crate::file;
 
@@ -103,7 +103,10 @@ pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
         keep: drill.keep,
         lifeboat,
         shop,
-        store: StoreKind::File,
+        store: match drill.store {
+            DrillStore::File => StoreKind::File,
+            DrillStore::Etcd => StoreKind::Etcd,
+        },
     };
     let mut told: Box<dyn Progress> = if drill.json {
         Box::new(Terminal::new(std::io::stderr(), false, None))

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use lifeboat_control::audit::Audit;
 use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{DatabaseStatus, Health, Readiness, Status};
@@ -88,6 +89,49 @@ pub fn entry(entry: &JournalEntry) -> String {
         entry.what,
         entry.why
     )
+}
+
+/// `lifeboat events --verify`
+pub fn audit(audit: &Audit, kept: u64) -> String {
+    let mut text = String::new();
+    let width = audit.regions.keys().map(|region| region.as_str().len()).max().unwrap_or(0);
+    for (region, walk) in &audit.regions {
+        let verdict = if walk.findings.is_empty() { "intact" } else { "BROKEN" };
+        let range = match (walk.first, walk.head) {
+            (Some(first), Some(head)) => format!("entries {first} to {}", head.number),
+            (Some(first), None) => format!("entries from {first} on"),
+            (None, _) => "no entries".to_owned(),
+        };
+        let hash = walk.head.and_then(|head| head.hash).map_or(String::new(), |hash| format!("  head {hash}"));
+        // A String's formatting cannot fail.
+        let _ = writeln!(text, "{region:width$}  {verdict}  {range}{hash}");
+        for finding in &walk.findings {
+            let _ = writeln!(text, "{:width$}  {finding}", "");
+        }
+        if walk.unchained > 0 {
+            let count = walk.unchained;
+            let _ =
+                writeln!(text, "{:width$}  unchained: the oldest {count} were written before there was a chain", "");
+        }
+        if let Some(first) = walk.first.filter(|first| audit.trimmed && *first > 1) {
+            let _ = writeln!(
+                text,
+                "{:width$}  anchor: entry {first}; the journal keeps the newest {kept} entries of all regions, the {} before it are gone",
+                "",
+                first - 1
+            );
+        }
+    }
+    for key in &audit.strays {
+        let _ = writeln!(text, "no entry has the key {key}: somebody put it there");
+    }
+    text.push_str(if audit.is_intact() {
+        "\nIntact: every entry is as it was when the next one was written. Keep what --json says elsewhere, and a later\n\
+         `--verify --against FILE` shows a journal that was written anew as well.\n"
+    } else {
+        "\nThe journal is not as the nodes wrote it. Keep a copy of the store before anything else is done.\n"
+    });
+    text
 }
 
 /// `lifeboat plan`

@@ -15,9 +15,11 @@ use lifeboat_model::state::{Change, Condition, Entry, LeaseId, Outcome, Revision
 use lifeboat_model::status::RouteAnswer;
 use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
 
+use crate::chain;
 use crate::event::{Clock, Command, Event, StoreFailure};
 use crate::health::{Evidence, Poll, Sight, Target, Watched, What};
-use crate::record::{self, DatabaseRecord, Request, Run, View};
+use crate::promise::Promises;
+use crate::record::{self, DatabaseRecord, JournalHead, Request, Run, View};
 use crate::session::Session;
 
 /// One rule of the brain, broken on purpose: the simulator has to notice each. Never set outside tests.
@@ -43,8 +45,20 @@ pub enum Mutation {
     LossIgnored,
     /// Decisions are not written to the journal.
     Unjournaled,
+    /// Journal entries do not name the ones before them.
+    Unlinked,
     /// An old primary does not stop when it sees a newer epoch.
     OldWriterStays,
+    /// One node's promise is taken for everybody's.
+    OnePromiseEnough,
+    /// A promise is counted from the answer, not from the question.
+    PromiseFromAnswer,
+    /// A node that has just started claims as if it had promised nothing before.
+    PromiseForgotten,
+    /// A promise that was given is not kept.
+    PromiseBroken,
+    /// A promise is given while a claim of one's own is under way.
+    PromiseWhileClaiming,
 }
 
 /// What the brain knows of a database in its own region.
@@ -85,6 +99,8 @@ pub(crate) struct Local {
 pub(crate) struct InFlight {
     pub transaction: Transaction,
     pub entries: Vec<JournalEntry>,
+    /// The journal's head once it is committed.
+    pub head: JournalHead,
     pub answer: Option<(u64, String)>,
 }
 
@@ -95,6 +111,9 @@ pub struct Brain {
     pub(crate) me: RegionId,
     pub(crate) clock: Clock,
     pub(crate) started: bool,
+    pub(crate) started_at: Moment,
+    /// Whether the store was read since this node started.
+    pub(crate) has_read_store: bool,
     pub(crate) synced: bool,
     pub(crate) relisting: bool,
     pub(crate) revisions: BTreeMap<String, Revision>,
@@ -103,13 +122,14 @@ pub struct Brain {
     pub(crate) views: BTreeMap<RegionId, View>,
     pub(crate) runs: BTreeMap<ComponentId, Run>,
     pub(crate) requests: BTreeMap<ComponentId, Request>,
-    pub(crate) journal_head: u64,
+    pub(crate) journal_head: JournalHead,
     pub(crate) in_flight: Option<InFlight>,
-    /// Entries of a transaction whose answer was lost.
-    pub(crate) unsure: Vec<JournalEntry>,
+    /// Entries of a transaction whose answer was lost, and the journal's head if it was committed.
+    pub(crate) unsure: Option<(JournalHead, Vec<JournalEntry>)>,
     pub(crate) store_retry_at: Moment,
     pub(crate) backlog: VecDeque<JournalEntry>,
     pub(crate) session: Session,
+    pub(crate) promises: Promises,
     pub(crate) locals: BTreeMap<ComponentId, Local>,
     pub(crate) compute: BTreeMap<ComponentId, bool>,
     pub(crate) compute_wanted: BTreeMap<ComponentId, bool>,
@@ -145,6 +165,8 @@ impl Brain {
             me: region,
             clock: Clock { now: Moment(0), unix_ms: 0 },
             started: false,
+            started_at: Moment(0),
+            has_read_store: false,
             synced: false,
             relisting: false,
             revisions: BTreeMap::new(),
@@ -153,12 +175,13 @@ impl Brain {
             views: BTreeMap::new(),
             runs: BTreeMap::new(),
             requests: BTreeMap::new(),
-            journal_head: 0,
+            journal_head: JournalHead::default(),
             in_flight: None,
-            unsure: Vec::new(),
+            unsure: None,
             store_retry_at: Moment(0),
             backlog: VecDeque::new(),
             session: Session::default(),
+            promises: Promises::default(),
             locals,
             compute: BTreeMap::new(),
             compute_wanted: BTreeMap::new(),
@@ -196,6 +219,7 @@ impl Brain {
         self.wake = clock.now + HEARTBEAT;
         if !self.started {
             self.started = true;
+            self.started_at = clock.now;
             self.note(
                 EntryKind::Node,
                 None,
@@ -283,6 +307,8 @@ impl Brain {
                 self.compute.insert(component, running);
             }
             Event::OrderDone { component, result } => self.take_order_done(&component, result),
+            Event::PeerAsks { ticket, question } => self.take_peer_question(ticket, &question),
+            Event::PeerAnswered { round, region, answers } => self.take_peer_answer(round, &region, answers),
             Event::Person { ticket, database, request } => self.take_person(ticket, &database, request),
         }
     }
@@ -312,7 +338,13 @@ impl Brain {
             for database in &databases {
                 self.decide_database(database);
             }
+        } else {
+            let databases: Vec<ComponentId> = self.records.keys().cloned().collect();
+            for database in &databases {
+                self.keep_confirming_by_promise(database);
+            }
         }
+        self.keep_promised();
         self.keep_compute();
         self.keep_routes();
         self.publish();
@@ -363,14 +395,14 @@ impl Brain {
             self.take_entry(entry);
         }
         self.synced = true;
+        self.has_read_store = true;
         self.relisting = false;
-        let unsure = std::mem::take(&mut self.unsure);
-        let committed = unsure.last().is_some_and(|last| last.number <= self.journal_head);
-        for entry in unsure.into_iter().rev() {
-            if committed {
-                self.commands.push(Command::Journaled(entry));
+        if let Some((head, entries)) = self.unsure.take() {
+            if head == self.journal_head {
+                self.commands.extend(entries.into_iter().map(Command::Journaled));
             } else {
-                self.backlog.push_front(entry);
+                // Should it be carried out after all, it changes the head, and with it what the next transaction rests on.
+                self.keep_observations(entries);
             }
         }
     }
@@ -395,6 +427,7 @@ impl Brain {
             serde_json::from_slice(&entry.value).ok()
         }
         self.revisions.insert(entry.key.clone(), entry.revision);
+        self.settle_doubts(&entry.key, entry.revision);
         let Some((kind, name)) = entry.key.strip_prefix(record::STATE).and_then(|rest| rest.split_once('/')) else {
             return;
         };
@@ -425,7 +458,10 @@ impl Brain {
                 }
             }
             "journal-head" if name == self.me.as_str() => {
-                self.journal_head = self.journal_head.max(read(&entry).unwrap_or(0));
+                // A store that was restored from a copy lacks entries: their numbers are not given again.
+                if let Some(head) = read::<JournalHead>(&entry).filter(|head| head.number >= self.journal_head.number) {
+                    self.journal_head = head;
+                }
             }
             _ => {}
         }
@@ -445,7 +481,7 @@ impl Brain {
     }
 
     fn take_transacted(&mut self, result: Result<Outcome, StoreFailure>) {
-        let Some(InFlight { transaction, entries, answer }) = self.in_flight.take() else { return };
+        let Some(InFlight { transaction, entries, head, answer }) = self.in_flight.take() else { return };
         let retry = self.clock.now + Duration::from_millis(100);
         let refused = |ticket, why: &str| Command::Answer { ticket, answer: Err(why.to_owned()) };
         match result {
@@ -481,7 +517,8 @@ impl Brain {
                 }
             }
             Err(StoreFailure::Unknown) => {
-                self.unsure = entries;
+                self.doubt(&transaction);
+                self.unsure = (!entries.is_empty()).then_some((head, entries));
                 self.store_retry_at = retry;
                 self.relist();
                 if let Some((ticket, _)) = answer {
@@ -553,14 +590,21 @@ impl Brain {
         if self.mutation == Some(Mutation::Unjournaled) {
             entries.clear();
         }
-        for (entry, number) in entries.iter_mut().zip(self.journal_head + 1..) {
-            entry.number = number;
-            transaction.then.push(put(record::journal_key(&self.me, number), entry, None));
+        let mut head = self.journal_head;
+        for entry in &mut entries {
+            if self.mutation == Some(Mutation::Unlinked) {
+                head.hash = None;
+            }
+            let value = chain::append(&mut head, entry);
+            transaction.then.push(Write::Put { key: record::journal_key(&self.me, head.number), value, lease: None });
         }
-        if let Some(last) = entries.last() {
-            transaction.then.push(put(record::journal_head_key(&self.me), &last.number, None));
+        if !entries.is_empty() {
+            let key = record::journal_head_key(&self.me);
+            // The chain does not fork: of two transactions that go on from one head, one of which was believed lost, one is committed.
+            transaction.when.push(self.unchanged(key.clone()));
+            transaction.then.push(put(key, &head, None));
         }
-        self.in_flight = Some(InFlight { transaction: transaction.clone(), entries, answer });
+        self.in_flight = Some(InFlight { transaction: transaction.clone(), entries, head, answer });
         self.commands.push(Command::Transact(transaction));
     }
 

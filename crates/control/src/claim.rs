@@ -228,6 +228,9 @@ impl Brain {
             if self.leases.contains_key(database) && !self.is_mutated(Mutation::ForceUnexpired) {
                 return Err("the writer's lease still counts".into());
             }
+            if let Some(why) = self.must_wait(database) {
+                return Err(why);
+            }
             let allowed = self.app.failover.max_loss.or(self.component(database).objectives.rpo).unwrap_or_default();
             if *loss > allowed && !self.is_mutated(Mutation::LossIgnored) {
                 return Err(format!(
@@ -423,6 +426,10 @@ impl Brain {
             }
             if self.leases.contains_key(database) && !request.vouch {
                 self.refrain(database, "waiting for the writer's lease to run out".into());
+                return false;
+            }
+            if let Some(why) = self.must_wait(database) {
+                self.refrain(database, why);
                 return false;
             }
         }

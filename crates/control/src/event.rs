@@ -6,10 +6,11 @@ use lifeboat_model::database::{DatabaseState, Note, Order, Refusal};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::{Change, Entry, LeaseId, Outcome, Revision, Transaction};
 use lifeboat_model::status::RouteAnswer;
-use lifeboat_model::{ComponentId, Epoch, HostName, Moment};
+use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
 use std::time::Duration;
 
 use crate::health::{Evidence, Target};
+use crate::promise::{Answers, Question};
 use crate::record::Request;
 
 /// The time as the caller reads it.
@@ -80,6 +81,22 @@ pub enum Event {
         /// How it ended.
         result: Result<Note, Refusal>,
     },
+    /// Another node asks this one to leave databases to it. Answered by [`Command::AnswerPeer`].
+    PeerAsks {
+        /// Tells answers apart.
+        ticket: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// Another node has answered [`Command::AskPeers`]. One that does not answer is no event.
+    PeerAnswered {
+        /// Which question.
+        round: u64,
+        /// Who.
+        region: RegionId,
+        /// What.
+        answers: Answers,
+    },
     /// A person asks this node for something. Answered by [`Command::Answer`].
     Person {
         /// Tells answers apart.
@@ -117,6 +134,20 @@ pub enum Command {
         epoch: Epoch,
         /// Until when.
         until: Option<Moment>,
+    },
+    /// Ask the node of every other region this, and feed each answer.
+    AskPeers {
+        /// Tells questions apart.
+        round: u64,
+        /// What to ask.
+        question: Question,
+    },
+    /// The answer to another node's question.
+    AnswerPeer {
+        /// Whose.
+        ticket: u64,
+        /// The answer.
+        answers: Answers,
     },
     /// Whether a process is to run here.
     Compute {

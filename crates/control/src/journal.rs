@@ -54,6 +54,7 @@ impl Brain {
             run,
             what,
             why,
+            previous: None,
         };
         self.push_note(entry);
     }

@@ -10,12 +10,16 @@
 //! 3. Store changes are fed in the order of their revisions, without gaps; after a gap a snapshot is fed.
 //! 4. An [`Command::Order`] is given to the driver with its epoch, and answered by one [`Event::OrderDone`].
 //! 5. A commit is confirmed only until the moment of the newest [`Command::Confirm`], read from the same clock.
-//! 6. `step` is called with [`Event::Tick`] no later than [`Brain::wake_at`].
+//! 6. A [`Command::AskPeers`] reaches the others' brains as [`Event::PeerAsks`], and their answers come back to this one only.
+//! 7. `step` is called with [`Event::Tick`] no later than [`Brain::wake_at`].
 
+pub mod audit;
 pub mod brain;
+pub mod chain;
 pub mod confirm;
 pub mod event;
 pub mod health;
+pub mod promise;
 pub mod record;
 
 mod claim;

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::database::{DatabaseState, Gate, Lsn};
+use lifeboat_model::journal::EntryHash;
 use lifeboat_model::{ComponentId, Epoch, RegionId, RunId};
 use lifeboat_plan::Intent;
 use serde::{Deserialize, Serialize};
 
 /// Everything that the brain watches lies below this prefix; the journal does not.
 pub const STATE: &str = "state/";
+
+/// What the keys of the databases' records begin with.
+pub const DATABASES: &str = "state/database/";
 
 /// The key of a database's record.
 pub fn database_key(database: &ComponentId) -> String {
@@ -35,14 +39,45 @@ pub fn request_key(database: &ComponentId) -> String {
     format!("state/request/{database}")
 }
 
-/// The key of the number of a region's newest journal entry.
+/// Below this prefix lies each region's [`JournalHead`].
+pub const JOURNAL_HEADS: &str = "state/journal-head/";
+
+/// The key of the [`JournalHead`] of a region.
 pub fn journal_head_key(region: &RegionId) -> String {
-    format!("state/journal-head/{region}")
+    format!("{JOURNAL_HEADS}{region}")
 }
 
 /// The key of one journal entry.
 pub fn journal_key(region: &RegionId, number: u64) -> String {
     format!("journal/{region}/{number:012}")
+}
+
+/// How far a region's journal is: its newest entry, written together with that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredHead")]
+pub struct JournalHead {
+    /// The number of the newest entry; 0: there is none.
+    pub number: u64,
+    /// Its hash. `None`: it was written before entries were chained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<EntryHash>,
+}
+
+/// As it may stand in a store: before entries were chained it was the bare number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredHead {
+    Number(u64),
+    Chained { number: u64, hash: Option<EntryHash> },
+}
+
+impl From<StoredHead> for JournalHead {
+    fn from(stored: StoredHead) -> Self {
+        match stored {
+            StoredHead::Number(number) => Self { number, hash: None },
+            StoredHead::Chained { number, hash } => Self { number, hash },
+        }
+    }
 }
 
 /// Who may write a database: changed only by compare-and-swap.

@@ -31,6 +31,11 @@ impl Session {
         self.lease.filter(|_| now < self.valid_until)
     }
 
+    /// Until when the lease holds for certain.
+    pub fn valid_until(&self) -> Moment {
+        self.valid_until
+    }
+
     pub fn lost(&mut self, now: Moment) {
         *self = Self { next: now, asked_at: self.asked_at, ..Self::default() };
     }
@@ -100,14 +105,18 @@ impl Brain {
                 .state
                 .as_ref()
                 .is_some_and(|s| s.epoch == record.epoch && s.gate == lifeboat_model::database::Gate::Node);
-        let lease = self.session.valid(now);
-        let holds =
-            self.leases.get(database).is_some_and(|(region, id)| *region == self.me && id.is_some() && *id == lease);
-        let holds = holds || self.is_mutated(Mutation::ConfirmBeforeOpen);
-        let mut until = (alone && holds && lease.is_some()).then_some(self.session.valid_until);
+        let has_lease = self.holds_lease(database);
+        let holds = has_lease || self.is_mutated(Mutation::ConfirmBeforeOpen);
+        let lease_until = (alone && holds && self.session.valid(now).is_some()).then_some(self.session.valid_until);
+        let promised_until = if alone && record.open { self.promised_until(database, record.epoch) } else { None };
+        let mut until = lease_until.max(promised_until);
+        if has_lease {
+            self.needs_no_promise(database);
+        }
         if self.is_mutated(Mutation::ConfirmPastLease) && alone {
             until = Some(now + Duration::from_secs(30));
         }
+        let Some(local) = self.locals.get(database) else { return };
         if local.confirmed != Some((record.epoch, until))
             && (until.is_some() || local.confirmed.is_some_and(|(_, until)| until.is_some()))
         {
@@ -118,6 +127,31 @@ impl Brain {
         }
         if alone && record.open && !holds {
             self.take_writer_lease(database);
+        }
+    }
+
+    /// Whether the database's lease is this node's present one, which holds for certain.
+    pub(crate) fn holds_lease(&self, database: &ComponentId) -> bool {
+        let lease = self.session.valid(self.clock.now);
+        lease.is_some() && self.leases.get(database).is_some_and(|(region, id)| *region == self.me && *id == lease)
+    }
+
+    /// The same while the store cannot be read: what is known of it is old, so only the other nodes' promises prolong the right.
+    pub(crate) fn keep_confirming_by_promise(&mut self, database: &ComponentId) {
+        let Some(record) = self.records.get(database) else { return };
+        if !self.confirms_alone(database, record) {
+            return;
+        }
+        let epoch = record.epoch;
+        let Some(promised) = self.promised_until(database, epoch) else { return };
+        let Some(local) = self.locals.get_mut(database) else { return };
+        let until = match local.confirmed {
+            Some((under, Some(until))) if under == epoch => until.max(promised),
+            Some(_) | None => promised,
+        };
+        if local.confirmed != Some((epoch, Some(until))) {
+            local.confirmed = Some((epoch, Some(until)));
+            self.commands.push(Command::Confirm { component: database.clone(), epoch, until: Some(until) });
         }
     }
 

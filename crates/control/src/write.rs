@@ -70,6 +70,14 @@ impl Brain {
     /// The rules of the region that the record names as writer.
     pub(crate) fn write(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let Some(state) = self.server(&self.me, database).cloned() else { return };
+        // S1: a claim that was carried out in spite of a promise stays shut for as long as the promise counts.
+        if !record.open
+            && Self::is_forced(record)
+            && let Some(why) = self.must_wait(database)
+        {
+            self.refrain(database, why);
+            return;
+        }
         match &state.role {
             Role::Absent => {
                 if !record.open && record.origin == Origin::Created {

@@ -373,10 +373,12 @@ impl Stage<'_> {
             Fault::RegionLoss => Awaited::NotFrom(home.clone()),
             Fault::DatabaseLoss | Fault::NodeLoss | Fault::AppLoss | Fault::Pause => Awaited::AfterAPause,
         });
+        let leads = self.world.lead_etcd_from(&home).await?;
         let at = clock::now();
         self.zero = Some(at);
         let what = self.world.inject(fault, &home).await;
-        self.did(at, &home, what, format!("the fault of this drill: {fault}"));
+        let led = if leads { "; etcd's leader was there" } else { "" };
+        self.did(at, &home, what, format!("the fault of this drill: {fault}{led}"));
 
         let lease = self.options.app.detection.lease;
         let lasts = lease + Duration::from_secs(2);

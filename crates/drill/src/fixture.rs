@@ -110,6 +110,7 @@ pub(crate) fn entry(ms: i64, region: &str, kind: EntryKind, epoch: u64, what: &s
         component: None,
         epoch: (epoch > 0).then_some(Epoch(epoch)),
         run: None,
+        previous: None,
         what: what.into(),
         why: why.into(),
     }

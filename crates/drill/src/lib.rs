@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod drill;
 mod error;
+mod etcd;
 #[cfg(test)]
 mod fixture;
 pub mod http;

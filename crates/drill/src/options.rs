@@ -35,6 +35,8 @@ pub enum StoreKind {
     /// One SQLite file inside the run directory.
     #[default]
     File,
+    /// A member of etcd in every region, its leader in the region of the fault: it is killed with that region.
+    Etcd,
 }
 
 /// What goes wrong. Everything is done with signals to real processes.

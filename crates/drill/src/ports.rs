@@ -7,7 +7,7 @@ use std::path::Path;
 
 use lifeboat_model::{App, RegionId};
 
-use crate::Error;
+use crate::{Error, etcd};
 
 /// Binds every address that the nodes, their name servers, databases and processes will bind, and lets go of it again.
 pub(crate) fn check_free(app: &App) -> Result<(), Error> {
@@ -33,6 +33,22 @@ pub(crate) fn check_free(app: &App) -> Result<(), Error> {
             TcpListener::bind((address, port)).map_err(|error| taken(&what, port, &error))?;
         }
         UdpSocket::bind((address, app.dns.port)).map_err(|error| taken("the name server", app.dns.port, &error))?;
+    }
+    Ok(())
+}
+
+/// The same for the ports of the etcd that a drill starts.
+pub(crate) fn check_free_for_etcd(app: &App) -> Result<(), Error> {
+    for (id, region) in &app.regions {
+        let Some(address) = region.address else { continue };
+        for (what, port) in [("etcd", etcd::CLIENT_PORT), ("etcd, for its other members,", etcd::PEER_PORT)] {
+            TcpListener::bind((address, port)).map_err(|error| Error::AddressTaken {
+                region: id.clone(),
+                what: what.into(),
+                address: SocketAddr::from((address, port)).to_string(),
+                why: reason((address, port).into(), &error),
+            })?;
+        }
     }
     Ok(())
 }

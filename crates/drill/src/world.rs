@@ -15,9 +15,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::options::Options;
+use crate::options::{Options, StoreKind};
 use crate::processes::{self, Process, SharedMemory};
-use crate::{Error, Fault, ports};
+use crate::{Error, Fault, etcd, ports};
 
 /// Tells a node whose child it is in spirit: it ends everything that it supervises when this process is gone.
 const PARENT_VARIABLE: &str = "LIFEBOAT_DRILL_PID";
@@ -37,14 +37,34 @@ pub struct World {
     shop: PathBuf,
     keep: bool,
     nodes: BTreeMap<RegionId, Child>,
+    /// Whether every region has a member of etcd, and those that run.
+    has_etcd: bool,
+    members: BTreeMap<RegionId, Child>,
     memory: BTreeSet<SharedMemory>,
 }
 
 impl World {
     /// The world of a drill.
     pub(crate) fn create(options: &Options) -> Result<Self, Error> {
-        let Options { file, app, lifeboat, shop, keep, .. } = options;
-        Self::new(file, app, lifeboat, shop, *keep)
+        let Options { file, app, lifeboat, shop, keep, store, .. } = options;
+        let world = Self::new(file, app, lifeboat, shop, *keep)?;
+        match store {
+            StoreKind::File => Ok(world),
+            StoreKind::Etcd => world.with_etcd(),
+        }
+    }
+
+    /// The same with a member of etcd in every region as the nodes' store, in place of what the file says.
+    ///
+    /// # Errors
+    /// A port of etcd that is taken, or a file whose store cannot be replaced.
+    pub fn with_etcd(mut self) -> Result<Self, Error> {
+        ports::check_free_for_etcd(&self.app)?;
+        let text = std::fs::read_to_string(&self.file).map_err(Error::io("cannot read", &self.file))?;
+        let text = etcd::with_store(&text, &self.app)?;
+        std::fs::write(&self.file, text).map_err(Error::io("cannot write", &self.file))?;
+        self.has_etcd = true;
+        Ok(self)
     }
 
     /// Checks that every address is free, and makes the run directory with a copy of `file`, which `app` was read from. Starts
@@ -76,6 +96,8 @@ impl World {
             shop: absolute(shop)?,
             keep,
             nodes: BTreeMap::new(),
+            has_etcd: false,
+            members: BTreeMap::new(),
             memory: BTreeSet::new(),
         })
     }
@@ -94,11 +116,12 @@ impl World {
         regions.iter().try_for_each(|region| self.start_node(region))
     }
 
-    /// Starts the node of one region, after a fault has taken it.
+    /// Starts the node of one region, and its member of etcd where there is one, after a fault has taken them.
     ///
     /// # Errors
     /// A log that cannot be written, or a program that cannot be started.
     pub fn start_node(&mut self, region: &RegionId) -> Result<(), Error> {
+        self.start_member(region)?;
         let log_path = self.log_path(region);
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().map_err(Error::io("cannot write", &log_path))?;
@@ -120,6 +143,34 @@ impl World {
             .map_err(Error::io("cannot start", &self.lifeboat))?;
         self.nodes.insert(region.clone(), child);
         Ok(())
+    }
+
+    /// Starts a region's member of etcd, where there is an etcd and it does not run.
+    ///
+    /// # Errors
+    /// A log that cannot be written, or a program that cannot be started.
+    pub fn start_member(&mut self, region: &RegionId) -> Result<(), Error> {
+        if self.has_etcd && !self.members.contains_key(region) {
+            let member = etcd::start(&self.app, region, &self.path)?;
+            self.members.insert(region.clone(), member);
+        }
+        Ok(())
+    }
+
+    /// Kills a region's member of etcd, alone.
+    pub async fn kill_member(&mut self, region: &RegionId) {
+        self.reap_member(region).await;
+    }
+
+    /// Has etcd's leader in this region, where there is an etcd.
+    ///
+    /// # Errors
+    /// A cluster that does not come to it in time.
+    pub async fn lead_etcd_from(&self, region: &RegionId) -> Result<bool, Error> {
+        if self.has_etcd {
+            etcd::lead(&self.app, region).await?;
+        }
+        Ok(self.has_etcd)
     }
 
     /// An error if a node that nobody killed has ended.
@@ -155,6 +206,7 @@ impl World {
                 let names = self.describe(&frozen, region);
                 self.memory.extend(processes::kill(&frozen).await);
                 self.reap(region).await;
+                self.reap_member(region).await;
                 format!("killed: {names}")
             }
             Fault::Pause => {
@@ -249,6 +301,7 @@ impl World {
         }
         for region in &regions {
             self.reap(region).await;
+            self.reap_member(region).await;
         }
         self.memory.iter().for_each(SharedMemory::remove);
         self.memory.clear();
@@ -270,6 +323,13 @@ impl World {
     /// Collects the ended node's status, so that it is no zombie.
     async fn reap(&mut self, region: &RegionId) {
         if let Some(mut child) = self.nodes.remove(region) {
+            let _ = child.kill().await;
+        }
+    }
+
+    /// The same for its member of etcd.
+    async fn reap_member(&mut self, region: &RegionId) {
+        if let Some(mut child) = self.members.remove(region) {
             let _ = child.kill().await;
         }
     }
@@ -332,6 +392,9 @@ impl World {
         }
         if found.iter().any(|process| process.name() == "postgres") {
             names.push("PostgreSQL".into());
+        }
+        if found.iter().any(|process| process.name() == "etcd") {
+            names.push("etcd".into());
         }
         let directory = self.region_directory(region);
         for name in self.processes_of_the_file() {

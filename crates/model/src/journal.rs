@@ -1,5 +1,8 @@
 //! Journal entries: every decision, not to act included, with its inputs and its reason (promise A1).
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
@@ -31,6 +34,66 @@ pub struct JournalEntry {
     pub what: String,
     /// Why, with the inputs of the decision: `frankfurt was synchronous under epoch 6, so nothing to wait for`.
     pub why: String,
+    /// The hash of the entry before of the same region, [`EntryHash::ORIGIN`] where the chain begins. `None`: written before
+    /// entries were chained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<EntryHash>,
+}
+
+/// The SHA-256 of an entry: of exactly the bytes that are stored. As text 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct EntryHash(pub [u8; 32]);
+
+impl EntryHash {
+    /// What the first entry of a chain has for the one before it.
+    pub const ORIGIN: Self = Self([0; 32]);
+}
+
+impl fmt::Display for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for EntryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Not the text of a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256: expected 64 hexadecimal digits")]
+pub struct NotAHash;
+
+impl FromStr for EntryHash {
+    type Err = NotAHash;
+
+    fn from_str(text: &str) -> Result<Self, NotAHash> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NotAHash);
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| NotAHash)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl From<EntryHash> for String {
+    fn from(hash: EntryHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for EntryHash {
+    type Error = NotAHash;
+
+    fn try_from(text: String) -> Result<Self, NotAHash> {
+        text.parse()
+    }
 }
 
 /// What kind of thing happened.

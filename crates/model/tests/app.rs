@@ -99,7 +99,10 @@ fn a_component_inherits_what_it_does_not_tighten() {
     assert_eq!(own.availability, Some(0.999));
     assert_eq!(own.cost.as_ref().map(ToString::to_string).as_deref(), Some("100.5 EUR/month"));
     let StoreChoice::Etcd(etcd) = &app.store else { panic!("{:?}", app.store) };
-    assert_eq!((etcd.endpoints.as_slice(), etcd.timeout), (&["https://10.0.0.1:2379".to_owned()][..], Duration::from_secs(1)));
+    assert_eq!(
+        (etcd.endpoints.as_slice(), etcd.timeout),
+        (&["https://10.0.0.1:2379".to_owned()][..], Duration::from_secs(1))
+    );
     assert_eq!((&etcd.ca, &etcd.cert, &etcd.user), (&None, &None, &None));
 }
 

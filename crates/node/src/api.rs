@@ -10,7 +10,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use lifeboat_control::record::Request;
+use lifeboat_control::audit::{StoredEntry, StoredJournal};
+use lifeboat_control::promise::Question;
+use lifeboat_control::record::{self, Request};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
 use lifeboat_model::status::Status;
@@ -22,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mind::Input;
+use crate::peers;
 
 /// What the handlers share.
 pub struct Api {
@@ -35,6 +38,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Allows everything.
     pub operator: String,
+    /// What other nodes show.
+    pub node: String,
     /// Allows to look; `None`: everybody who can connect may.
     pub viewer: Option<String>,
 }
@@ -45,10 +50,12 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Outpu
         .route("/v1/health", get(health))
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
+        .route("/v1/journal", get(journal))
         .route("/v1/runs", get(runs))
         .route("/v1/plan", get(plan))
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
+        .route(peers::PATH, post(promise))
         .with_state(api);
     if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stop)
@@ -172,6 +179,27 @@ async fn events(State(api): State<Arc<Api>>, headers: HeaderMap, Query(after): Q
     }
 }
 
+/// The journal byte for byte, for whoever checks its chain.
+async fn journal(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = may_not_look(&api, &headers) {
+        return refusal;
+    }
+    match lifeboat_store::journal::read_stored(&*api.store, record::JOURNAL_HEADS).await {
+        Ok((heads, entries)) => {
+            let heads = heads.into_iter().filter_map(|head| {
+                let region = head.key.strip_prefix(record::JOURNAL_HEADS)?.into();
+                Some((region, serde_json::from_slice(&head.value).ok()))
+            });
+            let entries = entries
+                .into_iter()
+                .map(|entry| StoredEntry { key: entry.key, value: String::from_utf8(entry.value).ok() });
+            let kept = lifeboat_store::journal::ENTRIES_KEPT;
+            Json(StoredJournal { kept, heads: heads.collect(), entries: entries.collect() }).into_response()
+        }
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
 /// What is asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -227,6 +255,22 @@ async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Respo
         Ok(Ok(run)) => (StatusCode::ACCEPTED, Json(Accepted { run })).into_response(),
         Ok(Err(why)) => problem(StatusCode::CONFLICT, &why),
         Err(_) => stopping(),
+    }
+}
+
+/// Another node asks to be left a database.
+async fn promise(State(api): State<Arc<Api>>, headers: HeaderMap, Json(question): Json<Question>) -> Response {
+    if !bearer(&headers).is_some_and(|given| is_same(given, &api.node)) {
+        return problem(StatusCode::UNAUTHORIZED, "only the nodes of the app's regions may ask this");
+    }
+    if question.from == api.region || !api.app.regions.contains_key(&question.from) {
+        return problem(StatusCode::BAD_REQUEST, "`from` is no other region of this app");
+    }
+    let (sender, answer) = oneshot::channel();
+    let asked = api.inputs.send(Input::Peer(question, sender)).await.is_ok();
+    match (asked, answer.await) {
+        (true, Ok(answers)) => Json(answers).into_response(),
+        (false, _) | (_, Err(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 pub struct Complaint(Mutex<Option<String>>);
 
 impl Complaint {
-    /// Logs a warning, unless it was the last that was said of this.
+    /// Logs a warning, unless the last that was said of this begins in the same way: details after the first colon vary.
     pub fn warn(&self, what: &str) {
+        let kind = what.split(": ").next().unwrap_or(what);
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.as_deref() != Some(what) {
+        if said.as_deref() != Some(kind) {
             tracing::warn!("{what}");
-            *said = Some(what.to_owned());
+            *said = Some(kind.to_owned());
         }
     }
 

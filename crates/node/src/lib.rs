@@ -13,6 +13,7 @@ mod leftovers;
 mod mind;
 mod names;
 mod options;
+mod peers;
 mod probes;
 mod processes;
 mod run;

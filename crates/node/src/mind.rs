@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_control::event::StoreFailure;
+use lifeboat_control::promise::{Answers, Question};
 use lifeboat_control::record::{self, Request};
 use lifeboat_control::{Brain, Command, Event};
 use lifeboat_dns::Zones;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::complaint::Complaint;
 use crate::databases::Databases;
+use crate::peers::Peers;
 use crate::probes::Probes;
 use crate::processes::Processes;
 use crate::{clock, names};
@@ -29,6 +31,8 @@ pub enum Input {
     Ping(oneshot::Sender<()>),
     /// Somebody wants to know how things are.
     Status(oneshot::Sender<Status>),
+    /// Another node asks for a promise.
+    Peer(Question, oneshot::Sender<Answers>),
     /// A person asks for something.
     Person(ComponentId, Request, oneshot::Sender<Result<String, String>>),
 }
@@ -58,15 +62,24 @@ pub struct Mind {
     pub relist: Arc<Notify>,
     /// How many tables were served.
     pub serial: u32,
+    /// The other regions' nodes.
+    pub peers: Peers,
     /// What was said of the store's refusals.
     pub complaint: Arc<Complaint>,
+}
+
+/// Who waits for an answer of the brain, by the ticket of the question.
+#[derive(Default)]
+struct Waiting {
+    people: BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
+    peers: BTreeMap<u64, oneshot::Sender<Answers>>,
 }
 
 impl Mind {
     /// Until `stop` is ready. Gives back what has to be stopped in an orderly way.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, stop: impl Future<Output = ()>) -> Processes {
         let mut calls = JoinSet::new();
-        let mut answers: BTreeMap<u64, oneshot::Sender<Result<String, String>>> = BTreeMap::new();
+        let mut answers = Waiting::default();
         let mut tickets = 0;
         tokio::pin!(stop);
         self.think(Event::Tick, &mut calls, &mut answers);
@@ -80,8 +93,13 @@ impl Mind {
                     Some(Input::Event(event)) => self.think(event, &mut calls, &mut answers),
                     Some(Input::Person(database, request, answer)) => {
                         tickets += 1;
-                        answers.insert(tickets, answer);
+                        answers.people.insert(tickets, answer);
                         self.think(Event::Person { ticket: tickets, database, request }, &mut calls, &mut answers);
+                    }
+                    Some(Input::Peer(question, answer)) => {
+                        tickets += 1;
+                        answers.peers.insert(tickets, answer);
+                        self.think(Event::PeerAsks { ticket: tickets, question }, &mut calls, &mut answers);
                     }
                     // Whoever asked may have gone.
                     Some(Input::Status(answer)) => drop(answer.send(self.brain.status())),
@@ -96,23 +114,13 @@ impl Mind {
         self.processes
     }
 
-    fn think(
-        &mut self,
-        event: Event,
-        calls: &mut JoinSet<()>,
-        answers: &mut BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
-    ) {
+    fn think(&mut self, event: Event, calls: &mut JoinSet<()>, answers: &mut Waiting) {
         for command in self.brain.step(clock::now(), event) {
             self.obey(command, calls, answers);
         }
     }
 
-    fn obey(
-        &mut self,
-        command: Command,
-        calls: &mut JoinSet<()>,
-        answers: &mut BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
-    ) {
+    fn obey(&mut self, command: Command, calls: &mut JoinSet<()>, answers: &mut Waiting) {
         let (store, inputs, complaint) = (self.store.clone(), self.inputs.clone(), self.complaint.clone());
         match command {
             Command::Transact(transaction) => {
@@ -148,11 +156,13 @@ impl Mind {
                 let component = entry.component.as_ref().map(ComponentId::as_str).unwrap_or_default();
                 tracing::info!(component, epoch = entry.epoch.map(|e| e.0), "{}: {}", entry.what, entry.why);
             }
+            Command::AskPeers { round, question } => self.peers.ask(round, &question, &inputs, calls),
+            // Whoever asked may have gone.
+            Command::AnswerPeer { ticket, answers: answer } => {
+                let _ = answers.peers.remove(&ticket).map(|sender| sender.send(answer));
+            }
             Command::Answer { ticket, answer } => {
-                if let Some(sender) = answers.remove(&ticket) {
-                    // Whoever asked may have gone.
-                    let _ = sender.send(answer);
-                }
+                let _ = answers.people.remove(&ticket).map(|sender| sender.send(answer));
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::databases::Databases;
 use crate::guard::Guard;
 use crate::mind::{self, Mind, QUEUE};
 use crate::options::{Options, WhenStopped};
+use crate::peers::Peers;
 use crate::probes::{self, Probes};
 use crate::processes::Processes;
 use crate::{Error, leftovers, names, shared, store};
@@ -51,6 +52,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         source,
     })?;
     let operator = shared::operator_token(&options.directory)?;
+    let node = shared::node_token(&options.directory)?;
     let viewer = if address.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
 
     let (inputs, receiver) = mpsc::channel(QUEUE);
@@ -71,6 +73,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         inputs: inputs.clone(),
         store: store.clone(),
         operator,
+        node: node.clone(),
         viewer,
     };
     tasks.spawn(api::serve(listener, Arc::new(api), until(stopped.clone())));
@@ -87,6 +90,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         inputs,
         relist,
         serial: 0,
+        peers: Peers::new(&options, node.clone()),
         complaint: Arc::default(),
     };
     let parent = options.parent;

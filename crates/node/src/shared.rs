@@ -26,6 +26,14 @@ pub fn viewer_token(directory: &Path) -> Result<String, Error> {
     token(directory, "viewer.token")
 }
 
+/// The token by which the nodes of one machine know each other.
+///
+/// # Errors
+/// A directory or file that cannot be made or read.
+pub fn node_token(directory: &Path) -> Result<String, Error> {
+    token(directory, "node.token")
+}
+
 fn token(directory: &Path, name: &str) -> Result<String, Error> {
     let secrets = secrets_directory(directory)?;
     let path = secrets.join(name);

@@ -98,6 +98,7 @@ async fn one_node_at_a_time_keeps_the_store_small() {
         component: None,
         epoch: None,
         run: None,
+        previous: None,
         what: String::new(),
         why: String::new(),
     };

@@ -52,6 +52,19 @@ pub async fn read_after(store: &dyn Store, after: Revision) -> Result<(Revision,
     Ok((revision, entries))
 }
 
+/// The journal's entries as they are stored, byte for byte, and what lies below `heads`: no entry is newer than its region's head.
+///
+/// # Errors
+/// Those of [`Store::list`].
+pub async fn read_stored(store: &dyn Store, heads: &str) -> Result<(Vec<Entry>, Vec<Entry>)> {
+    // The heads first: what is written between the two readings is left out again. Nothing else is: an entry that claims a revision
+    // which has not come yet is one that somebody put there.
+    let (seen, heads) = store.list(heads).await?;
+    let (newest, mut entries) = store.list(PREFIX).await?;
+    entries.retain(|entry| entry.revision <= seen || entry.revision > newest);
+    Ok((heads, entries))
+}
+
 /// The number of a region's newest entry, 0 if there is none: a node that starts goes on from there.
 ///
 /// # Errors

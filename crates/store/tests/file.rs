@@ -151,6 +151,7 @@ async fn the_journal_keeps_its_newest_entries() {
                 component: None,
                 epoch: None,
                 run: None,
+                previous: None,
                 what: String::new(),
                 why: String::new(),
             };

@@ -89,15 +89,15 @@ impl Drop for Scene {
 impl Scene {
     /// Makes the scene of a file in which `127.N.` stands for a network of its own. Starts nothing.
     pub fn set(text: &str) -> Self {
-        let (network, claim) = network();
-        let text = text.replace("127.N.", &format!("127.{network}."));
-        let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("lifeboat.yaml");
-        std::fs::write(&file, text).unwrap();
-        let lifeboat = Path::new(env!("CARGO_BIN_EXE_lifeboat"));
-        let world = World::new(&file, &app, lifeboat, lifeboat, false).unwrap();
+        let (app, world, claim) = stage(text);
         Self { world, mounts: Vec::new(), app, clients: None, _claim: claim }
+    }
+
+    /// The same with a member of etcd in every region as the nodes' store.
+    #[allow(dead_code, reason = "not every test file has etcd")]
+    pub fn set_on_etcd(text: &str) -> Self {
+        let (app, world, claim) = stage(text);
+        Self { world: world.with_etcd().unwrap(), mounts: Vec::new(), app, clients: None, _claim: claim }
     }
 
     /// Starts every node and waits until the database is open and every synchronous standby confirms.
@@ -438,6 +438,18 @@ pub fn open_in(status: &DatabaseStatus, region: &str) -> bool {
     status.open
         && status.writer.as_ref().is_some_and(|writer| writer.as_str() == region)
         && status.servers.get(&RegionId::from(region)).is_some_and(|server| server.role == Role::Primary)
+}
+
+fn stage(text: &str) -> (App, World, TcpListener) {
+    let (network, claim) = network();
+    let text = text.replace("127.N.", &format!("127.{network}."));
+    let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lifeboat.yaml");
+    std::fs::write(&file, text).unwrap();
+    let lifeboat = Path::new(env!("CARGO_BIN_EXE_lifeboat"));
+    let world = World::new(&file, &app, lifeboat, lifeboat, false).unwrap();
+    (app, world, claim)
 }
 
 fn database() -> ComponentId {

@@ -99,6 +99,7 @@ impl State {
             component: None,
             epoch: epoch.map(Epoch),
             run: None,
+            previous: None,
             what,
             why: why.into(),
         };

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::app::{
-    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Objectives, Provider, Region, RegionRole, Route,
-    RoutePolicy, StoreChoice,
+    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Objectives, Provider, Region, RegionRole,
+    Route, RoutePolicy, StoreChoice,
 };
 use crate::fields::{DETECTION, DNS, FAILOVER, OBJECTIVES};
 use crate::problem::{Problems, Spot, listed, nearest};

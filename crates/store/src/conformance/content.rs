@@ -139,6 +139,7 @@ pub(super) async fn the_journal_is_read_in_order(suite: &Suite) {
                 component: Some("orders".into()),
                 epoch: None,
                 run: None,
+                previous: None,
                 what: format!("epoch {number} claimed for orders"),
                 why: "because \"it\" was free".into(),
             };
