@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::check::Broken;
+use crate::refinement::Refinement;
 use crate::scenario::{self, Scenario};
 use crate::world::{Broke, Fault, World};
 
@@ -57,6 +58,22 @@ pub fn run(seed: u64, broke: Option<Broke>) -> Result<Ended, Box<Failure>> {
     let faults = draw(seed, &app);
     play(&scenario, &app, seed, broke, &faults, None)
         .map_err(|broken| Box::new(Failure { seed, scenario: scenario.name, broken, faults, trace: Vec::new() }))
+}
+
+/// Runs the history of a seed and asks whether it is one of the protocol's model too. Returns what was followed.
+///
+/// # Errors
+/// The broken promise, or the change that follows from no rule (promise `protocol`).
+pub fn run_refined(seed: u64, broke: Option<Broke>) -> Result<Vec<Refinement>, Broken> {
+    let (_, app) = fleet(seed);
+    let faults = draw(seed, &app);
+    let mut world = World::new(app.clone(), seed, broke);
+    for (at, fault) in faults {
+        world.schedule(at, fault);
+    }
+    world.refinements = app.databases().filter_map(|(database, _)| Refinement::new(&world, database)).collect();
+    live(&mut world, &app)?;
+    Ok(world.refinements)
 }
 
 /// Leaves out one fault at a time for as long as the same promise still breaks, and tells what happens then.

@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod check;
 pub mod history;
+pub mod refinement;
 pub mod scenario;
 pub mod server;
 pub mod store;

@@ -9,7 +9,7 @@ use lifeboat_model::{Epoch, Moment, RegionId};
 pub type WriteId = u32;
 
 /// A server with its data; what is here survives a crash unless it says otherwise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// There are data.
     pub exists: bool,

@@ -25,6 +25,7 @@ mod serving;
 mod storing;
 
 use crate::check::{Broken, Ledger};
+use crate::refinement::Refinement;
 use crate::server::{Server, WriteId};
 use crate::store::{LeaseGone, Store};
 
@@ -125,6 +126,8 @@ pub struct World {
     pub was_asked: bool,
     /// What happened, when that is recorded.
     pub trace: Option<Vec<String>>,
+    /// Looks at every change, where the history has to be one of the model's too.
+    pub refinements: Vec<Refinement>,
     /// Events taken so far.
     pub steps: u64,
     /// Epochs claimed so far, over all databases.
@@ -185,6 +188,7 @@ impl World {
             loss_was_accepted: false,
             was_asked: false,
             trace: None,
+            refinements: Vec::new(),
             steps: 0,
             claims: 0,
             now: Moment(0),
@@ -255,6 +259,10 @@ impl World {
                     self.check_moment(database)?;
                 }
                 self.check_progress()?;
+                let mut refinements = std::mem::take(&mut self.refinements);
+                let looked = refinements.iter_mut().try_for_each(|refinement| refinement.look(self));
+                self.refinements = refinements;
+                looked?;
             }
         }
         self.now = until;

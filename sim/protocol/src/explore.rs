@@ -184,7 +184,7 @@ impl Names {
         let numbers = u64::from(server.epoch) << 3 | u64::from(server.timeline);
         ((u64::from(server.wal.bits()) << 2 | flags) << 6 | numbers) << 7
             | self.gate(server.gate) << 2
-            | self.maybe(server.follows())
+            | self.maybe(server.follows)
     }
 
     /// A fingerprint of the state under these names.
@@ -200,7 +200,7 @@ impl Names {
         for (region, place) in self.region.iter().enumerate() {
             places[usize::from(*place)] = (self.node(&state.nodes[region]), self.server(&state.servers[region]));
         }
-        let shared = mix(self.record(&state.record) << 26 | self.maybe(state.lease()) << 24 | budgets, writes);
+        let shared = mix(self.record(&state.record) << 26 | self.maybe(state.lease) << 24 | budgets, writes);
         places.iter().fold(shared, |print, (node, server)| mix(mix(print, *node), *server))
     }
 }

@@ -3,5 +3,6 @@
 pub mod config;
 pub mod explore;
 pub mod promises;
+pub mod refine;
 pub mod rules;
 pub mod state;

@@ -19,8 +19,6 @@ pub enum Step {
     Crash(Region),
     /// A server starts as what its data say it is.
     Start(Region),
-    /// The same by the writer's node, under the epoch that it knows.
-    StartUnder(Region, u8),
     /// A node forgets everything.
     Restart(Region),
     /// A node's lease ends by its own clock, or it stands still.
@@ -41,6 +39,8 @@ pub enum Step {
     Late(Region, Change),
     /// A standby becomes a primary behind a shut gate.
     Promote(Region, u8),
+    /// An order finds that there is nothing to do, and its epoch is remembered.
+    Touch(Region, u8),
     /// A primary that has claimed anew shuts its gate.
     Shut(Region, u8),
     /// A gate is changed.
@@ -97,7 +97,7 @@ impl Protocol {
             if region == 0 {
                 (server.primary, server.gate) = (true, gate);
             } else {
-                server.set_follows(Some(0));
+                server.follows = Some(0);
             }
             *state.server_mut(region) = server;
             *state.node_mut(region) = Node { known: record, fresh: true, ..Node::default() };
@@ -109,17 +109,30 @@ impl Protocol {
     pub fn steps(&self, state: &State, out: &mut Vec<(Step, State)>) {
         out.clear();
         for region in self.all.iter() {
-            self.data(state, region, out);
-            self.faults(state, region, out);
-            self.leases(state, region, out);
-            self.reads(state, region, out);
-            self.transactions(state, region, out);
-            self.orders(state, region, out);
-            self.promises(state, region, out);
+            self.gather(state, region, out);
         }
         for (_, next) in out.iter_mut() {
             *next = self.tidy(*next);
         }
+    }
+
+    /// Those of one region.
+    pub(crate) fn steps_of(&self, state: &State, region: Region, out: &mut Vec<(Step, State)>) {
+        out.clear();
+        self.gather(state, region, out);
+        for (_, next) in out.iter_mut() {
+            *next = self.tidy(*next);
+        }
+    }
+
+    fn gather(&self, state: &State, region: Region, out: &mut Vec<(Step, State)>) {
+        self.data(state, region, out);
+        self.faults(state, region, out);
+        self.leases(state, region, out);
+        self.reads(state, region, out);
+        self.transactions(state, region, out);
+        self.orders(state, region, out);
+        self.promises(state, region, out);
     }
 
     // --- what may be concluded ---
@@ -194,7 +207,7 @@ impl Protocol {
             (made.fate, made.at) = (Fate::Waiting, region);
             out.push((Step::Write(region, write), next));
         }
-        if let Some(primary) = server.follows()
+        if let Some(primary) = server.follows
             && state.streams(primary, region)
         {
             let from = state.server(primary);
@@ -257,7 +270,7 @@ impl Protocol {
 
     fn leases(&self, state: &State, region: Region, out: &mut Vec<(Step, State)>) {
         let node = state.node(region);
-        let held = state.lease() == Some(region);
+        let held = state.lease == Some(region);
         if node.lease {
             let mut next = *state;
             next.node_mut(region).lease = false;
@@ -266,7 +279,7 @@ impl Protocol {
         // The one assumption on time: a node stops believing before the store does.
         if held && (!node.lease || self.config.breaks(Mutation::StoreFirst)) {
             let mut next = *state;
-            next.set_lease(None);
+            next.lease = None;
             out.push((Step::LeaseGone(region), next));
         }
         if held && !node.lease && node.known.writer == region {
@@ -275,9 +288,9 @@ impl Protocol {
             out.push((Step::Renew(region), next));
         }
         let alone = node.known.writer == region && node.known.open && node.known.gate.is_node();
-        if node.fresh && !node.unsure && alone && state.lease().is_none() {
+        if node.fresh && !node.unsure && alone && state.lease.is_none() {
             let mut next = *state;
-            next.set_lease(Some(region));
+            next.lease = Some(region);
             next.node_mut(region).lease = true;
             out.push((Step::TakeLease(region), next));
         }
@@ -325,7 +338,7 @@ impl Protocol {
                     out.push((Step::Transact(region, change, Answer::Lost), lost));
                 }
                 let record = next.record;
-                let lease = next.lease() == Some(region);
+                let lease = next.lease == Some(region);
                 let node = next.node_mut(region);
                 (node.known, node.fresh) = (record, true);
                 node.lease |= lease;
@@ -430,32 +443,32 @@ impl Protocol {
             Change::Claim | Change::ClaimByForce => {
                 let forced = change == Change::ClaimByForce;
                 // S1: who confirms by a lease has stopped.
-                if forced && state.lease().is_some() && !self.config.breaks(Mutation::ForceUnexpired) {
+                if forced && state.lease.is_some() && !self.config.breaks(Mutation::ForceUnexpired) {
                     return None;
                 }
                 (record.epoch, record.writer, record.open, record.forced) = (record.epoch + 1, region, false, forced);
                 if forced {
                     record.holders = Regions::one(region);
                 }
-                next.set_lease(None);
+                next.lease = None;
             }
             Change::OpenAlone => {
                 (record.open, record.gate, record.also) = (true, Gate::NODE, Gate::NODE);
                 record.holders = Regions::one(region);
-                next.set_lease(Some(region));
+                next.lease = Some(region);
             }
             Change::Alone => {
                 let announces = !self.config.breaks(Mutation::Unannounced);
                 record.also = if announces { record.gate } else { Gate::NODE };
                 (record.gate, record.holders) = (Gate::NODE, Regions::one(region));
-                next.set_lease(Some(region));
+                next.lease = Some(region);
             }
             Change::Announce(gate) => record.also = gate,
             Change::Settle => record.also = Gate::NODE,
             Change::OpenBehind(gate) | Change::Record(gate) => {
                 (record.open, record.gate, record.also) = (true, gate, Gate::NODE);
                 record.holders = gate.holders(region);
-                next.set_lease(None);
+                next.lease = None;
             }
         }
         // By force: what the claimer lacks is counted as lost, also what the old writer has yet to answer.
@@ -493,18 +506,12 @@ impl Protocol {
             }
         };
         if known.writer == region {
-            if !server.up && server.epoch < epoch {
-                order(Step::StartUnder(region, epoch), &|next| {
-                    next.server_mut(region).up = true;
-                    next.node_mut(region).mark = server.wal.len() as u8;
-                });
-            }
             if !known.open && server.up && !server.primary && self.fence_holds(state, region) {
                 order(Step::Promote(region, epoch), &|next| {
                     let server = next.server_mut(region);
                     (server.primary, server.gate) = (true, Gate::NODE);
                     server.timeline += 1;
-                    server.set_follows(None);
+                    server.follows = None;
                     next.node_mut(region).mark = server.wal.len() as u8;
                 });
             }
@@ -528,7 +535,7 @@ impl Protocol {
         let writer = state.server(known.writer);
         if known.writer != region && self.may_be_followed(&known, writer) && writer.writes() && writer.epoch >= epoch
         {
-            let astray = server.primary || !server.up || server.follows() != Some(known.writer);
+            let astray = server.primary || !server.up || server.follows != Some(known.writer);
             if astray || server.epoch < epoch {
                 order(Step::Follow(region, known.writer, epoch), &|next| {
                     crash(next, region);
@@ -536,7 +543,7 @@ impl Protocol {
                     server.wal = server.wal.cut(server.wal.common(writer.wal));
                     (server.up, server.primary, server.gate) = (true, false, Gate::NODE);
                     server.timeline = writer.timeline;
-                    server.set_follows(Some(known.writer));
+                    server.follows = Some(known.writer);
                     let wal = server.wal;
                     // Its old connection is closed, and what it confirmed over that counts no more.
                     for (place, made) in next.writes.iter_mut().enumerate() {
@@ -546,9 +553,11 @@ impl Protocol {
                 });
             }
         }
-        let moot = known.open && known.writer == region;
-        if !server.primary && !moot && !known.open && (server.epoch < epoch || server.follows().is_some()) {
-            order(Step::Detach(region, epoch), &|next| next.server_mut(region).set_follows(None));
+        if server.epoch < epoch && (known.writer == region || !server.primary) {
+            order(Step::Touch(region, epoch), &|next| next.node_mut(region).mark = server.wal.len() as u8);
+        }
+        if !server.primary && !known.open && (server.epoch < epoch || server.follows.is_some()) {
+            order(Step::Detach(region, epoch), &|next| next.server_mut(region).follows = None);
         }
     }
 
@@ -663,7 +672,7 @@ impl Protocol {
     // --- the same state always in the same form ---
 
     /// Forgets what can make no difference, so that states that differ in nothing else are one.
-    fn tidy(&self, mut state: State) -> State {
+    pub(crate) fn tidy(&self, mut state: State) -> State {
         let orders_matter = self.config.confirmations + 1 < self.config.regions;
         let mut trusted = Regions::default();
         for region in self.all.iter() {
@@ -702,7 +711,7 @@ impl Protocol {
 /// Whether a server confirms to nobody any more under older epochs than `epoch`, for good. As `control::write::is_detached`.
 fn has_stopped(state: &State, region: Region, epoch: u8) -> bool {
     let server = state.server(region);
-    server.epoch >= epoch && (!server.up || server.primary || server.follows().is_none())
+    server.epoch >= epoch && (!server.up || server.primary || server.follows.is_none())
 }
 
 fn spend(budget: &mut u8) {
@@ -741,7 +750,6 @@ impl fmt::Display for Step {
             Self::Acknowledge(at, write) => write!(f, "{}: acknowledges {write}", letter(at)),
             Self::Crash(at) => write!(f, "{}: the server is killed", letter(at)),
             Self::Start(at) => write!(f, "{}: the server starts as what it was", letter(at)),
-            Self::StartUnder(at, epoch) => write!(f, "{}: the server is started under epoch {epoch}", letter(at)),
             Self::Restart(at) => write!(f, "{}: the node restarts and has forgotten everything", letter(at)),
             Self::LeaseEnds(at) => write!(f, "{}: the lease ends, by the node's own clock", letter(at)),
             Self::LeaseGone(of) => write!(f, "store: the lease of {} runs out", letter(of)),
@@ -761,6 +769,7 @@ impl fmt::Display for Step {
             Self::Promote(at, epoch) => {
                 write!(f, "{}: promoted under epoch {epoch}, behind a shut gate", letter(at))
             }
+            Self::Touch(at, epoch) => write!(f, "{}: an order of epoch {epoch} finds nothing to do", letter(at)),
             Self::Shut(at, epoch) => write!(f, "{}: shuts its gate under epoch {epoch}", letter(at)),
             Self::SetGate(at, gate) => write!(f, "{}: reloads, {gate} confirms", letter(at)),
             Self::Stop(at, epoch) => write!(f, "{}: sees epoch {epoch} and stops", letter(at)),

@@ -189,19 +189,11 @@ pub struct Server {
     pub timeline: u8,
     /// Who confirms.
     pub gate: Gate,
-    /// A standby: the region whose server it follows, plus one; 0: none.
-    pub(crate) follows: u8,
+    /// A standby: the region whose server it follows.
+    pub follows: Option<Region>,
 }
 
 impl Server {
-    /// Whom it follows.
-    pub fn follows(&self) -> Option<Region> {
-        self.follows.checked_sub(1)
-    }
-    /// Lets it follow somebody, or nobody.
-    pub fn set_follows(&mut self, region: Option<Region>) {
-        self.follows = region.map_or(0, |region| region + 1);
-    }
     /// It runs and accepts writes.
     pub fn writes(&self) -> bool {
         self.up && self.primary
@@ -305,8 +297,8 @@ pub struct Made {
 pub struct State {
     /// The record in the store.
     pub record: Record,
-    /// Whose lease the store still counts, plus one; 0: nobody's.
-    pub(crate) lease: u8,
+    /// Whose lease the store still counts.
+    pub lease: Option<Region>,
     /// The nodes.
     pub nodes: [Node; MAX_REGIONS],
     /// The servers.
@@ -322,14 +314,6 @@ pub struct State {
 }
 
 impl State {
-    /// Whose lease the store still counts.
-    pub fn lease(&self) -> Option<Region> {
-        self.lease.checked_sub(1)
-    }
-    /// Lets the store count somebody's lease, or nobody's.
-    pub fn set_lease(&mut self, region: Option<Region>) {
-        self.lease = region.map_or(0, |region| region + 1);
-    }
     /// The write numbered `write`.
     pub fn write(&self, write: u8) -> &Made {
         &self.writes[usize::from(write) - 1]
@@ -361,7 +345,7 @@ impl State {
     /// `standby` streams from `primary`: the same history so far.
     pub fn streams(&self, primary: Region, standby: Region) -> bool {
         let (p, s) = (self.server(primary), self.server(standby));
-        p.writes() && s.up && !s.primary && s.follows() == Some(primary) && s.wal.begins(p.wal)
+        p.writes() && s.up && !s.primary && s.follows == Some(primary) && s.wal.begins(p.wal)
     }
 }
 

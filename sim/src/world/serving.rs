@@ -17,6 +17,11 @@ impl World {
         }
     }
 
+    /// Whether a region's node may confirm commits at this moment.
+    pub fn node_confirms(&self, region: &RegionId, database: &ComponentId) -> bool {
+        self.gate_confirms(region, self.server(region, database))
+    }
+
     pub(super) fn gate_confirms(&self, region: &RegionId, server: &Server) -> bool {
         let node = &self.nodes[region];
         if node.brain.is_none() || node.frozen {
