@@ -37,13 +37,15 @@ pub struct Refinement {
 }
 
 /// What is there at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Seen {
     record: DatabaseRecord,
     lease: Option<RegionId>,
     servers: Vec<Server>,
     confirms: Vec<bool>,
     acknowledged: BTreeSet<WriteId>,
+    /// How many writes were acknowledged, and how many of them given up.
+    counts: (usize, usize),
 }
 
 impl Refinement {
@@ -86,15 +88,15 @@ impl Refinement {
     /// # Errors
     /// A change that follows from no rule.
     pub fn look(&mut self, world: &World) -> Result<(), Broken> {
+        if self.last.as_ref().is_some_and(|last| self.is_as_before(last, world)) {
+            return Ok(());
+        }
         let Some(after) = self.see(world) else { return Ok(()) };
         let Some(before) = self.last.as_ref() else {
             self.history.push(self.record(&after.record));
             self.last = Some(after);
             return Ok(());
         };
-        if *before == after {
-            return Ok(());
-        }
         let record = self.record(&after.record);
         if self.history.last() != Some(&record) {
             self.history.push(record);
@@ -126,6 +128,22 @@ impl Refinement {
         Ok(())
     }
 
+    /// Whether nothing has changed: asked after every event, so nothing is copied for it.
+    fn is_as_before(&self, last: &Seen, world: &World) -> bool {
+        let ledger = &world.ledgers[&self.database];
+        let lease: Option<RegionId> = world
+            .store()
+            .get(&lease_key(&self.database))
+            .and_then(|entry| serde_json::from_slice(&entry.value).ok());
+        self.regions.iter().enumerate().all(|(place, region)| {
+            *world.server(region, &self.database) == last.servers[place]
+                && world.node_confirms(region, &self.database) == last.confirms[place]
+        }) && lease == last.lease
+            && ledger.acknowledged.len() == last.counts.0
+            && ledger.given_up.len() == last.counts.1
+            && world.record(&self.database).as_ref() == Some(&last.record)
+    }
+
     fn see(&self, world: &World) -> Option<Seen> {
         let record = world.record(&self.database)?;
         let servers: Vec<Server> =
@@ -145,6 +163,7 @@ impl Refinement {
                 .filter(|write| !ledger.given_up.contains(write))
                 .copied()
                 .collect(),
+            counts: (ledger.acknowledged.len(), ledger.given_up.len()),
             servers,
         })
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat_model::app::{
-    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Objectives, Pattern, Place, Provider, Reads,
-    Region, RegionRole, Replication, Size, StoreChoice, WithoutStandby,
+    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Pattern, Place, Provider,
+    Reads, Region, RegionRole, Replication, Size, StoreChoice, WithoutStandby,
 };
 use lifeboat_model::{ComponentId, RegionId};
 
@@ -134,6 +134,7 @@ impl Scenario {
             },
             store: StoreChoice::File(PathBuf::new()),
             dns: Dns { port: 5353 },
+            nodes: Nodes::default(),
         }
     }
 }

@@ -212,7 +212,7 @@ fn component_row(component: &ComponentReport) -> Markup {
                     p {
                         "Measured: " (measured.seconds.iter().map(|value| seconds(*value)).collect::<Vec<_>>().join(", ")) ", "
                         strong { @if measured.within { "inside" } @else { "outside" } }
-                        " the predicted " (seconds(component.rto_range.0)) " to " (seconds(component.rto_range.1)) "."
+                        " what was predicted before, " (seconds(measured.predicted.0)) " to " (seconds(measured.predicted.1)) "."
                     }
                 }
                 table {

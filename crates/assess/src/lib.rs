@@ -30,5 +30,5 @@ pub mod write;
 
 pub use assemble::{Candidates, Inputs, assess};
 pub use questions::{Change, Difference, WhatIf, WhatIfError, assess_fully, compare, frontier, what_if};
-pub use recovery::History;
+pub use recovery::{History, StepKind};
 pub use report::Assessment;

@@ -191,7 +191,9 @@ pub struct StepReport {
 pub struct MeasuredReport {
     /// Recovery times of drills and real failovers, in seconds.
     pub seconds: Vec<f64>,
-    /// Whether all of them lie in the predicted range.
+    /// What was predicted before anything was measured: the least, and what 99 of 100 recoveries stay below, in seconds.
+    pub predicted: (f64, f64),
+    /// Whether all of them lie in between.
     pub within: bool,
 }
 

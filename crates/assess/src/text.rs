@@ -105,11 +105,11 @@ fn components(out: &mut String, answer: &Assessment) {
             let values: Vec<String> = measured.seconds.iter().map(|value| seconds(*value)).collect();
             let _ = writeln!(
                 out,
-                "  {}: measured {}, {verdict} the predicted {} to {}",
+                "  {}: measured {}, {verdict} what was predicted before, {} to {}",
                 component.component,
                 values.join(", "),
-                seconds(component.rto_range.0),
-                seconds(component.rto_range.1)
+                seconds(measured.predicted.0),
+                seconds(measured.predicted.1)
             );
         }
     }

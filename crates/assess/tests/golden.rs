@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_assess::report::Standing;
 use lifeboat_assess::{
-    Assessment, Candidates, Difference, History, Inputs, WhatIf, assess, assess_fully, html, text, what_if, write,
+    Assessment, Candidates, Difference, History, Inputs, StepKind, WhatIf, assess, assess_fully, html, text, what_if,
+    write,
 };
 use lifeboat_atlas::{Atlas, PriceBook};
 use lifeboat_model::App;
+use lifeboat_model::app::Kind;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
@@ -262,11 +264,30 @@ fn measured_steps_replace_assumptions_and_measured_recoveries_are_compared() {
     let web = component(&answer, "web");
     let measured = web.measured.as_ref().unwrap();
     assert!(measured.within, "{:?} in {:?}", measured.seconds, web.rto_range);
-    assert!(text::render(&answer).contains("web: measured 0.47 s, 0.61 s, inside the predicted"));
+    assert!(text::render(&answer).contains("web: measured 0.47 s, 0.61 s, inside what was predicted before,"));
     assert!(!answer.weak_points.iter().any(|point| point.what.contains("drill")));
     history.recoveries.insert("web".into(), vec![3600.0]);
     let answer = assess(&app, &Inputs { history, ..Inputs::new(Atlas::embedded()) });
     assert!(!component(&answer, "web").measured.as_ref().unwrap().within);
+}
+
+/// With what a drill measured, pilot light comes just short of the RTO at the planning quantile: the next costlier pattern holds it.
+#[test]
+fn a_narrow_miss_is_answered_by_a_pattern_that_holds() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/local/lifeboat.yaml");
+    let app = read(&std::fs::read_to_string(path).unwrap());
+    let mut history = History::default();
+    for (key, seconds) in [
+        ((None, StepKind::Detect), [1.1, 1.3, 2.1]),
+        ((None, StepKind::Decide), [0.0, 0.0, 0.05]),
+        ((Some(Kind::Postgres), StepKind::Promote), [0.1, 0.12, 0.2]),
+        ((None, StepKind::Route), [0.02, 0.03, 0.1]),
+    ] {
+        history.steps.insert(key, seconds.to_vec());
+    }
+    let answer = assess(&app, &Inputs { history, ..Inputs::new(Atlas::embedded()) });
+    assert_eq!(answer.summary.standing, Standing::Met, "{}", text::render(&answer));
+    assert_eq!(component(&answer, "web").pattern, "warm-standby");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{Health, Status};
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Durations, Intent};
+use lifeboat_tls::{Setting, Stream};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 
 use crate::command::{Events, Plan, PlanIntent, Request, Which};
 use crate::exit::Failure;
@@ -31,6 +31,9 @@ struct Nodes {
     app: App,
     directory: PathBuf,
     region: Option<RegionId>,
+    /// The directory of the file, and the one with certificates that was given instead of what the file says.
+    base: PathBuf,
+    certs: Option<PathBuf>,
 }
 
 impl Nodes {
@@ -47,6 +50,8 @@ impl Nodes {
             app,
             directory: local::directory(&which.file, which.directory.as_ref()),
             region: which.region.clone(),
+            base: file::base(&which.file).to_owned(),
+            certs: which.certs.clone(),
         })
     }
 
@@ -75,7 +80,14 @@ impl Nodes {
         let token = self.token();
         let mut tried = Vec::new();
         for (region, address) in self.addresses() {
-            let asking = exchange(address, method.clone(), path, token.as_deref(), body.clone());
+            let setting = Setting::of(&self.app.nodes.tls, &region, &self.base, self.certs.as_deref());
+            let connector = setting.connector().map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
+            let asking = async {
+                let stream = connector.connect(address, &region).await.map_err(|error| {
+                    lifeboat_tls::handshake_failure(&error).unwrap_or_else(|| error.to_string())
+                })?;
+                exchange(stream, address, method.clone(), path, token.as_deref(), body.clone()).await
+            };
             match tokio::time::timeout(patience, asking).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => tried.push(format!("{region} ({address}): {error}")),
@@ -101,13 +113,13 @@ impl Nodes {
 }
 
 async fn exchange(
+    stream: Stream,
     address: SocketAddr,
     method: Method,
     path: &str,
     token: Option<&str>,
     body: Option<String>,
 ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut request = hyper::Request::builder().method(method).uri(path).header("host", address.to_string());
     if let Some(token) = token {

@@ -37,6 +37,8 @@ pub enum Verb {
     Drill(Drill),
     /// Run the daemon of one region
     Node(Node),
+    /// Make certificates for the nodes, so that they speak TLS
+    Certs(Certs),
     /// Show how things are
     Status(Which),
     /// Show the journal: what was decided, and why
@@ -65,6 +67,9 @@ pub struct Which {
     /// Where the nodes keep what they share [default: the file's directory]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+    /// Where `ca.pem` lies, instead of what the file says (`nodes.tls`)
+    #[arg(long, env = "LIFEBOAT_CERTS", value_name = "DIR")]
+    pub certs: Option<PathBuf>,
     /// Ask this region's node [default: the first that answers]
     #[arg(long)]
     pub region: Option<RegionId>,
@@ -96,6 +101,9 @@ pub struct Node {
     /// Where to keep data, logs, secrets and the embedded store [default: the file's directory]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+    /// Where `ca.pem`, `REGION.pem` and `REGION.key` lie, instead of what the file says (`nodes.tls`)
+    #[arg(long, env = "LIFEBOAT_CERTS", value_name = "DIR")]
+    pub certs: Option<PathBuf>,
     /// What becomes of the region's databases and processes when the node is stopped in an orderly way
     #[arg(long, value_enum, default_value = "keep")]
     pub servers: Servers,
@@ -111,6 +119,29 @@ pub enum Servers {
     Keep,
     /// They are stopped
     Stop,
+}
+
+/// `certs`
+#[derive(Debug, Args)]
+pub struct Certs {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// The directory to write to [default: the one that the file names (`nodes.tls`), or `certs` beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// An authority of your own instead of a new one: its certificate
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    pub ca: Option<PathBuf>,
+    /// The same: its private key
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    pub ca_key: Option<PathBuf>,
+    /// For how long the nodes' certificates are valid
+    #[arg(long, default_value_t = 365, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    /// Make new certificates and keys of the nodes, under the authority that is in the directory, or that --ca names
+    #[arg(long)]
+    pub renew: bool,
 }
 
 /// `assess`
@@ -131,6 +162,9 @@ pub struct Assess {
     /// Choose anew what the file fixes (patterns, writers, standbys, regions)
     #[arg(long)]
     pub anew: bool,
+    /// The report.json of a drill of this app, whose durations go before published ones; may be repeated
+    #[arg(long, value_name = "REPORT")]
+    pub measured: Vec<PathBuf>,
     /// Prices of your own, a CSV file that goes before the list
     #[arg(long, value_name = "CSV")]
     pub prices: Option<PathBuf>,

@@ -14,6 +14,11 @@ pub fn read(path: &Path) -> Result<App, Failure> {
         .map_err(|problems| Failure::Wrong(render(path, &String::from_utf8_lossy(&bytes), &problems)))
 }
 
+/// The directory of a file, at which relative paths of certificates start.
+pub fn base(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
 /// What a file holds.
 pub fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", path.display())))

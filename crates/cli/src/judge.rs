@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use crate::command::{Assess, Regions};
 use crate::exit::Failure;
-use crate::file;
+use crate::{evidence, file};
 
 /// `lifeboat assess`
 pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
     let app = file::read(&assess.file)?;
     let mut inputs = Inputs::new(Atlas::embedded());
     inputs.keep_pins = !assess.anew;
+    inputs.history = evidence::history(&app, &assess.measured)?;
     if let Some(path) = &assess.prices {
         let csv = String::from_utf8_lossy(&file::bytes(path)?).into_owned();
         let declared = PriceBook::parse_declared(&csv)

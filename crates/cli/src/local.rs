@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::CommandFactory as _;
-use lifeboat_drill::{Progress, StoreKind, Terminal};
+use lifeboat_drill::{Fault, Progress, StoreKind, Terminal};
 use lifeboat_node::WhenStopped;
+use lifeboat_tls::Setting;
 
 use crate::command::{Arguments, Drill, DrillStore, Node, Servers, Validate};
 use crate::exit::Failure;
-use crate::file;
+use crate::{evidence, file};
 
 /// `lifeboat validate`
 pub fn validate(validate: &Validate) -> Result<ExitCode, Failure> {
@@ -76,8 +77,10 @@ pub async fn node(node: Node) -> Result<ExitCode, Failure> {
     let directory = std::path::absolute(&directory)
         .map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", directory.display())))?;
     let stop = node.servers == Servers::Stop || node.parent.is_some();
+    let tls = Setting::of(&app.nodes.tls, &node.region, file::base(&node.file), node.certs.as_deref());
     let options = lifeboat_node::Options {
         app: Arc::new(app),
+        tls,
         region: node.region,
         directory,
         when_stopped: if stop { WhenStopped::Stop } else { WhenStopped::Keep },
@@ -94,7 +97,9 @@ pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::Failed(format!("where this program lies is unknown: {error}")))?;
     let colours = std::env::var_os("NO_COLOR").is_none();
     let shop = drill.shop.unwrap_or_else(|| lifeboat.with_file_name("shop"));
+    let prediction = (drill.fault == Fault::RegionLoss).then(|| evidence::prediction(&app)).flatten();
     let options = lifeboat_drill::Options {
+        prediction,
         file: drill.file,
         app,
         fault: drill.fault,

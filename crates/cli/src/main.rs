@@ -4,7 +4,9 @@
 //! 3 nobody could be asked.
 
 mod ask;
+mod certs;
 mod command;
+mod evidence;
 mod exit;
 mod file;
 mod infra;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Verb::Generate(generate) => infra::generate(&generate, false),
         Verb::Diff(generate) => infra::generate(&generate, true),
         Verb::Completions { shell } => local::completions(shell),
+        Verb::Certs(certs) => certs::certs(&certs),
         Verb::Plan(plan) => runtime().and_then(|runtime| runtime.block_on(ask::plan(&plan))),
         Verb::Node(node) => runtime().and_then(|runtime| {
             let ended = runtime.block_on(local::node(node));

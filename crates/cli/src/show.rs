@@ -27,6 +27,9 @@ pub fn status(status: &Status) -> String {
         // A String's formatting cannot fail.
         let _ = writeln!(text, "  {region:width$}  {health:9}  {}", seen.reason);
     }
+    for warning in &status.warnings {
+        let _ = writeln!(text, "\nwarning: {warning}");
+    }
     for (id, database) in &status.databases {
         let writer = database.writer.as_ref().map_or("nobody", |region| region.as_str());
         let open = if database.open { "" } else { ", NOT OPEN YET" };

@@ -32,12 +32,12 @@ fn key(number: u64) -> String {
 
 #[test]
 fn what_was_changed_removed_or_swapped_in_the_store_is_found() {
-    let mut fleet = Fleet::start("");
+    let mut fleet = Fleet::start("nodes: {tls: certs}\n");
     // Something to write down.
     fleet.eventually("the nodes see each other", || {
         let output = fleet.lifeboat(&["events"], &[]);
         let text = told(&output);
-        (text.contains("node b answers") || text.matches("answers").count() >= 4).then_some(())
+        (text.contains("b/node answers") || text.matches("answers").count() >= 4).then_some(())
     });
     kill(&fleet, "b");
     fleet.eventually("the others see b gone", || {

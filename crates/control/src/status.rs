@@ -26,6 +26,7 @@ impl Brain {
                 .collect(),
             routes: self.routes.clone(),
             runs: self.runs.iter().map(|(database, run)| self.run_status(database, run)).collect(),
+            warnings: Vec::new(),
         }
     }
 

@@ -264,7 +264,8 @@ impl Brain {
             .map(|(region, _)| region.clone())
             .collect();
         let wanted = component.confirmations.max(1);
-        if live.len() < wanted && component.without_standby == WithoutStandby::Stop && record.gate != Gate::Node {
+        let stops = component.without_standby == WithoutStandby::Stop;
+        if live.len() < wanted && stops && record.open && record.gate != Gate::Node {
             return record.gate.clone();
         }
         if live.is_empty() {

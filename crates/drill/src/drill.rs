@@ -275,7 +275,7 @@ async fn rehearse(
     let mut stage = Stage {
         options,
         facts,
-        nodes: Nodes::new(&options.app),
+        nodes: Nodes::new(&options.app, world.connector().clone()),
         world,
         progress,
         client: None,
@@ -805,6 +805,7 @@ fn summed_up(options: &Options, facts: &Facts, repetitions: Vec<Repetition>, env
         medians: if options.repeat > 1 { measure::medians(&runs) } else { BTreeMap::new() },
         runs,
         promises: findings.iter().map(|(promise, (finding, _))| ((*promise).into(), *finding)).collect(),
+        prediction: options.prediction,
         reasons: findings.into_iter().map(|(promise, (_, reason))| (promise.into(), reason)).collect(),
         environment,
     }

@@ -33,6 +33,9 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// Certificates for the nodes.
+    #[error(transparent)]
+    Tls(#[from] lifeboat_tls::Error),
     /// Something that should have happened did not within its time.
     #[error("{what} did not happen within {seconds} s: {state}{logs}")]
     TimedOut {

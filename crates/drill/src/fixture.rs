@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lifeboat_model::app::{
-    App, Check, CheckTarget, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Objectives, Pattern, Place,
+    App, Check, CheckTarget, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Pattern, Place,
     Provider, Reads, Region, RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, WithoutStandby,
 };
 use lifeboat_model::journal::{EntryKind, JournalEntry};
@@ -92,6 +92,7 @@ pub(crate) fn app() -> App {
         },
         store: StoreChoice::File("lifeboat.db".into()),
         dns: Dns { port: 5300 },
+        nodes: Nodes::default(),
     }
 }
 
@@ -269,6 +270,7 @@ pub(crate) fn report() -> Report {
         medians: BTreeMap::new(),
         promises: promises.iter().map(|(name, finding, _)| ((*name).into(), *finding)).collect(),
         reasons: promises.iter().map(|(name, _, reason)| ((*name).into(), (*reason).into())).collect(),
+        prediction: None,
         environment: Environment {
             started: "2026-01-02 03:04:05 UTC".into(),
             lifeboat: "0.1.0".into(),

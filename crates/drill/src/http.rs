@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use lifeboat_model::RegionId;
+use lifeboat_tls::{Connector, Stream};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -35,6 +37,18 @@ impl Connection {
     pub async fn open(address: SocketAddr, host: impl Into<String>) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        Self::over(Stream::Plain(stream), host).await
+    }
+
+    /// Connects to the API of a region's node.
+    ///
+    /// # Errors
+    /// A connection that is refused or breaks; by TLS, a node that is not that region's.
+    pub async fn to_node(connector: &Connector, address: SocketAddr, region: &RegionId) -> io::Result<Self> {
+        Self::over(connector.connect(address, region).await?, address.to_string()).await
+    }
+
+    async fn over(stream: Stream, host: impl Into<String>) -> io::Result<Self> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(async move {
             // Its failure is told by the request that was under way.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use lifeboat_model::App;
 
+use crate::report::Prediction;
+
 /// Everything that a drill is told.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -27,6 +29,8 @@ pub struct Options {
     pub shop: PathBuf,
     /// Which state store the nodes share.
     pub store: StoreKind,
+    /// What an assessment of the file predicts, for the report.
+    pub prediction: Option<Prediction>,
 }
 
 /// The state store of a drill.

@@ -26,8 +26,40 @@ pub struct Report {
     pub promises: BTreeMap<String, Finding>,
     /// For each promise: how it was checked, or why not.
     pub reasons: BTreeMap<String, String>,
+    /// What was expected before anything was measured, and whether it came so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
     /// Where this was measured.
     pub environment: Environment,
+}
+
+/// The RTO that an assessment of the same file predicted for the loss of the writer's region, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// No recovery is expected to be shorter.
+    pub least_ms: u64,
+    /// Half of the recoveries are expected to be shorter.
+    pub half_ms: u64,
+    /// 99 of 100 are expected to be shorter.
+    pub most_ms: u64,
+}
+
+impl Prediction {
+    /// Whether a measured RTO lies between the least and the 99 of 100.
+    pub fn contains(self, rto_ms: u64) -> bool {
+        (self.least_ms..=self.most_ms).contains(&rto_ms)
+    }
+}
+
+impl Report {
+    /// The runs that the prediction is about, with whether each came as predicted: failovers, and nothing that was planned.
+    pub fn predicted(&self) -> Option<(Prediction, usize, usize)> {
+        let prediction = self.prediction?;
+        let failovers: Vec<&Run> =
+            self.runs.iter().filter(|run| run.intent == "failover" && run.served_again).collect();
+        let inside = failovers.iter().filter(|run| prediction.contains(run.rto_ms)).count();
+        (!failovers.is_empty()).then_some((prediction, inside, failovers.len()))
+    }
 }
 
 /// What was found out about a promise.
@@ -280,6 +312,23 @@ impl Environment {
             processor: field(&read("/proc/cpuinfo"), "model name"),
             cores: std::thread::available_parallelism().map_or(0, |cores| cores.get() as u64),
             memory_mib: kib / 1024,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prediction_is_about_failovers_and_both_its_ends_count() {
+        let mut report = crate::fixture::report();
+        let rto = report.runs[0].rto_ms;
+        assert_eq!(report.predicted(), None);
+        for (least_ms, most_ms, inside) in [(rto, rto, 1), (rto + 1, rto + 2, 0), (0, rto - 1, 0), (0, u64::MAX, 1)] {
+            report.prediction = Some(Prediction { least_ms, half_ms: least_ms, most_ms });
+            let (_, found, of) = report.predicted().unwrap();
+            assert_eq!((found, of), (inside, 1), "{least_ms} to {most_ms}, measured {rto}");
         }
     }
 }

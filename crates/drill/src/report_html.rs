@@ -33,6 +33,7 @@ pub fn html(report: &Report) -> String {
                     (heading(report))
                     @if !report.problems.is_empty() { (problems(report)) }
                     @if report.medians.is_empty() { (figures(report)) } @else { (medians(report)) }
+                    (prediction(report))
                     @for run in &report.runs { (run_section(run, report.runs.len() > UNFOLDED_RUNS)) }
                     (promises(report))
                     (environment(report))
@@ -155,6 +156,23 @@ fn medians(report: &Report) -> Markup {
                     @for (_, ms) in median.split_ms.parts() { td { (ms) " ms" } }
                 } } }
             } }
+        }
+    }
+}
+
+/// Whether it came as it was predicted.
+fn prediction(report: &Report) -> Markup {
+    let Some((prediction, inside, of)) = report.predicted() else { return markup! {} };
+    let verdict = match (inside, of) {
+        (1, 1) => "inside".to_owned(),
+        (0, 1) => "outside".to_owned(),
+        _ => format!("{inside} of {of} inside"),
+    };
+    markup! {
+        section {
+            h2 { "Predicted and measured" }
+            p { "The failover is " strong { (verdict) } " what " code { "lifeboat assess" } " predicted before anything was measured: "
+                (seconds(prediction.least_ms)) " to " (seconds(prediction.most_ms)) ", half of the recoveries within " (seconds(prediction.half_ms)) "." }
         }
     }
 }

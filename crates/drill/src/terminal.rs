@@ -122,6 +122,7 @@ impl<W: Write + Send> Terminal<W> {
             }
         }
         self.medians(report);
+        self.prediction(report);
         self.line("");
         let promises = |wanted: Finding| -> Vec<&str> {
             report.promises.iter().filter(|(_, found)| **found == wanted).map(|(name, _)| name.as_str()).collect()
@@ -172,6 +173,21 @@ impl<W: Write + Send> Terminal<W> {
         };
         let word = self.painted(colour_of(finding), &format!("{word:<6}"));
         format!("  {name}  {value:<9}  objective {objective:<6}  {word}")
+    }
+
+    /// Whether it came as it was predicted.
+    fn prediction(&mut self, report: &Report) {
+        let Some((prediction, inside, of)) = report.predicted() else { return };
+        let word = match (inside, of) {
+            (1, 1) => "inside".to_owned(),
+            (0, 1) => self.painted(Colour::Red, "OUTSIDE"),
+            _ => format!("{inside} of {of} inside"),
+        };
+        let [least, half, most] = [prediction.least_ms, prediction.half_ms, prediction.most_ms].map(seconds);
+        self.line("");
+        self.line(&format!(
+            "  the failover is {word} what was predicted before: {least} to {most}, half within {half}"
+        ));
     }
 
     fn medians(&mut self, report: &Report) {

@@ -9,6 +9,7 @@ use lifeboat_model::app::App;
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::Status;
 use lifeboat_model::{RegionId, RunId};
+use lifeboat_tls::Connector;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -33,6 +34,7 @@ pub(crate) struct Event {
 /// The nodes' APIs, with a connection kept open to each that is in use.
 pub(crate) struct Nodes {
     addresses: BTreeMap<RegionId, SocketAddr>,
+    connector: Connector,
     open: BTreeMap<RegionId, Connection>,
     /// Who is asked first: whoever answered last.
     preferred: Option<RegionId>,
@@ -40,13 +42,13 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    pub(crate) fn new(app: &App) -> Self {
+    pub(crate) fn new(app: &App, connector: Connector) -> Self {
         let addresses = app
             .regions
             .iter()
             .filter_map(|(id, region)| Some((id.clone(), SocketAddr::from((region.address?, region.api_port)))))
             .collect();
-        Self { addresses, open: BTreeMap::new(), preferred: None, seen: 0 }
+        Self { addresses, connector, open: BTreeMap::new(), preferred: None, seen: 0 }
     }
 
     /// The entries written since the last call, from whichever node answers; empty if none does.
@@ -130,7 +132,7 @@ impl Nodes {
         let exchange = async {
             let mut connection = match open {
                 Some(connection) => connection,
-                None => Connection::open(address, address.to_string()).await?,
+                None => Connection::to_node(&self.connector, address, region).await?,
             };
             let answer = connection.request(method, path, bearer, json).await?;
             Ok::<_, std::io::Error>((connection, answer))

@@ -4,13 +4,15 @@
 //! world (a panic, a cancelled drill) does the same without the niceties.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use lifeboat_model::RegionId;
-use lifeboat_model::app::{App, Kind};
+use lifeboat_model::app::{App, Kind, Tls};
+use lifeboat_tls::{Connector, make};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -24,6 +26,8 @@ const PARENT_VARIABLE: &str = "LIFEBOAT_DRILL_PID";
 /// Marks whatever a node starts as belonging to this drill and region.
 const REGION_VARIABLE: &str = "LIFEBOAT_DRILL_REGION";
 
+/// How long the certificates of a world are valid.
+const CERTIFICATES: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How many of a log's last lines an error shows.
 const LOG_LINES: usize = 12;
 
@@ -36,6 +40,9 @@ pub struct World {
     lifeboat: PathBuf,
     shop: PathBuf,
     keep: bool,
+    /// With the nodes' certificates; `None`: they speak without TLS, as the file says.
+    certs: Option<PathBuf>,
+    connector: Connector,
     nodes: BTreeMap<RegionId, Child>,
     /// Whether every region has a member of etcd, and those that run.
     has_etcd: bool,
@@ -67,7 +74,8 @@ impl World {
         Ok(self)
     }
 
-    /// Checks that every address is free, and makes the run directory with a copy of `file`, which `app` was read from. Starts
+    /// Checks that every address is free, and makes the run directory with certificates for every node (unless the file says
+    /// `tls: none`) and a copy of `file`, which `app` was read from. Starts
     /// nothing. `lifeboat` is the binary of the nodes, `shop` what the file's command lines call `$SHOP`; `keep`: the directory
     /// remains after [`World::close`].
     ///
@@ -87,6 +95,16 @@ impl World {
             .map_err(Error::io("cannot set the permissions of", &path))?;
         let copy = path.join("lifeboat.yaml");
         std::fs::copy(file, &copy).map_err(Error::io("cannot copy", file))?;
+        let (certs, connector) = match app.nodes.tls {
+            Tls::Off => (None, Connector::plain()),
+            Tls::LoopbackOnly | Tls::Files(_) => {
+                let certs = path.join("certs");
+                let regions = app.regions.iter().map(|(id, region)| (id, region.address));
+                make::write(&certs, app.name.as_str(), regions, make::By::New, CERTIFICATES)?;
+                let connector = Connector::trusting(&certs.join("ca.pem"))?;
+                (Some(certs), connector)
+            }
+        };
         Ok(Self {
             directory: Some(directory),
             path,
@@ -95,6 +113,8 @@ impl World {
             lifeboat: absolute(lifeboat)?,
             shop: absolute(shop)?,
             keep,
+            certs,
+            connector,
             nodes: BTreeMap::new(),
             has_etcd: false,
             members: BTreeMap::new(),
@@ -105,6 +125,11 @@ impl World {
     /// The run directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes connections to the nodes as a person does, with the authority of this world.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// Starts the node of every region.
@@ -126,9 +151,11 @@ impl World {
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().map_err(Error::io("cannot write", &log_path))?;
         let same_log = log.try_clone().map_err(Error::io("cannot write", &log_path))?;
+        let certs = self.certs.iter().flat_map(|certs| [OsStr::new("--certs"), certs.as_os_str()]);
         let child = Command::new(&self.lifeboat)
             .args(["node", "--region", region.as_str(), "--directory"])
             .arg(&self.path)
+            .args(certs)
             .arg(&self.file)
             .env("SHOP", &self.shop)
             .env(PARENT_VARIABLE, std::process::id().to_string())

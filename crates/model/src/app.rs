@@ -56,6 +56,8 @@ pub struct App {
     pub store: StoreChoice,
     /// `dns`
     pub dns: Dns,
+    /// `nodes`
+    pub nodes: Nodes,
 }
 
 /// What must be reached. `None`: not demanded.
@@ -451,6 +453,50 @@ pub struct EtcdStore {
 pub struct Dns {
     /// `port`, on each region's address. Default 5353.
     pub port: u16,
+}
+
+/// How the nodes speak with each other and with people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nodes {
+    /// `tls`
+    pub tls: Tls,
+}
+
+/// Whether the nodes' API is served by TLS, and with which files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// Left out: without TLS, and only on loopback.
+    #[default]
+    LoopbackOnly,
+    /// `none`: without TLS, wherever the nodes listen.
+    Off,
+    /// A directory, or the files one by one.
+    Files(TlsFiles),
+}
+
+/// Certificates and keys, in PEM. In each path `{region}` stands for a region's name; relative paths start at the app's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `ca`: whoever has a certificate of these authorities that names a region is that region's node.
+    pub ca: String,
+    /// `cert`: a node's own certificate, with those between it and the authority.
+    pub cert: String,
+    /// `key`: its private key.
+    pub key: String,
+}
+
+impl TlsFiles {
+    /// As `lifeboat certs` names them.
+    pub fn of_directory(directory: &str) -> Self {
+        let directory = directory.trim_end_matches('/');
+        let file = |name: &str| format!("{directory}/{name}");
+        Self { ca: file("ca.pem"), cert: file("{region}.pem"), key: file("{region}.key") }
+    }
+
+    /// The paths of a region's files: `ca`, `cert`, `key`.
+    pub fn of(&self, region: &RegionId) -> [PathBuf; 3] {
+        [&self.ca, &self.cert, &self.key].map(|path| path.replace("{region}", region.as_str()).into())
+    }
 }
 
 impl App {

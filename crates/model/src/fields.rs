@@ -168,6 +168,7 @@ pub(crate) static FILE: Object = Object {
         )
         .or("lifeboat.db"),
         field("dns", Shape::Object(&DNS), "The built-in DNS server."),
+        field("nodes", Shape::Object(&NODES), "How the nodes speak with each other and with people."),
     ],
 };
 
@@ -437,4 +438,33 @@ pub(crate) static DNS: Object = Object {
     about: "The built-in DNS server.",
     one_of: &[],
     fields: &[field("port", PORT, "UDP and TCP port, on each region's address.").or("5353")],
+};
+
+/// `nodes`.
+pub(crate) static NODES: Object = Object {
+    name: "nodes",
+    about: "How the nodes speak with each other and with people.",
+    one_of: &[],
+    fields: &[field(
+        "tls",
+        Shape::Either(Scalar::Text, &TLS),
+        "The directory in which `lifeboat certs` put certificates, beside the file, or the files one by one. `none`: the API is not encrypted, wherever it listens. Left out: not encrypted, and only on loopback.",
+    )],
+};
+
+/// `nodes.tls`, file by file.
+pub(crate) static TLS: Object = Object {
+    name: "tls",
+    about: "PEM files, for an authority of your own. In each path `{region}` stands for the region's name.",
+    one_of: &[],
+    fields: &[
+        field("ca", TEXT, "The authorities: whoever has a certificate of theirs that names a region is its node.").required(),
+        field(
+            "cert",
+            TEXT,
+            "The node's certificate, for its region's name (as a DNS name), fit for servers and for clients; then those between it and the authority.",
+        )
+        .required(),
+        field("key", TEXT, "Its private key.").required(),
+    ],
 };

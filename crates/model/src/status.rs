@@ -25,6 +25,9 @@ pub struct Status {
     pub routes: BTreeMap<HostName, RouteAnswer>,
     /// The runs under way, and the newest finished ones.
     pub runs: Vec<RunStatus>,
+    /// What the node that answers is worried about: certificates that expire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What the quorum concludes of a region.

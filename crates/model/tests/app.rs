@@ -126,3 +126,18 @@ fn bytes_that_are_no_text_are_pointed_at() {
     let utf16: Vec<u8> = "app: shop".encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(parse_bytes(&utf16).is_err());
 }
+
+#[test]
+fn tls_of_nodes_is_a_directory_or_files_or_none() {
+    use lifeboat_model::app::{Tls, TlsFiles};
+    let of = |nodes: &str| {
+        let text = "app: shop\nregions: {a: {place: aws/eu-north-1}}\ncomponents: {web: {kind: asg}}\n";
+        parsed(&format!("{text}{nodes}")).nodes.tls
+    };
+    assert_eq!(of(""), Tls::LoopbackOnly);
+    assert_eq!(of("nodes: {tls: none}\n"), Tls::Off);
+    let Tls::Files(files) = of("nodes: {tls: certs/}\n") else { panic!("a directory") };
+    assert_eq!(files.of(&"a".into()), ["certs/ca.pem", "certs/a.pem", "certs/a.key"].map(PathBuf::from));
+    let own = TlsFiles { ca: "/etc/ca.pem".into(), cert: "own/{region}.crt".into(), key: "node.key".into() };
+    assert_eq!(of("nodes:\n  tls:\n    ca: /etc/ca.pem\n    cert: own/{region}.crt\n    key: node.key\n"), Tls::Files(own));
+}

@@ -2,10 +2,11 @@
 //!
 //! Looking needs no token on loopback; beyond it the viewer's. What changes something always needs the operator's.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,10 +20,11 @@ use lifeboat_model::status::Status;
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Durations, Intent, Plan};
 use lifeboat_store::Store;
+use lifeboat_tls::Identity;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::door::{Caller, Door};
 use crate::mind::Input;
 use crate::peers;
 
@@ -42,12 +44,15 @@ pub struct Api {
     pub node: String,
     /// Allows to look; `None`: everybody who can connect may.
     pub viewer: Option<String>,
+    /// This node's certificate, if it speaks TLS.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Serves until `stop` is ready.
-pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Output = ()> + Send + 'static) {
+pub async fn serve(door: Door, api: Arc<Api>, stop: impl Future<Output = ()> + Send + 'static) {
     let router = Router::new()
         .route("/v1/health", get(health))
+        .route("/v1/peer", get(peer))
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/journal", get(journal))
@@ -57,7 +62,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Outpu
         .route("/v1/switchover", post(switchover))
         .route(peers::PATH, post(promise))
         .with_state(api);
-    if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+    if let Err(error) = axum::serve(door, router.into_make_service_with_connect_info::<Caller>())
         .with_graceful_shutdown(stop)
         .await
     {
@@ -85,6 +90,34 @@ async fn health(State(api): State<Arc<Api>>) -> Response {
         .into_response(),
         (false, _) | (_, Err(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
     }
+}
+
+/// A node of another region. By TLS it has shown a certificate that says which; without TLS, on loopback, nobody can.
+pub struct Peer(pub Option<RegionId>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        match parts.extensions.get::<ConnectInfo<Caller>>() {
+            Some(ConnectInfo(Caller { by_tls: false, .. })) => Ok(Self(None)),
+            Some(ConnectInfo(Caller { region: Some(region), .. })) => Ok(Self(Some(region.clone()))),
+            Some(ConnectInfo(Caller { region: None, .. })) | None => Err(problem(
+                StatusCode::FORBIDDEN,
+                "this is between nodes: it needs a certificate of the app's authority that names another region of the file",
+            )),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Recognised {
+    region: Option<RegionId>,
+}
+
+/// Which region's node the caller is taken for.
+async fn peer(Peer(region): Peer) -> Response {
+    Json(Recognised { region }).into_response()
 }
 
 async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
@@ -135,7 +168,10 @@ async fn look(api: &Api, headers: &HeaderMap) -> Result<Status, Box<Response>> {
     let (sender, answer) = oneshot::channel();
     let asked = api.inputs.send(Input::Status(sender)).await.is_ok();
     match (asked, answer.await) {
-        (true, Ok(status)) => Ok(status),
+        (true, Ok(mut status)) => {
+            status.warnings = api.identity.iter().flat_map(|identity| identity.warnings(SystemTime::now())).collect();
+            Ok(status)
+        }
         (false, _) | (_, Err(_)) => Err(Box::new(problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"))),
     }
 }
@@ -259,9 +295,17 @@ async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Respo
 }
 
 /// Another node asks to be left a database.
-async fn promise(State(api): State<Arc<Api>>, headers: HeaderMap, Json(question): Json<Question>) -> Response {
-    if !bearer(&headers).is_some_and(|given| is_same(given, &api.node)) {
-        return problem(StatusCode::UNAUTHORIZED, "only the nodes of the app's regions may ask this");
+async fn promise(
+    State(api): State<Arc<Api>>,
+    Peer(region): Peer,
+    headers: HeaderMap,
+    Json(question): Json<Question>,
+) -> Response {
+    match region {
+        Some(region) if region == question.from => {}
+        Some(_) => return problem(StatusCode::FORBIDDEN, "`from` is not the region that the certificate names"),
+        None if bearer(&headers).is_some_and(|given| is_same(given, &api.node)) => {}
+        None => return problem(StatusCode::UNAUTHORIZED, "only the nodes of the app's regions may ask this"),
     }
     if question.from == api.region || !api.app.regions.contains_key(&question.from) {
         return problem(StatusCode::BAD_REQUEST, "`from` is no other region of this app");

@@ -1,7 +1,7 @@
 //! Why a node cannot run.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use lifeboat_model::{ComponentId, RegionId};
@@ -35,6 +35,20 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Nothing protects what is said to a node that can be reached from elsewhere.
+    #[error(
+        "region `{region}` listens on {address}, beyond loopback, and the file says nothing of TLS: `lifeboat certs FILE` makes \
+         certificates, then put `nodes: {{tls: certs}}` into the file; or `nodes: {{tls: none}}` where the network itself is trusted"
+    )]
+    Unprotected {
+        /// The region.
+        region: RegionId,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// A certificate or key.
+    #[error(transparent)]
+    Tls(#[from] lifeboat_tls::Error),
     /// A file or directory.
     #[error("{}: {source}", path.display())]
     File {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lifeboat_model::{App, RegionId};
+use lifeboat_tls::Setting;
 
 /// What becomes of the region's databases and processes when the node is stopped in an orderly way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Options {
     /// Where the store's file and the secrets lie, and below it a directory for each region: beside the app's file, or where
     /// `--directory` says.
     pub directory: PathBuf,
+    /// Whether the API is served by TLS, and with which files.
+    pub tls: Setting,
     /// Databases and processes at an orderly end.
     pub when_stopped: WhenStopped,
     /// A process whose end ends this node too, and everything that it started.

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use lifeboat_control::Event;
 use lifeboat_control::promise::{Answers, Question};
 use lifeboat_model::RegionId;
-use tokio::net::TcpStream;
+use lifeboat_tls::Connector;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -30,6 +30,7 @@ const LARGEST: usize = 1 << 20;
 pub struct Peers {
     nodes: Vec<Peer>,
     token: String,
+    connector: Connector,
     timeout: Duration,
 }
 
@@ -41,8 +42,9 @@ struct Peer {
 }
 
 impl Peers {
-    /// All that have an address. `token` tells them that a node asks.
-    pub fn new(options: &Options, token: String) -> Self {
+    /// All that have an address. `connector` makes sure that they are who they should be, and by TLS shows them who asks; without TLS
+    /// `token` tells them that a node asks.
+    pub fn new(options: &Options, token: String, connector: Connector) -> Self {
         let others = options.app.regions.iter().filter(|(region, _)| **region != options.region);
         let nodes = others
             .filter_map(|(region, declared)| {
@@ -50,7 +52,7 @@ impl Peers {
                 Some(Peer { region: region.clone(), address, complaint: Arc::default() })
             })
             .collect();
-        Self { nodes, token, timeout: options.app.detection.timeout }
+        Self { nodes, token, connector, timeout: options.app.detection.timeout }
     }
 
     /// Asks all of them at once, each in a task of its own; what they answer goes to the brain.
@@ -61,8 +63,9 @@ impl Peers {
         };
         for peer in self.nodes.iter().cloned() {
             let (body, token, inputs, timeout) = (body.clone(), self.token.clone(), inputs.clone(), self.timeout);
+            let connector = self.connector.clone();
             tasks.spawn(async move {
-                let answer = match tokio::time::timeout(timeout, peer.put(body, &token)).await {
+                let answer = match tokio::time::timeout(timeout, peer.put(&connector, body, &token)).await {
                     Ok(answer) => answer,
                     Err(_) => Err(format!("no answer within {} ms", timeout.as_millis())),
                 };
@@ -83,9 +86,12 @@ impl Peers {
 }
 
 impl Peer {
-    async fn put(&self, body: Bytes, token: &str) -> Result<Answers, String> {
+    async fn put(&self, connector: &Connector, body: Bytes, token: &str) -> Result<Answers, String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
-        let stream = TcpStream::connect(self.address).await.map_err(|error| told(&error))?;
+        let stream = connector
+            .connect(self.address, &self.region)
+            .await
+            .map_err(|error| lifeboat_tls::handshake_failure(&error).unwrap_or_else(|| told(&error)))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
         let request = Request::post(PATH)
             .header(header::HOST, self.region.as_str())

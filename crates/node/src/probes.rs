@@ -9,6 +9,7 @@ use lifeboat_control::health::{Evidence, Target, What};
 use lifeboat_model::app::CheckTarget;
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_probe::{Authorities, Prober, Schedule};
+use lifeboat_tls::Identity;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -17,15 +18,22 @@ use crate::databases::POSTGRES_PORT;
 use crate::mind::{Input, QUEUE};
 use crate::options::Options;
 
-/// Of each component that is checked by HTTPS, whom the check trusts.
-pub type Trust = BTreeMap<ComponentId, Authorities>;
+/// Whom probes by TLS trust.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Of each component that is checked by HTTPS, its authorities.
+    components: BTreeMap<ComponentId, Authorities>,
+    /// Of the nodes, where they speak TLS.
+    nodes: Option<Authorities>,
+}
 
 /// Reads the authorities' files, which lie in [`Options::directory`] unless their paths are absolute.
 ///
 /// # Errors
 /// A file that cannot be read, or holds no authorities.
-pub fn read_trust(options: &Options) -> Result<Trust, Error> {
-    let mut trust = Trust::new();
+pub fn read_trust(options: &Options, identity: Option<&Identity>) -> Result<Trust, Error> {
+    let nodes = identity.map(|identity| Authorities::renewed(identity.client()));
+    let mut trust = Trust { components: BTreeMap::new(), nodes };
     let mut public = None;
     for (component, declared) in &options.app.components {
         let Some(CheckTarget::Https { ca, .. }) = declared.check.as_ref().map(|check| &check.target) else { continue };
@@ -41,7 +49,7 @@ pub fn read_trust(options: &Options) -> Result<Trust, Error> {
                 })?
             }
         };
-        trust.insert(component.clone(), authorities);
+        trust.components.insert(component.clone(), authorities);
     }
     Ok(trust)
 }
@@ -90,7 +98,12 @@ fn what_to_ask(options: &Options, trust: &Trust, target: &Target) -> Option<(lif
     match &target.what {
         What::Node => {
             let address = SocketAddr::new(address, app.regions[&target.region].api_port);
-            Some((http(address, &target.region, "/v1/health"), detection))
+            let (host, path) = (target.region.to_string(), "/v1/health".to_owned());
+            let probe = match &trust.nodes {
+                None => lifeboat_probe::Target::Http { address, host, path },
+                Some(ca) => lifeboat_probe::Target::Https { address, host, path, ca: ca.clone() },
+            };
+            Some((probe, detection))
         }
         What::Database(database) => {
             let port = app.components[database].port.unwrap_or(POSTGRES_PORT);
@@ -107,7 +120,7 @@ fn what_to_ask(options: &Options, trust: &Trust, target: &Target) -> Option<(lif
                     address,
                     host: name.as_ref().map_or_else(|| address.ip().to_string(), ToString::to_string),
                     path: path.clone(),
-                    ca: trust.get(compute)?.clone(),
+                    ca: trust.components.get(compute)?.clone(),
                 },
                 CheckTarget::Tcp => lifeboat_probe::Target::Tcp { address },
             };
@@ -150,13 +163,14 @@ mod tests {
             app: Arc::new(app),
             region: "a".into(),
             directory: directory.to_owned(),
+            tls: lifeboat_tls::Setting::LoopbackOnly,
             when_stopped: WhenStopped::Keep,
             parent: None,
         }
     }
 
     fn probed(options: &Options) -> lifeboat_probe::Target {
-        let trust = read_trust(options).unwrap();
+        let trust = read_trust(options, None).unwrap();
         what_to_ask(options, &trust, &Target::compute(&"a".into(), &"web".into())).unwrap().0
     }
 
@@ -192,7 +206,7 @@ mod tests {
         std::fs::write(directory.path().join("empty.pem"), "").unwrap();
         for (file, reason) in [("missing.pem", "No such file"), ("empty.pem", "no certificate")] {
             let options = options(&format!("{{https: /, ca: {file}}}"), directory.path());
-            let error = read_trust(&options).unwrap_err().to_string();
+            let error = read_trust(&options, None).unwrap_err().to_string();
             let path = directory.path().join(file).display().to_string();
             assert!(error.contains(&path) && error.contains(reason), "{error}");
         }

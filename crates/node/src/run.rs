@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lifeboat_control::Brain;
 use lifeboat_dns::Server;
+use lifeboat_tls::Connector;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -14,13 +15,14 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Api};
 use crate::databases::Databases;
+use crate::door::Door;
 use crate::guard::Guard;
 use crate::mind::{self, Mind, QUEUE};
 use crate::options::{Options, WhenStopped};
 use crate::peers::Peers;
 use crate::probes::{self, Probes};
 use crate::processes::Processes;
-use crate::{Error, leftovers, names, shared, store};
+use crate::{Error, identity, leftovers, names, shared, store};
 
 /// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
 ///
@@ -34,7 +36,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
     };
     let address = region.address.ok_or_else(|| Error::NoAddress(options.region.clone()))?;
     let _guard = Guard::take(&options.region_directory(), &options.region)?;
-    let trust = probes::read_trust(&options)?;
+    let identity = identity::read(&options, address)?;
+    let trust = probes::read_trust(&options, identity.as_deref())?;
 
     // Everything that can fail comes first; nothing is started until all of it is there.
     let api_address = SocketAddr::new(address, region.api_port);
@@ -43,6 +46,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
         what: "the node's API",
         source,
     })?;
+    let known = app.regions.keys().filter(|other| **other != options.region).cloned().collect();
+    let door = Door::open(listener, identity.clone(), known)
+        .map_err(|source| Error::Listen { address: api_address, what: "the node's API", source })?;
     let empty = names::zones(&app, &BTreeMap::new(), 0).map_err(Error::Zones)?;
     let (zones, table) = watch::channel(empty);
     let dns_address = SocketAddr::new(address, app.dns.port);
@@ -63,6 +69,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
     let brain = Brain::new(app.clone(), options.region.clone());
     let probes = Probes::start(&options, &trust, brain.targets(), &inputs);
+    let connector = identity.as_deref().map_or_else(Connector::plain, Connector::of);
+    if let Some(identity) = identity.clone() {
+        tasks.spawn(identity::keep(identity));
+    }
     let relist = Arc::new(Notify::new());
     tasks.spawn(mind::follow_store(store.clone(), inputs.clone(), relist.clone()));
     let (stop, stopped) = watch::channel(false);
@@ -75,8 +85,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
         operator,
         node: node.clone(),
         viewer,
+        identity: identity.clone(),
     };
-    tasks.spawn(api::serve(listener, Arc::new(api), until(stopped.clone())));
+    tasks.spawn(api::serve(door, Arc::new(api), until(stopped.clone())));
     tracing::info!(region = %options.region, %api_address, %dns_address, "node started");
 
     let mind = Mind {
@@ -90,7 +101,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         inputs,
         relist,
         serial: 0,
-        peers: Peers::new(&options, node.clone()),
+        peers: Peers::new(&options, node.clone(), connector),
         complaint: Arc::default(),
     };
     let parent = options.parent;

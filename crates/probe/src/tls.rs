@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
@@ -23,9 +24,22 @@ use crate::reading::Evidence;
 /// resumed, while new clients are turned away.
 #[derive(Clone)]
 pub struct Authorities {
-    /// `None`: the public ones.
-    private: Option<Arc<[CertificateDer<'static>]>>,
-    config: Arc<ClientConfig>,
+    whom: Whom,
+    config: Config,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Whom {
+    Public,
+    Private(Arc<[CertificateDer<'static>]>),
+    /// Whomever the configuration trusts at present.
+    Renewed,
+}
+
+#[derive(Clone)]
+enum Config {
+    Fixed(Arc<ClientConfig>),
+    Renewed(watch::Receiver<Arc<ClientConfig>>),
 }
 
 /// Why a file of authorities is of no use.
@@ -51,7 +65,7 @@ impl Authorities {
     /// Mozilla's public ones, as of this build.
     #[must_use]
     pub fn public() -> Self {
-        Self::trusting(None, webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
+        Self::trusting(Whom::Public, webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
     }
 
     /// The certificates of a PEM file, and no others. What else is in the file is passed over.
@@ -69,10 +83,17 @@ impl Authorities {
             let unusable = |source| AuthoritiesError::Unusable { number: index + 1, source };
             roots.add(certificate.clone()).map_err(unusable)?;
         }
-        Ok(Self::trusting(Some(certificates.into()), roots))
+        Ok(Self::trusting(Whom::Private(certificates.into()), roots))
     }
 
-    fn trusting(private: Option<Arc<[CertificateDer<'static>]>>, roots: RootCertStore) -> Self {
+    /// Whomever this configuration trusts, as it is at the time of each probe: for certificates that are renewed while they are in
+    /// use. It says too which certificate is shown, and must not resume sessions.
+    #[must_use]
+    pub fn renewed(config: watch::Receiver<Arc<ClientConfig>>) -> Self {
+        Self { whom: Whom::Renewed, config: Config::Renewed(config) }
+    }
+
+    fn trusting(whom: Whom, roots: RootCertStore) -> Self {
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has cipher suites for both versions of TLS")
@@ -81,7 +102,7 @@ impl Authorities {
         config.resumption = Resumption::disabled();
         // A server that prefers HTTP/2 would speak that otherwise.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { private, config: Arc::new(config) }
+        Self { whom, config: Config::Fixed(Arc::new(config)) }
     }
 
     pub(crate) async fn handshake(
@@ -89,14 +110,22 @@ impl Authorities {
         name: ServerName<'static>,
         stream: TcpStream,
     ) -> io::Result<TlsStream<TcpStream>> {
-        TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
+        let config = match &self.config {
+            Config::Fixed(config) => Arc::clone(config),
+            Config::Renewed(config) => Arc::clone(&config.borrow()),
+        };
+        TlsConnector::from(config).connect(name, stream).await
     }
 }
 
 /// Equal if they trust the same certificates.
 impl PartialEq for Authorities {
     fn eq(&self, other: &Self) -> bool {
-        self.private == other.private
+        match (&self.config, &other.config) {
+            (Config::Renewed(one), Config::Renewed(other)) => one.same_channel(other),
+            (Config::Fixed(_), Config::Fixed(_)) => self.whom == other.whom,
+            (Config::Fixed(_), Config::Renewed(_)) | (Config::Renewed(_), Config::Fixed(_)) => false,
+        }
     }
 }
 
@@ -104,15 +133,16 @@ impl Eq for Authorities {}
 
 impl Hash for Authorities {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.private.as_ref().map(|private| private.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>()).hash(state);
+        self.whom.hash(state);
     }
 }
 
 impl fmt::Debug for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.private {
-            None => f.write_str("Authorities(public)"),
-            Some(private) => write!(f, "Authorities({} private)", private.len()),
+        match &self.whom {
+            Whom::Public => f.write_str("Authorities(public)"),
+            Whom::Private(private) => write!(f, "Authorities({} private)", private.len()),
+            Whom::Renewed => f.write_str("Authorities(renewed)"),
         }
     }
 }

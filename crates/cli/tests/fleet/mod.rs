@@ -67,6 +67,7 @@ impl Fleet {
     }
 
     /// Starts a region's node.
+    #[allow(dead_code, reason = "not every test asks for it")]
     pub fn start_node(&mut self, region: &str) {
         let _entered = self.runtime.enter();
         self.world.start_node(&region.into()).unwrap();
@@ -85,6 +86,12 @@ impl Fleet {
             .envs(environment.iter().copied())
             .output()
             .unwrap()
+    }
+
+    /// What `lifeboat certs` says about this fleet.
+    #[allow(dead_code, reason = "not every test asks for it")]
+    pub fn certs(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lifeboat")).arg("certs").arg(&self.file).args(words).output().unwrap()
     }
 
     /// Waits until `met` gives something; a panic shows the nodes' logs.

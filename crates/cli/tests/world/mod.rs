@@ -172,7 +172,7 @@ impl Scene {
         let at = self.app.regions.get(region)?;
         let address = SocketAddr::new(at.address?, at.api_port);
         let asking = async {
-            let mut connection = Connection::open(address, address.to_string()).await.ok()?;
+            let mut connection = Connection::to_node(self.world.connector(), address, region).await.ok()?;
             connection.request(hyper::Method::GET, path, None, None).await.ok()
         };
         let (code, body) = tokio::time::timeout(Duration::from_secs(2), asking).await.ok()??;

@@ -16,8 +16,8 @@ use lifeboat_drill::report::{Finding, Report};
 use lifeboat_drill::{Error, Fault, News, Options, Progress, StoreKind, run, run_until};
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{
-    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Objectives, Place, Provider, Reads, Region,
-    RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, WithoutStandby,
+    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Place, Provider, Reads, Region,
+    RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, Tls, WithoutStandby,
 };
 use node::Script;
 use rustix::process::{Pid, Signal, kill_process};
@@ -98,6 +98,7 @@ impl Scene {
             repeat: 1,
             out: Some(self.directory.path().join("report")),
             keep: false,
+            prediction: None,
             lifeboat: this.clone(),
             shop: this,
             store: StoreKind::File,
@@ -291,6 +292,7 @@ fn drive(file: &Path, when: usize) {
         lifeboat: this.clone(),
         shop: this,
         store: StoreKind::File,
+        prediction: None,
     };
     let noted = file.with_file_name(format!("run-directory-{when}"));
     let outcome = runtime().block_on(run(options, &mut Noting(Notes::default(), noted, when)));
@@ -354,5 +356,6 @@ fn app(script: &Script) -> App {
         },
         store: StoreChoice::File("lifeboat.db".into()),
         dns: Dns { port: node::DNS_PORT },
+        nodes: Nodes { tls: Tls::Off },
     }
 }

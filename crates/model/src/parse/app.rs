@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::app::{
-    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Objectives, Provider, Region, RegionRole,
-    Route, RoutePolicy, StoreChoice,
+    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Provider, Region, RegionRole,
+    Route, RoutePolicy, StoreChoice, Tls, TlsFiles,
 };
-use crate::fields::{DETECTION, DNS, FAILOVER, OBJECTIVES};
+use crate::fields::{DETECTION, DNS, FAILOVER, NODES, OBJECTIVES};
 use crate::problem::{Problems, Spot, listed, nearest};
 use crate::{ComponentId, HostName, RegionId};
 
@@ -110,6 +110,7 @@ pub(super) fn build(file: &Fields, problems: &mut Problems) -> Option<App> {
         detection: detection?,
         store: store(file)?,
         dns: dns?,
+        nodes: Nodes { tls: tls(&file.fields("nodes", &NODES))? },
     })
 }
 
@@ -260,6 +261,16 @@ fn detection(fields: &Fields, problems: &mut Problems) -> Option<Detection> {
         recovered: fields.integer("recovered")?,
         lease,
     })
+}
+
+fn tls(nodes: &Fields) -> Option<Tls> {
+    let Some(tls) = nodes.get("tls") else { return Some(Tls::LoopbackOnly) };
+    if let Typing::Object(files) = &tls.content {
+        let [ca, cert, key] = ["ca", "cert", "key"].map(|name| files.text(name));
+        return Some(Tls::Files(TlsFiles { ca: ca?, cert: cert?, key: key? }));
+    }
+    let text = nodes.text("tls")?;
+    Some(if text == "none" { Tls::Off } else { Tls::Files(TlsFiles::of_directory(&text)) })
 }
 
 fn store(file: &Fields) -> Option<StoreChoice> {
