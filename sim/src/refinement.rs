@@ -131,10 +131,8 @@ impl Refinement {
     /// Whether nothing has changed: asked after every event, so nothing is copied for it.
     fn is_as_before(&self, last: &Seen, world: &World) -> bool {
         let ledger = &world.ledgers[&self.database];
-        let lease: Option<RegionId> = world
-            .store()
-            .get(&lease_key(&self.database))
-            .and_then(|entry| serde_json::from_slice(&entry.value).ok());
+        let lease: Option<RegionId> =
+            world.store().get(&lease_key(&self.database)).and_then(|entry| serde_json::from_slice(&entry.value).ok());
         self.regions.iter().enumerate().all(|(place, region)| {
             *world.server(region, &self.database) == last.servers[place]
                 && world.node_confirms(region, &self.database) == last.confirms[place]
@@ -222,14 +220,14 @@ impl Refinement {
             };
             for (place, server) in seen.servers.iter().enumerate() {
                 observed.servers[place] = self.server(server, kinds.wal(&server.wal));
-                observed.marks[place] = kinds.wal(&before.servers[place].wal[..kinds.mark(before, place, self.marks[place])]).len() as u8;
+                observed.marks[place] =
+                    kinds.wal(&before.servers[place].wal[..kinds.mark(before, place, self.marks[place])]).len() as u8;
                 if seen.confirms[place] {
                     observed.confirms = observed.confirms.with(place as u8);
                 }
             }
             for (number, kind) in kinds.kinds.iter().enumerate() {
-                observed.writes[number] =
-                    Made { fate: fates(kind), at: kind.at, votes: self.set(kind.votes.iter()) };
+                observed.writes[number] = Made { fate: fates(kind), at: kind.at, votes: self.set(kind.votes.iter()) };
             }
             observed
         };
@@ -256,8 +254,7 @@ struct Kinds {
 
 impl Kinds {
     fn sort(before: &Seen, after: &Seen, marks: &[usize; MAX_REGIONS]) -> Option<Self> {
-        let logs: Vec<&Vec<WriteId>> =
-            before.servers.iter().chain(&after.servers).map(|server| &server.wal).collect();
+        let logs: Vec<&Vec<WriteId>> = before.servers.iter().chain(&after.servers).map(|server| &server.wal).collect();
         let mut membership: BTreeMap<WriteId, u32> = BTreeMap::new();
         for (number, log) in logs.iter().enumerate() {
             for write in *log {
@@ -299,9 +296,12 @@ impl Kinds {
         for log in logs {
             let mut previous: Option<WriteId> = None;
             for write in log {
-                let continued = previous.filter(|previous| of.contains_key(write) || kinds.len() <= MAX_WRITES && {
-                    let before = of[previous];
-                    !begins.contains(write) && kinds[usize::from(before)] == kind(*write)
+                let continued = previous.filter(|previous| {
+                    of.contains_key(write)
+                        || kinds.len() <= MAX_WRITES && {
+                            let before = of[previous];
+                            !begins.contains(write) && kinds[usize::from(before)] == kind(*write)
+                        }
                 });
                 if !of.contains_key(write) {
                     let number = match continued {

@@ -80,9 +80,8 @@ impl Protocol {
 
     fn may_begin_to_confirm(&self, history: &[Record], after: &Observed, region: u8) -> bool {
         let epoch = after.servers[usize::from(region)].epoch;
-        let alone = |record: &Record| {
-            record.writer == region && record.epoch == epoch && record.open && record.gate.is_node()
-        };
+        let alone =
+            |record: &Record| record.writer == region && record.epoch == epoch && record.open && record.gate.is_node();
         history.iter().any(alone) && (after.lease == Some(region) || self.config.promises)
     }
 
@@ -147,7 +146,9 @@ impl Search<'_> {
                     guess.nodes = Default::default();
                     guess.nodes[place] = Node { known, fresh: known == state.record, lease, mark, ..Node::default() };
                     self.protocol.steps_of(&guess, region, &mut some);
-                    all.extend(some.drain(..).filter(|(step, _)| lease == confirms || matches!(step, Step::LeaseGone(_))));
+                    all.extend(
+                        some.drain(..).filter(|(step, _)| lease == confirms || matches!(step, Step::LeaseGone(_))),
+                    );
                 }
             }
         }

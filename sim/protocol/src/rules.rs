@@ -90,8 +90,7 @@ impl Protocol {
         let gate = Gate::peers(self.config.confirmations.min(others.count()), others);
         let record = Record { epoch: 1, writer: 0, open: true, holders: gate.holders(0), gate, ..Record::default() };
         let mut state = State { record, ..State::default() };
-        (state.crashes, state.restarts, state.losses) =
-            (self.config.crashes, self.config.restarts, self.config.losses);
+        (state.crashes, state.restarts, state.losses) = (self.config.crashes, self.config.restarts, self.config.losses);
         for region in self.all.iter() {
             let mut server = Server { up: true, epoch: 1, ..Server::default() };
             if region == 0 {
@@ -184,9 +183,8 @@ impl Protocol {
     /// between, and rewind to another writer what it has confirmed here.
     fn gates(&self, state: &State, region: Region) -> impl Iterator<Item = Gate> + use<> {
         let epoch = state.node(region).known.epoch;
-        let counts = |peer: &Region| {
-            state.server(*peer).epoch >= epoch || self.config.breaks(Mutation::OldFollowerCounted)
-        };
+        let counts =
+            |peer: &Region| state.server(*peer).epoch >= epoch || self.config.breaks(Mutation::OldFollowerCounted);
         let others = self.all.without(region).iter().filter(counts).fold(Regions::default(), Regions::with);
         let confirmations = self.config.confirmations;
         (1..=others.0)
@@ -429,9 +427,7 @@ impl Protocol {
     fn have_caught_up(&self, state: &State, region: Region, gate: Gate) -> bool {
         let node = state.node(region);
         let mark = usize::from(node.mark);
-        gate.named().iter().all(|peer| {
-            state.streams(region, peer) && state.server(peer).wal.len() >= mark
-        })
+        gate.named().iter().all(|peer| state.streams(region, peer) && state.server(peer).wal.len() >= mark)
     }
 
     /// The store carries out a change that was conditioned on the present record; `None` if another condition fails.
@@ -533,8 +529,7 @@ impl Protocol {
             order(Step::Stop(region, epoch), &|next| crash(next, region));
         }
         let writer = state.server(known.writer);
-        if known.writer != region && self.may_be_followed(&known, writer) && writer.writes() && writer.epoch >= epoch
-        {
+        if known.writer != region && self.may_be_followed(&known, writer) && writer.writes() && writer.epoch >= epoch {
             let astray = server.primary || !server.up || server.follows != Some(known.writer);
             if astray || server.epoch < epoch {
                 order(Step::Follow(region, known.writer, epoch), &|next| {
@@ -615,8 +610,8 @@ impl Protocol {
         let stopped: Vec<Region> = named.iter().filter(|peer| has_stopped(state, *peer, known.epoch)).collect();
         // S2: the one of them that has most goes on.
         let place = |of: Region| (state.server(of).timeline, state.server(of).wal.len());
-        let most = self.config.breaks(Mutation::MostDataSkipped)
-            || stopped.iter().all(|peer| place(*peer) <= place(region));
+        let most =
+            self.config.breaks(Mutation::MostDataSkipped) || stopped.iter().all(|peer| place(*peer) <= place(region));
         stopped.len() >= needed && most
     }
 
