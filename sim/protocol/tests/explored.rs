@@ -79,7 +79,7 @@ fn every_broken_rule_breaks_a_promise() {
         (Mutation::LostAnswer, two(), 2_500, "S2"),
         (Mutation::ReadIsEnough, two(), 20_000, "S2"),
         (Mutation::Unannounced, three(), 3_000, "S1"),
-        (Mutation::OldFollowerCounted, behind_peers, 200_000, "S2"),
+        (Mutation::OldFollowerCounted, behind_peers, 300_000, "S2"),
         (Mutation::PeersBeforeOpen, behind_peers, 20_000, "S2"),
     ];
     for (mutation, what) in Mutation::ALL {
