@@ -83,9 +83,10 @@ impl Nodes {
             let setting = Setting::of(&self.app.nodes.tls, &region, &self.base, self.certs.as_deref());
             let connector = setting.connector().map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
             let asking = async {
-                let stream = connector.connect(address, &region).await.map_err(|error| {
-                    lifeboat_tls::handshake_failure(&error).unwrap_or_else(|| error.to_string())
-                })?;
+                let stream = connector
+                    .connect(address, &region)
+                    .await
+                    .map_err(|error| lifeboat_tls::handshake_failure(&error).unwrap_or_else(|| error.to_string()))?;
                 exchange(stream, address, method.clone(), path, token.as_deref(), body.clone()).await
             };
             match tokio::time::timeout(patience, asking).await {

@@ -25,8 +25,8 @@ pub fn certs(certs: &Certs) -> Result<ExitCode, Failure> {
     };
     let regions = app.regions.iter().map(|(id, region)| (id, region.address));
     let valid = Duration::from_secs(u64::from(certs.days) * 24 * 3600);
-    let written = make::write(&out, app.name.as_str(), regions, by, valid)
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let written =
+        make::write(&out, app.name.as_str(), regions, by, valid).map_err(|error| Failure::Failed(error.to_string()))?;
     for path in &written {
         println!("wrote {}", path.display());
     }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lifeboat_model::app::{
-    App, Check, CheckTarget, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Pattern, Place,
-    Provider, Reads, Region, RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, WithoutStandby,
+    App, Check, CheckTarget, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Pattern,
+    Place, Provider, Reads, Region, RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, WithoutStandby,
 };
 use lifeboat_model::journal::{EntryKind, JournalEntry};
 use lifeboat_model::{Epoch, Moment, RegionId};

@@ -139,5 +139,8 @@ fn tls_of_nodes_is_a_directory_or_files_or_none() {
     let Tls::Files(files) = of("nodes: {tls: certs/}\n") else { panic!("a directory") };
     assert_eq!(files.of(&"a".into()), ["certs/ca.pem", "certs/a.pem", "certs/a.key"].map(PathBuf::from));
     let own = TlsFiles { ca: "/etc/ca.pem".into(), cert: "own/{region}.crt".into(), key: "node.key".into() };
-    assert_eq!(of("nodes:\n  tls:\n    ca: /etc/ca.pem\n    cert: own/{region}.crt\n    key: node.key\n"), Tls::Files(own));
+    assert_eq!(
+        of("nodes:\n  tls:\n    ca: /etc/ca.pem\n    cert: own/{region}.crt\n    key: node.key\n"),
+        Tls::Files(own)
+    );
 }

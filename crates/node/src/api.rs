@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::door::{Caller, Door};
 use crate::mind::Input;
-use crate::peers;
+use crate::{peers, steering};
 
 /// What the handlers share.
 pub struct Api {
@@ -38,6 +38,8 @@ pub struct Api {
     pub inputs: mpsc::Sender<Input>,
     /// For the journal.
     pub store: Arc<dyn Store>,
+    /// What every route answers.
+    pub answers: steering::Answers,
     /// Allows everything.
     pub operator: String,
     /// What other nodes show.
@@ -61,10 +63,11 @@ pub async fn serve(door: Door, api: Arc<Api>, stop: impl Future<Output = ()> + S
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
         .route(peers::PATH, post(promise))
+        .route(steering::REGION, get(steering::region))
+        .route(steering::OWN, get(steering::own))
         .with_state(api);
-    if let Err(error) = axum::serve(door, router.into_make_service_with_connect_info::<Caller>())
-        .with_graceful_shutdown(stop)
-        .await
+    if let Err(error) =
+        axum::serve(door, router.into_make_service_with_connect_info::<Caller>()).with_graceful_shutdown(stop).await
     {
         tracing::error!("the API has ended: {error}");
     }

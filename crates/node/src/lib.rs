@@ -20,6 +20,7 @@ mod probes;
 mod processes;
 mod run;
 mod shared;
+mod steering;
 mod store;
 
 pub use error::Error;

@@ -9,8 +9,8 @@ use lifeboat_control::promise::{Answers, Question};
 use lifeboat_control::record::{self, Request};
 use lifeboat_control::{Brain, Command, Event};
 use lifeboat_dns::Zones;
-use lifeboat_model::status::Status;
-use lifeboat_model::{App, ComponentId};
+use lifeboat_model::status::{RouteAnswer, Status};
+use lifeboat_model::{App, ComponentId, HostName};
 use lifeboat_store::{Error as StoreError, Executed, Store};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -56,6 +56,8 @@ pub struct Mind {
     pub probes: Probes,
     /// Where the DNS server reads.
     pub zones: watch::Sender<Arc<Zones>>,
+    /// Where the steering endpoints read.
+    pub answers: watch::Sender<BTreeMap<HostName, RouteAnswer>>,
     /// For the results of what is carried out.
     pub inputs: mpsc::Sender<Input>,
     /// Tells the watcher of the store to begin anew.
@@ -148,7 +150,10 @@ impl Mind {
             Command::Serve(routes) => {
                 self.serial = self.serial.wrapping_add(1);
                 match names::zones(&self.app, &routes, self.serial) {
-                    Ok(zones) => drop(self.zones.send_replace(zones)),
+                    Ok(zones) => {
+                        self.zones.send_replace(zones);
+                        self.answers.send_replace(routes);
+                    }
                     Err(why) => tracing::error!("the old answers are still served: {why}"),
                 }
             }

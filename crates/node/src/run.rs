@@ -47,8 +47,11 @@ pub async fn run(options: Options) -> Result<(), Error> {
         source,
     })?;
     let known = app.regions.keys().filter(|other| **other != options.region).cloned().collect();
-    let door = Door::open(listener, identity.clone(), known)
-        .map_err(|source| Error::Listen { address: api_address, what: "the node's API", source })?;
+    let door = Door::open(listener, identity.clone(), known).map_err(|source| Error::Listen {
+        address: api_address,
+        what: "the node's API",
+        source,
+    })?;
     let empty = names::zones(&app, &BTreeMap::new(), 0).map_err(Error::Zones)?;
     let (zones, table) = watch::channel(empty);
     let dns_address = SocketAddr::new(address, app.dns.port);
@@ -77,11 +80,13 @@ pub async fn run(options: Options) -> Result<(), Error> {
     tasks.spawn(mind::follow_store(store.clone(), inputs.clone(), relist.clone()));
     let (stop, stopped) = watch::channel(false);
     tasks.spawn(dns.run(until(stopped.clone())));
+    let (answers, steering) = watch::channel(BTreeMap::new());
     let api = Api {
         app: app.clone(),
         region: options.region.clone(),
         inputs: inputs.clone(),
         store: store.clone(),
+        answers: steering,
         operator,
         node: node.clone(),
         viewer,
@@ -98,6 +103,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         processes,
         probes,
         zones,
+        answers,
         inputs,
         relist,
         serial: 0,

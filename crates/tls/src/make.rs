@@ -75,7 +75,8 @@ impl Authority {
     /// # Errors
     /// A file that cannot be read; a certificate that is no authority's, or not the key's.
     pub fn read(certificate_path: &Path, key_path: &Path) -> Result<Self, Error> {
-        let read = |path: &Path| fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source });
+        let read =
+            |path: &Path| fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source });
         let unusable = |path: &Path, why: &str| Error::Unusable { path: path.to_owned(), why: why.to_owned() };
         let certificate = read(certificate_path)?;
         let private = read(key_path)?;

@@ -5,9 +5,9 @@ use std::path::Path;
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{Tls, TlsFiles};
 
+use crate::Connector;
 use crate::error::Error;
 use crate::identity::Files;
-use crate::Connector;
 
 /// Whether a region's node speaks TLS, and with which files.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use lifeboat_drill::report::{Finding, Report};
 use lifeboat_drill::{Error, Fault, News, Options, Progress, StoreKind, run, run_until};
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{
-    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Place, Provider, Reads, Region,
-    RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, Tls, WithoutStandby,
+    App, Component, Detection, Dns, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Place, Provider, Reads,
+    Region, RegionRole, Replication, Route, RoutePolicy, Size, StoreChoice, Tls, WithoutStandby,
 };
 use node::Script;
 use rustix::process::{Pid, Signal, kill_process};

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::app::{
-    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Provider, Region, RegionRole,
-    Route, RoutePolicy, StoreChoice, Tls, TlsFiles,
+    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Provider, Region,
+    RegionRole, Route, RoutePolicy, StoreChoice, Tls, TlsFiles,
 };
 use crate::fields::{DETECTION, DNS, FAILOVER, NODES, OBJECTIVES};
 use crate::problem::{Problems, Spot, listed, nearest};
