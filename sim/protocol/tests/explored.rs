@@ -70,7 +70,7 @@ fn every_broken_rule_breaks_a_promise() {
         (Mutation::StoreFirst, two(), 25_000, "S5"),
         (Mutation::ForceUnexpired, two(), 12_000, "S5"),
         (Mutation::StopsOffByOne, three(), 100, "S1"),
-        (Mutation::MostDataSkipped, three(), 10_000, "S2"),
+        (Mutation::MostDataSkipped, three(), 20_000, "S2"),
         (Mutation::PromiseForgotten, two(), 180_000, "S1"),
         (Mutation::ClaimInFlight, two(), 180_000, "S5"),
         (Mutation::PromiseFromAnswer, two(), 180_000, "S1"),
@@ -80,7 +80,7 @@ fn every_broken_rule_breaks_a_promise() {
         (Mutation::ReadIsEnough, two(), 20_000, "S2"),
         (Mutation::Unannounced, three(), 3_000, "S1"),
         (Mutation::OldFollowerCounted, behind_peers, 300_000, "S2"),
-        (Mutation::PeersBeforeOpen, behind_peers, 20_000, "S2"),
+        (Mutation::PeersBeforeOpen, behind_peers, 60_000, "S2"),
     ];
     for (mutation, what) in Mutation::ALL {
         let Some((_, config, states, promise)) = table.iter().find(|(broken, ..)| *broken == mutation) else {
