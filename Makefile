@@ -6,8 +6,9 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lifeboat/targe
 FAULT  ?= region-loss
 REPEAT ?= 1
 STORE  ?= file
+RUNS   ?= 5
 
-.PHONY: demo test lint unit build tools clean-cache
+.PHONY: demo test bench lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
 	cargo build --quiet -p lifeboat -p shop
@@ -18,10 +19,17 @@ test: ## Everything
 	@$(MAKE) --no-print-directory lint
 	tools/test
 
+bench: ## Lifeboat beside its peers, and what the commit gate costs; some two hours, on a machine that does nothing else
+	@tools/install bench
+	cargo build --release --quiet -p lifeboat
+	bench/commit-gate/run --table docs/bench-commit-gate.md
+	bench/region-kill/run --runs $(RUNS) --table docs/bench-region-kill.md
+
 lint: ## Format, clippy, licences, the direction of dependencies
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	python3 tools/dependencies.py
+	python3 -B bench/region-kill/test_measure.py --quiet
 
 build:
 	cargo build --workspace --all-targets

@@ -12,17 +12,19 @@ impl World {
     /// # Errors
     /// The first thing that is wrong with the first journal that is not so.
     pub fn check_chain(&self) -> Result<(), Broken> {
-        for region in self.app.regions.keys() {
-            let (_, entries) = self.store().list(&format!("journal/{region}/"));
-            let stored = entries.iter().map(|entry| {
-                let number = entry.key.rsplit('/').next().and_then(|number| number.parse().ok());
-                (number.unwrap_or(0), entry.value.as_slice())
-            });
-            let head = self.store().get(&record::journal_head_key(region));
-            let head = head.and_then(|head| serde_json::from_slice(&head.value).ok());
-            let walk = chain::verify(region, stored, Known { head, ..Known::default() });
-            if let Some(finding) = walk.findings.first() {
-                return Err(Broken { promise: "A1", how: format!("the journal of {region}: {finding}") });
+        for store in self.stores() {
+            for region in self.regions() {
+                let (_, entries) = store.list(&format!("journal/{region}/"));
+                let stored = entries.iter().map(|entry| {
+                    let number = entry.key.rsplit('/').next().and_then(|number| number.parse().ok());
+                    (number.unwrap_or(0), entry.value.as_slice())
+                });
+                let head = store.get(&record::journal_head_key(region));
+                let head = head.and_then(|head| serde_json::from_slice(&head.value).ok());
+                let walk = chain::verify(region, stored, Known { head, ..Known::default() });
+                if let Some(finding) = walk.findings.first() {
+                    return Err(Broken { promise: "A1", how: format!("the journal of {region}: {finding}") });
+                }
             }
         }
         Ok(())

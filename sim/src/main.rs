@@ -1,23 +1,52 @@
-//! `lifeboat-sim`: runs seeded histories of a fleet and checks every promise; a broken one is shrunk and printed.
-//!
-//! usage: lifeboat-sim [--seed N] [--histories N] [--trace]
+//! `lifeboat-sim`: runs seeded histories of fleets and checks every promise; a broken one is shrunk and printed.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use lifeboat_sim::history;
+use lifeboat_sim::history::{self, How, Kind};
+use lifeboat_sim::shrink;
+use lifeboat_sim::world::{Broke, Way};
+
+const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--broke RULE] [--slow] [--both] [--trace]
+  --seed N          the first seed, of one history unless --histories says otherwise
+  --histories N     how many histories (1000)
+  --ordinary HOURS  each so long, with a fault every some minutes to hours; without it two minutes with many
+  --fleet N         always the fleet at this place of the list, from 0
+  --broke RULE      break one rule on purpose: a name of `Broke` or of `Mutation`
+  --slow            leave nothing out and ask every check after every event
+  --both            both ways, and the first decision that is not the same
+  --trace           a promise that is broken: tell what happens in the shrunk history";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (mut seed, mut histories, mut trace) = (0, 1_000, false);
+    let (mut seed, mut histories, mut trace, mut how) = (0, None, false, How::default());
+    let (mut one, mut both) = (false, false);
     while let Some(argument) = arguments.next() {
-        let mut number = |what: &mut u64| arguments.next().and_then(|n| n.parse().ok()).map(|n| *what = n).is_some();
-        let understood = match argument.as_str() {
-            "--seed" => {
-                histories = 1;
-                number(&mut seed)
+        if argument == "--broke" {
+            let name = arguments.next().unwrap_or_default();
+            let names = [name.clone(), format!("Brain({name})")];
+            let is_it = |broke: &&Broke| names.contains(&format!("{broke:?}"));
+            how.broke = Broke::ALL.iter().find(is_it).copied();
+            if how.broke.is_none() {
+                eprintln!("there is no rule `{name}`; there are {:?}", Broke::ALL);
+                return ExitCode::from(2);
             }
-            "--histories" => number(&mut histories),
+            continue;
+        }
+        let mut number = || arguments.next().and_then(|n| n.parse::<u64>().ok());
+        let understood = match argument.as_str() {
+            "--seed" => number().map(|n| (seed, one) = (n, true)).is_some(),
+            "--histories" => number().map(|n| histories = Some(n)).is_some(),
+            "--ordinary" => number().map(|n| how.kind = Kind::Ordinary(n)).is_some(),
+            "--fleet" => number().map(|n| how.fleet = usize::try_from(n).ok()).is_some(),
+            "--slow" => {
+                how.way = Way::Slow;
+                true
+            }
+            "--both" => {
+                both = true;
+                true
+            }
             "--trace" => {
                 trace = true;
                 true
@@ -25,25 +54,29 @@ fn main() -> ExitCode {
             _ => false,
         };
         if !understood {
-            eprintln!("usage: lifeboat-sim [--seed N] [--histories N] [--trace]");
+            eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     }
+    let histories = histories.unwrap_or(if one { 1 } else { 1_000 });
     let started = Instant::now();
-    let (mut simulated, mut claims, mut acknowledged) = (Duration::ZERO, 0, 0);
+    let (mut simulated, mut claims, mut acknowledged, mut incidents, mut steps) = (Duration::ZERO, 0, 0, 0, 0);
     for seed in seed..seed + histories {
-        match history::run(seed, None) {
+        if both && let Some(difference) = history::difference(seed, &how) {
+            println!("seed {seed}: {difference}");
+            return ExitCode::FAILURE;
+        }
+        match history::run(seed, &how) {
             Ok(ended) => {
                 simulated += ended.length;
                 claims += ended.claims;
                 acknowledged += ended.acknowledged;
+                incidents += ended.incidents;
+                steps += ended.steps;
             }
             Err(failure) => {
-                let failure = history::shrink(*failure, None);
-                println!("seed {seed} ({}): {}", failure.scenario, failure.broken);
-                for (at, fault) in &failure.faults {
-                    println!("  {at}  {fault:?}");
-                }
+                let failure = shrink::shrink(*failure, &how);
+                println!("{failure}");
                 if trace {
                     failure.trace.iter().for_each(|line| println!("    {line}"));
                 }
@@ -51,10 +84,10 @@ fn main() -> ExitCode {
             }
         }
     }
+    let (hours, seconds) = (simulated.as_secs_f64() / 3600.0, started.elapsed().as_secs_f64());
     println!(
-        "{histories} histories, {:.1} simulated hours in {:.1} s: {claims} epochs, {acknowledged} writes acknowledged, every promise held",
-        simulated.as_secs_f64() / 3600.0,
-        started.elapsed().as_secs_f64()
+        "{histories} histories, {incidents} incidents, {hours:.1} simulated hours in {seconds:.1} s ({:.0} a minute): {steps} events, {claims} epochs, {acknowledged} writes acknowledged, every promise held",
+        hours / seconds * 60.0,
     );
     ExitCode::SUCCESS
 }

@@ -6,23 +6,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_control::record::{DatabaseRecord, Origin, lease_key};
+use lifeboat_control::record::{DatabaseRecord, Origin};
+use lifeboat_model::RegionId;
 use lifeboat_model::app::WithoutStandby;
 use lifeboat_model::database::Gate;
-use lifeboat_model::{ComponentId, RegionId};
-use lifeboat_protocol::config::{Config, Mutation, Opening, UNBOUNDED};
+use lifeboat_protocol::config::{Config, Opening, UNBOUNDED};
 use lifeboat_protocol::refine::Observed;
 use lifeboat_protocol::rules::{Protocol, Step};
 use lifeboat_protocol::state::{self as model, Fate, MAX_REGIONS, MAX_WRITES, Made, Regions, Wal};
 
-use crate::check::Broken;
 use crate::server::{Server, WriteId};
-use crate::world::World;
+use crate::world::{DatabaseIndex, RegionIndex, World};
 
 /// Follows one database through a history.
 #[derive(Debug)]
 pub struct Refinement {
-    database: ComponentId,
+    database: DatabaseIndex,
+    copies: Vec<RegionIndex>,
+    /// Their names, in the same order: the model's A, B and so on.
     regions: Vec<RegionId>,
     protocol: Protocol,
     history: Vec<model::Record>,
@@ -49,13 +50,17 @@ struct Seen {
 }
 
 impl Refinement {
-    /// Of a database of the world; `None` if it has more copies than the model has regions.
-    pub fn new(world: &World, database: &ComponentId) -> Option<Self> {
-        let regions: Vec<RegionId> = world.data_regions().cloned().collect();
-        if regions.len() > MAX_REGIONS {
+    /// Of every database of the world whose copies the model has room for.
+    pub fn of_all(world: &World) -> Vec<Self> {
+        (0..world.databases()).filter_map(|database| Self::new(world, database)).collect()
+    }
+
+    fn new(world: &World, database: DatabaseIndex) -> Option<Self> {
+        let copies = world.copies(database).to_vec();
+        if copies.len() < 2 || copies.len() > MAX_REGIONS {
             return None;
         }
-        let component = &world.app.components[database];
+        let component = world.component(database);
         let stops = component.without_standby == WithoutStandby::Stop;
         let config = Config {
             confirmations: component.confirmations.max(1),
@@ -65,14 +70,12 @@ impl Refinement {
             restarts: 0,
             losses: 0,
             opening: if stops { Opening::BehindPeers } else { Opening::Alone },
-            ..Config::new(regions.len())
+            ..Config::new(copies.len())
         };
-        // Rules of the model that the brain does not keep.
-        let config = config.breaking(Mutation::Unannounced).breaking(Mutation::OldFollowerCounted);
-        let config = if stops { config.breaking(Mutation::PeersBeforeOpen) } else { config };
         Some(Self {
-            database: database.clone(),
-            regions,
+            database,
+            regions: copies.iter().map(|copy| world.region_name(*copy).clone()).collect(),
+            copies,
             protocol: Protocol::new(config),
             history: Vec::new(),
             last: None,
@@ -87,20 +90,19 @@ impl Refinement {
     ///
     /// # Errors
     /// A change that follows from no rule.
-    pub fn look(&mut self, world: &World) -> Result<(), Broken> {
+    pub fn look(&mut self, world: &World) -> Result<(), String> {
         if self.last.as_ref().is_some_and(|last| self.is_as_before(last, world)) {
             return Ok(());
         }
         let Some(after) = self.see(world) else { return Ok(()) };
-        let Some(before) = self.last.as_ref() else {
-            self.history.push(self.record(&after.record));
-            self.last = Some(after);
-            return Ok(());
-        };
         let record = self.record(&after.record);
         if self.history.last() != Some(&record) {
             self.history.push(record);
         }
+        let Some(before) = self.last.as_ref() else {
+            self.last = Some(after);
+            return Ok(());
+        };
         match self.observe(before, &after) {
             None => self.skipped += 1,
             Some((one, other)) => match self.protocol.allows(&self.history, &one, &other) {
@@ -111,15 +113,13 @@ impl Refinement {
                     }
                 }
                 Err(explanation) => {
-                    return Err(Broken {
-                        promise: "protocol",
-                        how: format!("{}: {explanation} (A is {}, and so on)", self.database, self.regions[0]),
-                    });
+                    let name = world.database_name(self.database);
+                    return Err(format!("{name}: {explanation} (A is {}, and so on)", self.regions[0]));
                 }
             },
         }
-        for (region, mark) in self.marks.iter_mut().enumerate().take(self.regions.len()) {
-            let (was, is) = (&before.servers[region], &after.servers[region]);
+        for (place, mark) in self.marks.iter_mut().enumerate().take(self.copies.len()) {
+            let (was, is) = (&before.servers[place], &after.servers[place]);
             if was.gate != is.gate || was.epoch != is.epoch || was.primary != is.primary {
                 *mark = is.wal.len();
             }
@@ -130,37 +130,31 @@ impl Refinement {
 
     /// Whether nothing has changed: asked after every event, so nothing is copied for it.
     fn is_as_before(&self, last: &Seen, world: &World) -> bool {
-        let ledger = &world.ledgers[&self.database];
-        let lease: Option<RegionId> =
-            world.store().get(&lease_key(&self.database)).and_then(|entry| serde_json::from_slice(&entry.value).ok());
-        self.regions.iter().enumerate().all(|(place, region)| {
-            *world.server(region, &self.database) == last.servers[place]
-                && world.node_confirms(region, &self.database) == last.confirms[place]
-        }) && lease == last.lease
-            && ledger.acknowledged.len() == last.counts.0
+        let ledger = &world.ledgers[self.database];
+        ledger.acknowledged.len() == last.counts.0
             && ledger.given_up.len() == last.counts.1
-            && world.record(&self.database).as_ref() == Some(&last.record)
+            && world.record_of(self.database) == Some(&last.record)
+            && world.lease_of(self.database) == last.lease
+            && self.copies.iter().enumerate().all(|(place, region)| {
+                *world.server_at(self.database, *region) == last.servers[place]
+                    && world.gate_confirms(self.database, *region) == last.confirms[place]
+            })
     }
 
     fn see(&self, world: &World) -> Option<Seen> {
-        let record = world.record(&self.database)?;
+        let record = world.record_of(self.database)?.clone();
         let servers: Vec<Server> =
-            self.regions.iter().map(|region| world.server(region, &self.database).clone()).collect();
+            self.copies.iter().map(|region| world.server_at(self.database, *region).clone()).collect();
         if servers.iter().any(|server| !server.exists) {
             return None; // The model begins when every region has its copy.
         }
-        let lease = world.store().get(&lease_key(&self.database));
-        let ledger = &world.ledgers[&self.database];
+        let ledger = &world.ledgers[self.database];
+        let kept = ledger.acknowledged.iter().map(|known| known.write);
         Some(Seen {
             record,
-            lease: lease.and_then(|entry| serde_json::from_slice(&entry.value).ok()),
-            confirms: self.regions.iter().map(|region| world.node_confirms(region, &self.database)).collect(),
-            acknowledged: ledger
-                .acknowledged
-                .keys()
-                .filter(|write| !ledger.given_up.contains(write))
-                .copied()
-                .collect(),
+            lease: world.lease_of(self.database),
+            confirms: self.copies.iter().map(|region| world.gate_confirms(self.database, *region)).collect(),
+            acknowledged: kept.filter(|write| !ledger.given_up.contains(write)).collect(),
             counts: (ledger.acknowledged.len(), ledger.given_up.len()),
             servers,
         })
@@ -174,6 +168,11 @@ impl Refinement {
 
     fn set<'a>(&self, regions: impl IntoIterator<Item = &'a RegionId>) -> Regions {
         regions.into_iter().filter_map(|region| self.place(region)).fold(Regions::default(), Regions::with)
+    }
+
+    fn votes(&self, of: &[RegionIndex]) -> Regions {
+        let places = of.iter().filter_map(|region| self.copies.iter().position(|copy| copy == region));
+        places.filter_map(|place| u8::try_from(place).ok()).fold(Regions::default(), Regions::with)
     }
 
     fn gate(&self, gate: &Gate) -> model::Gate {
@@ -191,7 +190,8 @@ impl Refinement {
             forced: !record.open && matches!(record.origin, Origin::Failover { forced: true, .. }),
             holders: self.set(&record.holders),
             gate: self.gate(&record.gate),
-            also: model::Gate::NODE,
+            also: record.also.as_ref().map_or(model::Gate::NODE, |also| self.gate(&also.gate)),
+            also_of: record.also.as_ref().and_then(|also| self.place(&also.of)).unwrap_or(0),
         }
     }
 
@@ -227,7 +227,7 @@ impl Refinement {
                 }
             }
             for (number, kind) in kinds.kinds.iter().enumerate() {
-                observed.writes[number] = Made { fate: fates(kind), at: kind.at, votes: self.set(kind.votes.iter()) };
+                observed.writes[number] = Made { fate: fates(kind), at: kind.at, votes: self.votes(&kind.votes) };
             }
             observed
         };
@@ -244,7 +244,7 @@ struct Kind {
     after: Fate,
     /// Where their clients wait.
     at: u8,
-    votes: Vec<RegionId>,
+    votes: Vec<RegionIndex>,
 }
 
 struct Kinds {
@@ -284,7 +284,7 @@ impl Kinds {
                 let server = &after.servers[at];
                 let place = server.wal.iter().position(|other| *other == write).unwrap_or(usize::MAX);
                 let confirmed = server.confirmed.iter().filter(|(_, length)| **length > place);
-                votes.extend(confirmed.map(|(region, _)| region.clone()));
+                votes.extend(confirmed.map(|(region, _)| *region));
             }
             let at = if was == is { 0 } else { at as u8 };
             Kind { logs, before: was, after: is, at, votes }

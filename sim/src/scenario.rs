@@ -1,7 +1,8 @@
-//! The apps that are simulated: small files, built by hand.
+//! The fleets that are simulated: apps as small files would declare them, built by hand or drawn from a seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_model::app::{
@@ -9,6 +10,35 @@ use lifeboat_model::app::{
     Reads, Region, RegionRole, Replication, Size, StoreChoice, WithoutStandby,
 };
 use lifeboat_model::{ComponentId, RegionId};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::cluster::StoreKind;
+
+/// Apps that share regions, links and a store.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    /// Its name, for reports.
+    pub name: String,
+    /// One brain of each runs in every region.
+    pub apps: Vec<Arc<App>>,
+    /// What they keep their state in.
+    pub store: StoreKind,
+}
+
+/// The fleet of a seed: [`all`] in turn and one that is drawn, with either store; or always the one at a place among them.
+pub fn of_seed(seed: u64, place: Option<usize>) -> Fleet {
+    let mut known = all();
+    let count = known.len() + 1;
+    let number = usize::try_from(seed).unwrap_or(0);
+    let store = if number / count % 2 == 0 { StoreKind::File } else { StoreKind::Etcd };
+    let place = place.unwrap_or(number % count);
+    if place >= known.len() {
+        return draw(seed, store);
+    }
+    let scenario = known.swap_remove(place);
+    Fleet { name: format!("{}, {store:?}", scenario.name), apps: vec![Arc::new(scenario.app())], store }
+}
 
 /// What kind of fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,17 +102,79 @@ pub fn all() -> Vec<Scenario> {
             confirmations: 2,
             witnesses: 1,
             databases: 2,
+            ..synchronous.clone()
+        },
+        Scenario {
+            name: "two asynchronous standbys, two witnesses",
+            standbys: vec![Asynchronous, Asynchronous],
+            witnesses: 2,
+            rpo: Duration::from_secs(10),
             ..synchronous
         },
     ]
 }
 
+/// Three to nine regions, two to five of them with data, and one to twenty databases, spread over one to four apps.
+fn draw(seed: u64, store: StoreKind) -> Fleet {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xF1EE7);
+    let mut below = |n: usize| usize::try_from(rng.next_u64() % n as u64).expect("less than a usize");
+    let data = 2 + below(4);
+    let witnesses = if data == 2 { 1 + below(3) } else { below(5) };
+    let apps = 1 + below(4);
+    let databases = apps.max(if below(4) == 0 { 1 + below(20) } else { 1 + below(4) });
+    let template = Scenario { standbys: vec![Replication::Synchronous; data - 1], witnesses, ..all().swap_remove(0) };
+    let mut files: Vec<App> = (0..apps).map(|_| App { components: BTreeMap::new(), ..template.app() }).collect();
+    for number in 0..databases {
+        let mut component = template.database();
+        let mut places: Vec<RegionId> = NAMES[..data].iter().map(|name| RegionId::from(*name)).collect();
+        component.writer = Some(places.remove(below(places.len())));
+        component.standbys.clear();
+        for place in places {
+            match below(5) {
+                0 => {}
+                1 => drop(component.standbys.insert(place, Replication::Asynchronous)),
+                _ => drop(component.standbys.insert(place, Replication::Synchronous)),
+            }
+        }
+        let synchronous = component.standbys.values().filter(|r| **r == Replication::Synchronous).count();
+        component.confirmations = 1 + if synchronous > 1 { below(synchronous) } else { 0 };
+        if synchronous == 0 {
+            component.objectives.rpo = Some(Duration::from_secs(10));
+        } else if below(5) == 0 {
+            component.without_standby = WithoutStandby::Stop;
+        }
+        files[number % apps].components.insert(ComponentId::from(format!("d{number}")), component);
+    }
+    let name = format!("{data} + {witnesses} regions, {apps} apps, {databases} databases, {store:?}");
+    Fleet { name, apps: files.into_iter().map(Arc::new).collect(), store }
+}
+
+const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+
 impl Scenario {
+    fn database(&self) -> Component {
+        Component {
+            kind: Kind::Postgres,
+            pattern: Some(Pattern::WarmStandby),
+            objectives: Objectives { rpo: Some(self.rpo), ..Objectives::default() },
+            writer: Some("a".into()),
+            standbys: self.standbys.iter().zip(&NAMES[1..]).map(|(r, name)| (RegionId::from(*name), *r)).collect(),
+            confirmations: self.confirmations,
+            without_standby: self.without_standby,
+            reads: Reads::Stale,
+            needs: BTreeSet::new(),
+            regions: BTreeSet::new(),
+            run: None,
+            check: None,
+            port: None,
+            size: Size::default(),
+        }
+    }
+
     /// The app that a file would declare.
     pub fn app(&self) -> App {
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
         let data = self.standbys.len() + 1;
-        let regions: BTreeMap<RegionId, Region> = names[..data + self.witnesses]
+        let regions: BTreeMap<RegionId, Region> = NAMES[..data + self.witnesses]
             .iter()
             .enumerate()
             .map(|(i, name)| {
@@ -97,22 +189,7 @@ impl Scenario {
                 (RegionId::from(*name), region)
             })
             .collect();
-        let database = Component {
-            kind: Kind::Postgres,
-            pattern: Some(Pattern::WarmStandby),
-            objectives: Objectives { rpo: Some(self.rpo), ..Objectives::default() },
-            writer: Some("a".into()),
-            standbys: self.standbys.iter().zip(&names[1..]).map(|(r, name)| (RegionId::from(*name), *r)).collect(),
-            confirmations: self.confirmations,
-            without_standby: self.without_standby,
-            reads: Reads::Stale,
-            needs: BTreeSet::new(),
-            regions: BTreeSet::new(),
-            run: None,
-            check: None,
-            port: None,
-            size: Size::default(),
-        };
+        let database = self.database();
         App {
             name: "simulated".into(),
             objectives: Objectives::default(),

@@ -1,9 +1,12 @@
 //! A model of a supervised PostgreSQL server and its driver: commits that wait, promotion, timelines, rewinding.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use lifeboat_model::database::{Action, DatabaseState, Gate, Lsn, Refusal, Role};
+use lifeboat_model::database::{Action, DatabaseState, Gate, Lsn, Order, Refusal, Role};
 use lifeboat_model::{Epoch, Moment, RegionId};
+
+use crate::world::RegionIndex;
 
 /// A write's number; each is made once, in one place, and carries everything before it wherever it is copied.
 pub type WriteId = u32;
@@ -30,13 +33,15 @@ pub struct Server {
     /// Whom it follows.
     pub follows: Option<RegionId>,
     /// What its standbys have confirmed, as it knows (lost in a crash).
-    pub confirmed: BTreeMap<RegionId, usize>,
+    pub confirmed: BTreeMap<RegionIndex, usize>,
     /// Commits that wait: position in the log, and the write (lost in a crash).
     pub waiting: VecDeque<(usize, WriteId)>,
     /// What the commit gate may confirm, by the machine's clock (lost with the node).
     pub may_confirm: Option<(Epoch, Moment)>,
     /// When it was last known to have everything that its primary had.
     pub fresh_at: Moment,
+    /// The order that is being carried out, and by which life of the node.
+    pub under_way: Option<(u64, Order)>,
 }
 
 impl Default for Server {
@@ -55,6 +60,7 @@ impl Default for Server {
             waiting: VecDeque::new(),
             may_confirm: None,
             fresh_at: Moment(0),
+            under_way: None,
         }
     }
 }
@@ -108,6 +114,7 @@ impl Server {
                         primary: true,
                         timeline: 1,
                         gate: gate.clone(),
+                        under_way: self.under_way.take(),
                         ..Self::default()
                     };
                 }
@@ -169,11 +176,12 @@ impl Server {
         Ok(())
     }
 
-    /// What the driver reports.
+    /// What the driver reports. `is_complete`: it streams and has everything that its primary has.
     pub fn report(
         &self,
         now: Moment,
         streams: bool,
+        is_complete: bool,
         followers: BTreeMap<RegionId, lifeboat_model::database::Follower>,
     ) -> DatabaseState {
         let role = match (self.exists, self.up, self.primary) {
@@ -195,7 +203,7 @@ impl Server {
             streaming: streams,
             followers,
             gate_connected: self.up && self.primary && self.gate == Gate::Node,
-            lag: (!self.primary).then(|| now.since(self.fresh_at)),
+            lag: (!self.primary).then(|| if is_complete { Duration::ZERO } else { now.since(self.fresh_at) }),
             trouble: None,
         }
     }

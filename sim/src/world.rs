@@ -1,236 +1,275 @@
 //! The world around the brains: machines with clocks that drift, a network that can be cut, servers, clients, and what happens next.
+//!
+//! There are two ways through a history, with the same outcome. The *slow* one lets everything happen and asks every check after every
+//! event. The *fast* one leaves out what is known to change nothing (a good probe of what is seen well, a report that says what was
+//! said before) and asks a check where something that it is about has changed. What may be left out draws its chances from the seed and
+//! its own number ([`World::dice`]), so that the chances of the rest stay the same.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_control::event::StoreFailure;
-use lifeboat_control::health::{Evidence, Target, What};
-use lifeboat_control::record::{self, DatabaseRecord, Request};
-use lifeboat_control::{Brain, Clock, Command, Event, Mutation};
-use lifeboat_model::App;
-use lifeboat_model::database::{Action, Follower, Gate, Lsn, Order};
-use lifeboat_model::journal::{EntryKind, JournalEntry};
-use lifeboat_model::state::{Change, Outcome, Transaction, Write};
-use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
+use lifeboat_control::health::Evidence;
+use lifeboat_control::record::{DatabaseRecord, lease_key};
+use lifeboat_control::{Brain, Clock, Event};
+use lifeboat_model::app::{Component, WithoutStandby};
+use lifeboat_model::database::Order;
+use lifeboat_model::state::{LeaseId, Transaction};
+use lifeboat_model::{App, ComponentId, Epoch, Moment, RegionId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-mod asking;
 mod faults;
 mod network;
 mod node;
+mod peers;
+mod probing;
+mod reports;
 mod serving;
 mod storing;
 
+use self::network::Network;
+use self::peers::Asked;
+use self::probing::Chain;
+use self::reports::Reporter;
 use crate::check::{Broken, Ledger};
+use crate::clock::Clocks;
+use crate::cluster::{Cluster, StoreKind};
+pub use crate::fault::{Broke, Fault};
+use crate::queue::Queue;
 use crate::refinement::Refinement;
 use crate::server::{Server, WriteId};
-use crate::store::{LeaseGone, Store};
+use crate::store::Store;
 
-/// Something that goes wrong, or is mended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A region's node and servers are killed.
-    KillRegion(RegionId),
-    /// Only its node.
-    KillNode(RegionId),
-    /// Only one server.
-    KillServer(RegionId, ComponentId),
-    /// Its node starts again.
-    StartNode(RegionId),
-    /// Its node and servers stand still.
-    Freeze(RegionId),
-    /// Only its node does.
-    FreezeNode(RegionId),
-    /// All of it goes on.
-    Thaw(RegionId),
-    /// Nothing gets from the first to the second.
-    Cut(RegionId, RegionId),
-    /// A region reaches nobody, the store neither.
-    Isolate(RegionId),
-    /// All links are whole.
-    Heal,
-    /// The store answers nobody.
-    StoreDown,
-    /// It does again.
-    StoreUp,
-    /// A person asks a node for something.
-    Person(RegionId, ComponentId, Request),
-}
+/// A region by its place among all, in the order of their names.
+pub type RegionIndex = usize;
+/// A database by its place among those of all apps.
+pub type DatabaseIndex = usize;
+/// A node: one app's in one region, `app * regions + region`.
+type NodeIndex = usize;
+/// A copy: one database's in one region, `database * regions + region`.
+type CopyIndex = usize;
 
-/// A duty of the caller or of a driver that is broken on purpose.
+/// Which way through a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broke {
-    /// A rule of the brain.
-    Brain(Mutation),
-    /// Drivers carry out orders of older epochs.
-    DriverIgnoresEpoch,
-    /// The commit gate goes on confirming when its time has run out, and when it is told to stop.
-    GateIgnoresTime,
-    /// The store lets a lease go after half its length: clocks that do not agree on how long a second is.
-    LeaseTooShort,
+pub enum Way {
+    /// What is known to change nothing is left out.
+    Fast,
+    /// Everything happens, and every check is asked after every event.
+    Slow,
 }
 
 #[derive(Debug)]
 enum Happening {
-    Deliver(RegionId, u64, Box<Event>),
-    Wake(RegionId, u64),
-    Probe(RegionId, u64, Target),
-    Call(RegionId, u64, Call),
-    Watch(RegionId, u64),
-    Report(RegionId, ComponentId),
-    OrderEnds(RegionId, u64, ComponentId, Order),
-    ClientWrites(ComponentId),
-    Ship { database: ComponentId, from: RegionId, to: RegionId },
-    Confirmed { database: ComponentId, by: RegionId, to: RegionId, timeline: u32, length: usize },
-    Beat,
-    Fault(Fault),
-    Asked(RegionId, u64, lifeboat_control::promise::Question),
+    Deliver(NodeIndex, u64, Box<Event>),
+    Reading(NodeIndex, u64, usize, Evidence),
+    Renewed(NodeIndex, u64, Result<(), StoreFailure>),
+    Wake(NodeIndex, u64),
+    Probe(NodeIndex, u64, usize, u64),
+    Renew(NodeIndex, u64, LeaseId),
+    Call(NodeIndex, u64, Box<Call>),
+    Late(usize, Box<Transaction>),
+    Asked(u64, Box<Event>),
+    Watch(NodeIndex, u64),
+    Report(CopyIndex, u64),
+    OrderEnds(CopyIndex, u64, Box<Order>),
+    Writes(DatabaseIndex, u64),
+    Busy(Moment),
+    Ship { database: DatabaseIndex, from: RegionIndex, to: RegionIndex },
+    Confirmed { database: DatabaseIndex, by: RegionIndex, to: RegionIndex, timeline: u32, length: usize },
+    Acknowledge(CopyIndex),
+    LeasesEnd(usize),
+    Elect,
+    Look(DatabaseIndex),
+    Fault(Box<Fault>),
 }
 
+/// What is asked of the store.
 #[derive(Debug)]
 enum Call {
     Transact(Transaction),
     Grant(Duration),
-    Renew(lifeboat_model::state::LeaseId),
     List,
 }
+
+/// A duplicate of an order, which nobody waits for.
+const DUPLICATE: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Node {
     brain: Option<Brain>,
     incarnation: u64,
     frozen: bool,
-    /// How much faster its clock runs, in parts per million.
-    drift: i64,
     /// What waits for it while it stands still.
     inbox: VecDeque<Event>,
     /// How far in the store's log it has read.
     read: usize,
     watching: bool,
     wake: Moment,
+    /// A member of the store that kept silent, and until when it is asked last.
+    passed_over: Option<(RegionIndex, Moment)>,
+    chains: Vec<Chain>,
+}
+
+/// A machine: what all apps of a region share.
+#[derive(Debug)]
+struct Machine {
+    clocks: Clocks,
+    /// Its member of the store runs.
+    member_up: bool,
+    member_frozen: bool,
+    disk_full: bool,
+    disk_slowness: u32,
+}
+
+#[derive(Debug)]
+struct Database {
+    app: usize,
+    id: ComponentId,
+    component: Component,
+    /// Where copies are kept: the writer's region and the standbys'.
+    copies: Vec<RegionIndex>,
+    record: Option<DatabaseRecord>,
+    /// The epochs whose claim the journal explains.
+    explained: Vec<Epoch>,
+    /// Something that the checks are about has changed.
+    dirty: bool,
+    /// A [`Happening::Look`] is on its way.
+    look_at: Option<Moment>,
+    /// Tells the newest [`Happening::Writes`] from older ones.
+    writes: u64,
 }
 
 /// The whole simulated world.
 #[derive(Debug)]
 pub struct World {
-    /// What the file declares.
-    pub app: Arc<App>,
     /// What was acknowledged, by database.
-    pub ledgers: BTreeMap<ComponentId, Ledger>,
-    /// A person has accepted losses.
-    pub loss_was_accepted: bool,
-    /// A person has asked for a failover.
-    pub was_asked: bool,
+    pub ledgers: Vec<Ledger>,
     /// What happened, when that is recorded.
     pub trace: Option<Vec<String>>,
+    /// What was decided: every command of every brain with its moment, when that is recorded.
+    pub decisions: Option<Vec<String>>,
     /// Looks at every change, where the history has to be one of the model's too.
     pub refinements: Vec<Refinement>,
     /// Events taken so far.
     pub steps: u64,
     /// Epochs claimed so far, over all databases.
     pub claims: usize,
+    apps: Vec<Arc<App>>,
+    regions: Vec<RegionId>,
+    databases: Vec<Database>,
+    dirty: Vec<DatabaseIndex>,
     now: Moment,
-    queue: BinaryHeap<Reverse<(Moment, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
-    sequence: u64,
+    queue: Queue<Happening>,
+    seed: u64,
     rng: ChaCha8Rng,
-    nodes: BTreeMap<RegionId, Node>,
-    servers: BTreeMap<(RegionId, ComponentId), Server>,
-    store: Store,
+    machines: Vec<Machine>,
+    nodes: Vec<Node>,
+    servers: Vec<Server>,
+    reporters: Vec<Reporter>,
+    stores: Vec<Store>,
+    cluster: Cluster,
     store_up: bool,
-    cut: BTreeSet<(RegionId, RegionId)>,
-    isolated: BTreeSet<RegionId>,
-    explained: BTreeSet<(ComponentId, Epoch)>,
-    asked: BTreeMap<u64, asking::Asked>,
-    tickets: u64,
-    /// When a node last had a bad reading of anything in another region.
-    bad_readings: BTreeMap<(RegionId, RegionId), Moment>,
-    records: BTreeMap<ComponentId, DatabaseRecord>,
+    store_cut: Vec<bool>,
+    store_slow: Duration,
+    network: Network,
+    noise: u64,
+    /// Clients write often until then.
+    busy_until: Moment,
+    always_busy: bool,
+    /// Who could acknowledge when the store went, for L2; nothing else has happened since.
+    served_without_store: Vec<(DatabaseIndex, RegionIndex)>,
+    undisturbed_since: Moment,
     next_write: WriteId,
+    questions: Vec<Asked>,
     broke: Option<Broke>,
-    calm: bool,
+    broken: Option<Broken>,
+    way: Way,
 }
 
+/// For how long before and after a fault clients write often.
+const BUSY_BEFORE: Duration = Duration::from_secs(2);
+const BUSY_AFTER: Duration = Duration::from_secs(15);
+
 impl World {
-    /// A fleet in which nothing runs yet; every node starts within the first second.
+    /// A fleet of one app with a store in one file, in which nothing runs yet; every node starts within the first second.
     pub fn new(app: Arc<App>, seed: u64, broke: Option<Broke>) -> Self {
+        Self::fleet(vec![app], StoreKind::File, seed, broke, Way::Fast)
+    }
+
+    /// A fleet of apps that share regions, links and a store. Their databases have different names, their regions the same.
+    pub fn fleet(apps: Vec<Arc<App>>, kind: StoreKind, seed: u64, broke: Option<Broke>, way: Way) -> Self {
+        let regions: Vec<RegionId> = apps[0].regions.keys().cloned().collect();
+        let databases: Vec<Database> =
+            apps.iter().enumerate().flat_map(|(app, file)| databases_of(app, file, &regions)).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let nodes = app
-            .regions
-            .keys()
-            .map(|region| {
-                let drift = i64::try_from(rng.next_u64() % 40_000).expect("a small number") - 20_000;
-                let node = Node {
-                    brain: None,
-                    incarnation: 0,
-                    frozen: false,
-                    drift,
-                    inbox: VecDeque::new(),
-                    read: 0,
-                    watching: false,
-                    wake: Moment(0),
-                };
-                (region.clone(), node)
+        let machines: Vec<Machine> = regions
+            .iter()
+            .map(|_| {
+                let mut clocks = Clocks::default();
+                clocks.set_drift(Moment(0), i64::try_from(rng.next_u64() % 40_000).expect("a small number") - 20_000);
+                Machine { clocks, member_up: true, member_frozen: false, disk_full: false, disk_slowness: 1 }
             })
             .collect();
-        let databases: Vec<ComponentId> = app.databases().map(|(id, _)| id.clone()).collect();
-        let servers = app
-            .data_regions()
-            .flat_map(|region| {
-                databases.iter().map(move |database| ((region.clone(), database.clone()), Server::default()))
-            })
-            .collect();
+        let cluster = Cluster::new(kind, regions.len());
         let mut world = Self {
-            ledgers: databases.iter().map(|database| (database.clone(), Ledger::default())).collect(),
-            loss_was_accepted: false,
-            was_asked: false,
+            ledgers: databases.iter().map(|_| Ledger::default()).collect(),
             trace: None,
             refinements: Vec::new(),
+            decisions: None,
             steps: 0,
             claims: 0,
+            dirty: Vec::new(),
             now: Moment(0),
-            queue: BinaryHeap::new(),
-            happenings: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::new(),
+            seed,
             rng,
-            nodes,
-            servers,
-            store: Store::default(),
+            machines,
+            nodes: (0..apps.len() * regions.len()).map(|_| Node::default()).collect(),
+            servers: (0..databases.len() * regions.len()).map(|_| Server::default()).collect(),
+            reporters: (0..databases.len() * regions.len()).map(|_| Reporter::default()).collect(),
+            stores: apps.iter().map(|_| Store::new(cluster.leases())).collect(),
+            cluster,
             store_up: true,
-            cut: BTreeSet::new(),
-            isolated: BTreeSet::new(),
-            explained: BTreeSet::new(),
-            asked: BTreeMap::new(),
-            tickets: 0,
-            bad_readings: BTreeMap::new(),
-            records: BTreeMap::new(),
+            store_cut: vec![false; regions.len()],
+            store_slow: Duration::ZERO,
+            network: Network::new(regions.len()),
+            noise: 0,
+            busy_until: Moment(0) + Duration::from_secs(30),
+            always_busy: false,
+            served_without_store: Vec::new(),
+            undisturbed_since: Moment(0),
             next_write: 0,
+            questions: Vec::new(),
             broke,
-            calm: false,
-            app,
+            broken: None,
+            way,
+            apps,
+            regions,
+            databases,
         };
-        for region in world.app.regions.keys().cloned().collect::<Vec<_>>() {
+        world.review_cluster();
+        for region in 0..world.regions.len() {
             let after = world.random(1_000);
-            world.after(after, Happening::Fault(Fault::StartNode(region)));
+            let start = Fault::StartNode(world.regions[region].clone());
+            world.after(after, Happening::Fault(Box::new(start)));
         }
-        for database in databases {
-            world.after(Duration::from_millis(1_500), Happening::ClientWrites(database));
+        for database in 0..world.databases.len() {
+            world.after(Duration::from_millis(1_500), Happening::Writes(database, 0));
         }
-        world.after(Duration::from_millis(250), Happening::Beat);
         world
     }
 
     /// Lets a fault happen at a moment.
     pub fn schedule(&mut self, at: Moment, fault: Fault) {
-        self.at(at, Happening::Fault(fault));
+        self.at(at - BUSY_BEFORE, Happening::Busy(at + BUSY_AFTER));
+        self.at(at, Happening::Fault(Box::new(fault)));
     }
 
-    /// From now on no answers are lost and nothing is done twice.
-    pub fn calm_down(&mut self) {
-        self.calm = true;
+    /// Clients write often all the time, not only around faults.
+    pub fn keep_busy(&mut self) {
+        self.always_busy = true;
     }
 
     /// The world's own time; every machine reads its own.
@@ -238,108 +277,206 @@ impl World {
         self.now
     }
 
-    /// Goes on until `until`; every promise is checked after every event.
+    /// Goes on until `until`; every promise is checked after every event that can break it.
     ///
     /// # Errors
     /// The first promise that was broken.
     pub fn run(&mut self, until: Moment) -> Result<(), Broken> {
-        while let Some(Reverse((at, number))) = self.queue.peek().copied() {
-            if at > until {
-                break;
-            }
-            self.queue.pop();
-            self.now = at;
-            let Some(happening) = self.happenings.remove(&number) else { continue };
+        while let Some((at, happening)) = self.queue.take(until) {
+            self.now = at.max(self.now);
             self.steps += 1;
-            // A probe that is sent changes nothing that a promise is about.
-            let matters = !matches!(happening, Happening::Probe(..));
-            self.happen(happening)?;
-            if matters {
-                for database in self.ledgers.keys() {
-                    self.check_moment(database)?;
+            self.happen(happening);
+            match self.way {
+                Way::Slow => {
+                    self.dirty.clear();
+                    for database in 0..self.databases.len() {
+                        self.databases[database].dirty = false;
+                        self.check_moment(database);
+                        self.check_everything(database);
+                    }
                 }
-                self.check_progress()?;
-                let mut refinements = std::mem::take(&mut self.refinements);
-                let looked = refinements.iter_mut().try_for_each(|refinement| refinement.look(self));
-                self.refinements = refinements;
-                looked?;
+                Way::Fast => {
+                    while let Some(database) = self.dirty.pop() {
+                        self.databases[database].dirty = false;
+                        self.check_moment(database);
+                    }
+                }
+            }
+            self.refine();
+            if let Some(broken) = self.broken.take() {
+                self.say(|| broken.to_string());
+                return Err(broken);
             }
         }
         self.now = until;
         Ok(())
     }
 
-    /// The regions that keep data.
-    pub fn data_regions(&self) -> impl Iterator<Item = &RegionId> {
-        self.app.data_regions()
+    /// Where the history has to be one of the protocol's model too: asks whether what has just changed is.
+    fn refine(&mut self) {
+        let mut refinements = std::mem::take(&mut self.refinements);
+        for refinement in &mut refinements {
+            if let Err(how) = refinement.look(self) {
+                self.breaks("protocol", || how);
+            }
+        }
+        self.refinements = refinements;
     }
 
+    /// Notes a promise as broken; the first counts.
+    pub(crate) fn breaks(&mut self, promise: &'static str, how: impl FnOnce() -> String) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { promise, how: how() });
+        }
+    }
+
+    // --- what there is, by name ---
+
     /// A region's server.
+    ///
+    /// # Panics
+    /// Where the file names no such region or database.
     pub fn server(&self, region: &RegionId, database: &ComponentId) -> &Server {
-        &self.servers[&(region.clone(), database.clone())]
+        let (region, database) = (self.region_index(region), self.database_index(database));
+        &self.servers[self.copy(database, region)]
     }
 
     /// The database's record as the store has it.
-    pub fn record(&self, database: &ComponentId) -> Option<DatabaseRecord> {
-        self.records.get(database).cloned()
+    pub fn record(&self, database: &ComponentId) -> Option<&DatabaseRecord> {
+        self.databases[self.database_index(database)].record.as_ref()
     }
 
-    /// What the state store keeps.
-    pub fn store(&self) -> &Store {
-        &self.store
+    /// A database's place in [`Self::ledgers`].
+    ///
+    /// # Panics
+    /// Where no file names it.
+    pub fn database_index(&self, id: &ComponentId) -> DatabaseIndex {
+        self.databases.iter().position(|database| database.id == *id).expect("a database of the file")
     }
 
-    /// Whether the journal has a reason for an epoch.
-    pub fn journal_explains(&self, database: &ComponentId, epoch: Epoch) -> bool {
-        self.explained.contains(&(database.clone(), epoch))
+    /// What the state store keeps, an app each.
+    pub fn stores(&self) -> &[Store] {
+        &self.stores
     }
+
+    /// The regions, in the order of their names.
+    pub fn regions(&self) -> &[RegionId] {
+        &self.regions
+    }
+
+    fn region_index(&self, id: &RegionId) -> RegionIndex {
+        self.regions.iter().position(|region| region == id).expect("a region of the file")
+    }
+
+    // --- what there is, by number ---
+
+    /// How many databases there are, over all apps.
+    pub fn databases(&self) -> usize {
+        self.databases.len()
+    }
+
+    pub(crate) fn database_name(&self, database: DatabaseIndex) -> &ComponentId {
+        &self.databases[database].id
+    }
+
+    pub(crate) fn region_name(&self, region: RegionIndex) -> &RegionId {
+        &self.regions[region]
+    }
+
+    pub(crate) fn component(&self, database: DatabaseIndex) -> &Component {
+        &self.databases[database].component
+    }
+
+    pub(crate) fn record_of(&self, database: DatabaseIndex) -> Option<&DatabaseRecord> {
+        self.databases[database].record.as_ref()
+    }
+
+    /// Whose lease counts for a database.
+    pub(crate) fn lease_of(&self, database: DatabaseIndex) -> Option<RegionId> {
+        let Database { app, id, .. } = &self.databases[database];
+        self.stores[*app].get(&lease_key(id)).and_then(|entry| serde_json::from_slice(&entry.value).ok())
+    }
+
+    pub(crate) fn explains(&self, database: DatabaseIndex, epoch: Epoch) -> bool {
+        self.databases[database].explained.contains(&epoch)
+    }
+
+    pub(crate) fn server_at(&self, database: DatabaseIndex, region: RegionIndex) -> &Server {
+        &self.servers[self.copy(database, region)]
+    }
+
+    pub(crate) fn server_named(&self, database: DatabaseIndex, region: &RegionId) -> &Server {
+        self.server_at(database, self.region_index(region))
+    }
+
+    pub(crate) fn copies(&self, database: DatabaseIndex) -> &[RegionIndex] {
+        &self.databases[database].copies
+    }
+
+    fn copy(&self, database: DatabaseIndex, region: RegionIndex) -> CopyIndex {
+        database * self.regions.len() + region
+    }
+
+    fn node_of(&self, database: DatabaseIndex, region: RegionIndex) -> NodeIndex {
+        self.databases[database].app * self.regions.len() + region
+    }
+
+    fn region_of(&self, node: NodeIndex) -> RegionIndex {
+        node % self.regions.len()
+    }
+
+    fn app_of(&self, node: NodeIndex) -> usize {
+        node / self.regions.len()
+    }
+
+    fn databases_of_app(&self, app: usize) -> impl Iterator<Item = DatabaseIndex> + use<> {
+        let of: Vec<DatabaseIndex> =
+            (0..self.databases.len()).filter(|database| self.databases[*database].app == app).collect();
+        of.into_iter()
+    }
+
+    fn local(&self, node: NodeIndex) -> Clock {
+        self.machines[self.region_of(node)].clocks.read(self.now)
+    }
+
+    // --- what the checks ask ---
 
     /// Whether writing must be possible soon: the store answers, a majority of the nodes lives and reaches each other, and among
-    /// them is a region that holds everything.
-    pub fn ought_to_serve(&self, database: &ComponentId) -> bool {
-        let well = |region: &RegionId| {
-            let node = &self.nodes[region];
-            node.brain.is_some() && !node.frozen && !self.isolated.contains(region)
+    /// them is a region that holds everything; and the file does not tell the writer to stop without its standby.
+    pub(crate) fn ought_to_serve(&self, database: DatabaseIndex) -> bool {
+        let Some(record) = self.record_of(database) else { return false };
+        if self.component(database).without_standby == WithoutStandby::Stop {
+            return false;
+        }
+        let well = |region: RegionIndex| {
+            let node = &self.nodes[self.node_of(database, region)];
+            node.brain.is_some() && !node.frozen && self.store_answers(region)
         };
-        let together: Vec<&RegionId> = self
-            .app
-            .regions
-            .keys()
-            .filter(|region| well(region))
-            .filter(|region| {
-                self.app
-                    .regions
-                    .keys()
-                    .filter(|other| well(other))
-                    .all(|o| self.linked(region, o) && self.linked(o, region))
-            })
-            .collect();
+        let all = self.regions.len();
+        let together = |region: RegionIndex| {
+            well(region) && (0..all).filter(|other| well(*other)).all(|other| self.network.is_whole(region, other))
+        };
         let standing = |region: &RegionId| {
-            self.servers.get(&(region.clone(), database.clone())).is_some_and(|s| s.exists && !s.frozen)
+            let region = self.region_index(region);
+            let server = self.server_at(database, region);
+            server.exists && !server.frozen && !self.machines[region].disk_full && together(region)
         };
-        self.store_up
-            && together.len() > self.app.regions.len() / 2
-            && self
-                .records
-                .get(database)
-                .is_some_and(|record| record.holders.iter().any(|r| together.contains(&r) && standing(r)))
+        (0..all).filter(|region| together(*region)).count() > all / 2 && record.holders.iter().any(standing)
     }
 
     /// How many nodes outside a region have had a bad reading of it lately, and how many there are.
-    pub fn doubters(&self, of: &RegionId) -> (usize, usize) {
-        let lately = |seen: &Moment| self.now.since(*seen) < Duration::from_secs(20);
-        let outside = self.app.regions.keys().filter(|region| *region != of);
-        let doubting = outside
-            .clone()
-            .filter(|region| self.bad_readings.get(&((*region).clone(), of.clone())).is_some_and(lately));
-        (doubting.count(), outside.count())
+    pub(crate) fn doubters(&self, database: DatabaseIndex, of: &RegionId) -> (usize, usize) {
+        let of = self.region_index(of);
+        let app = self.databases[database].app * self.regions.len();
+        let lately = |region: &RegionIndex| {
+            let mut seen = self.nodes[app + *region].chains.iter().filter(|chain| chain.region == of);
+            seen.any(|chain| chain.is_bad(self.now, Duration::from_secs(20)))
+        };
+        let outside = (0..self.regions.len()).filter(|region| *region != of);
+        (outside.clone().filter(lately).count(), outside.count())
     }
 
-    fn local(&self, region: &RegionId) -> Clock {
-        let drift = self.nodes[region].drift;
-        let now = i128::from(self.now.0) * i128::from(1_000_000 + drift) / 1_000_000;
-        Clock { now: Moment(u64::try_from(now).unwrap_or(0)), unix_ms: self.now.0 / 1_000_000 }
-    }
+    // --- time and chance ---
 
     fn random(&mut self, millis: u64) -> Duration {
         Duration::from_micros(self.rng.next_u64() % (millis * 1_000).max(1))
@@ -349,73 +486,124 @@ impl World {
         self.rng.next_u64() % 100 < percent
     }
 
+    /// A chance that belongs to the `number`th of a kind of thing, whatever else has happened.
+    fn dice(&self, kind: u64, number: u64) -> u64 {
+        let mut x = self.seed ^ kind.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03);
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    }
+
     fn after(&mut self, wait: Duration, happening: Happening) {
         self.at(self.now + wait, happening);
     }
 
     fn at(&mut self, at: Moment, happening: Happening) {
-        self.sequence += 1;
-        self.queue.push(Reverse((at, self.sequence)));
-        self.happenings.insert(self.sequence, happening);
+        let urgent = matches!(happening, Happening::Wake(..));
+        self.queue.put(at, urgent, happening);
     }
 
-    fn say(&mut self, what: impl FnOnce() -> String) {
+    pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{} {}", self.now, what()));
         }
     }
 
-    fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+    /// Something that reports and checks of a database are about has changed.
+    fn touch(&mut self, database: DatabaseIndex) {
+        self.soil(database);
+        for at in 0..self.databases[database].copies.len() {
+            let region = self.databases[database].copies[at];
+            self.wake_reporter(self.copy(database, region));
+        }
+    }
+
+    /// Something that checks of a database are about has changed.
+    fn soil(&mut self, database: DatabaseIndex) {
+        if !self.databases[database].dirty {
+            self.databases[database].dirty = true;
+            self.dirty.push(database);
+        }
+    }
+
+    fn touch_all(&mut self) {
+        for database in 0..self.databases.len() {
+            self.touch(database);
+        }
+    }
+
+    /// Sees to it that a database is looked at again by then, whatever happens.
+    pub(crate) fn look_by(&mut self, database: DatabaseIndex, at: Moment) {
+        if self.databases[database].look_at.is_none_or(|known| known <= self.now || at < known) {
+            self.databases[database].look_at = Some(at);
+            self.at(at, Happening::Look(database));
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Deliver(region, incarnation, event) => {
-                if self.nodes[&region].incarnation == incarnation {
-                    self.feed(&region, *event);
+            Happening::Deliver(node, incarnation, event) => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.feed(node, *event);
                 }
-                Ok(())
             }
-            Happening::Wake(region, incarnation) => {
-                if self.nodes[&region].incarnation == incarnation && !self.nodes[&region].frozen {
-                    self.feed(&region, Event::Tick);
+            Happening::Reading(node, incarnation, chain, evidence) => {
+                self.take_reading(node, incarnation, chain, evidence);
+            }
+            Happening::Renewed(node, incarnation, result) => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.feed(node, Event::Renewed(result));
                 }
-                Ok(())
             }
-            Happening::Probe(region, incarnation, target) => {
-                self.probe(&region, incarnation, target);
-                Ok(())
-            }
-            Happening::Asked(region, ticket, question) => {
-                self.take_question(&region, ticket, question);
-                Ok(())
-            }
-            Happening::Call(region, incarnation, call) => self.call(&region, incarnation, call),
-            Happening::Watch(region, incarnation) => {
-                self.watch(&region, incarnation);
-                Ok(())
-            }
-            Happening::Report(region, database) => {
-                self.report(&region, &database);
-                Ok(())
-            }
-            Happening::OrderEnds(region, incarnation, database, order) => {
-                self.end_order(&region, incarnation, &database, order)
-            }
-            Happening::ClientWrites(database) => self.client_writes(&database),
-            Happening::Ship { database, from, to } => self.ship(&database, &from, &to),
+            Happening::Wake(node, incarnation) => self.wake(node, incarnation),
+            Happening::Probe(node, incarnation, chain, number) => self.probe(node, incarnation, chain, number),
+            Happening::Renew(node, incarnation, lease) => self.renew(node, incarnation, lease),
+            Happening::Call(node, incarnation, call) => self.call(node, incarnation, *call),
+            Happening::Late(app, transaction) => self.execute_late(app, &transaction),
+            Happening::Asked(ticket, event) => self.take_question(ticket, *event),
+            Happening::Watch(node, incarnation) => self.watch(node, incarnation),
+            Happening::Report(copy, number) => self.report_in_turn(copy, number),
+            Happening::OrderEnds(copy, incarnation, order) => self.end_order(copy, incarnation, &order),
+            Happening::Writes(database, turn) => self.client_writes(database, turn),
+            Happening::Busy(until) => self.make_busy(until),
+            Happening::Ship { database, from, to } => self.ship(database, from, to),
             Happening::Confirmed { database, by, to, timeline, length } => {
-                let linked = self.linked(&by, &to);
-                let server = self.servers.get_mut(&(to.clone(), database.clone())).expect("servers are never removed");
-                if linked && server.lives() && server.primary && server.timeline == timeline {
-                    let known = server.confirmed.entry(by).or_default();
-                    *known = length.max(*known);
-                }
-                self.acknowledge(&database, &to)
+                self.take_confirmation(database, by, to, timeline, length);
             }
-            Happening::Beat => self.beat(),
+            Happening::Acknowledge(copy) => self.acknowledge(copy / self.regions.len(), copy % self.regions.len()),
+            Happening::LeasesEnd(app) => self.end_leases(app),
+            Happening::Elect => self.elect(),
+            Happening::Look(database) => {
+                if self.databases[database].look_at.is_some_and(|at| at <= self.now) {
+                    self.databases[database].look_at = None;
+                }
+                self.soil(database);
+            }
             Happening::Fault(fault) => {
                 self.say(|| format!("fault: {fault:?}"));
-                self.suffer(fault);
-                Ok(())
+                self.suffer(*fault);
             }
         }
     }
+}
+
+fn databases_of(app: usize, file: &App, regions: &[RegionId]) -> Vec<Database> {
+    file.databases()
+        .map(|(id, component)| Database {
+            app,
+            id: id.clone(),
+            component: component.clone(),
+            copies: (0..regions.len())
+                .filter(|at| {
+                    let region = &regions[*at];
+                    component.writer.as_ref() == Some(region) || component.standbys.contains_key(region)
+                })
+                .collect(),
+            record: None,
+            explained: Vec::new(),
+            dirty: false,
+            look_at: None,
+            writes: 0,
+        })
+        .collect()
 }

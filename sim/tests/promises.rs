@@ -3,15 +3,17 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lifeboat_control::Mutation;
-use lifeboat_sim::history::{self, Failure};
+use lifeboat_sim::history::{self, Failure, How, Kind};
+use lifeboat_sim::shrink;
 use lifeboat_sim::world::Broke;
 
 /// Runs seeds on two threads until one fails or all are through. Returns the failure with the smallest seed seen.
-fn hunt(seeds: Vec<u64>, broke: Option<Broke>) -> Option<Box<Failure>> {
+fn hunt(seeds: std::ops::Range<u64>, how: &How) -> Option<Box<Failure>> {
+    let seeds: Vec<u64> = seeds.collect();
     let next = AtomicUsize::new(0);
     let worker = || loop {
         let seed = *seeds.get(next.fetch_add(1, Ordering::Relaxed))?;
-        if let Err(failure) = history::run(seed, broke) {
+        if let Err(failure) = history::run(seed, how) {
             next.store(seeds.len(), Ordering::Relaxed);
             return Some(failure);
         }
@@ -25,53 +27,61 @@ fn hunt(seeds: Vec<u64>, broke: Option<Broke>) -> Option<Box<Failure>> {
     })
 }
 
-#[test]
-fn a_thousand_histories_break_no_promise() {
-    if let Some(failure) = hunt((0..1_000).collect(), None) {
-        let failure = history::shrink(*failure, None);
-        let faults: Vec<String> = failure.faults.iter().map(|(at, fault)| format!("{at}  {fault:?}")).collect();
-        panic!(
-            "seed {} ({}): {}\n{}\nreplay: cargo run -p lifeboat-sim -- --seed {} --trace",
-            failure.seed,
-            failure.scenario,
-            failure.broken,
-            faults.join("\n"),
-            failure.seed
-        );
+fn hold(seeds: std::ops::Range<u64>, how: &How) {
+    if let Some(failure) = hunt(seeds, how) {
+        let failure = shrink::shrink(*failure, how);
+        panic!("{failure}\nreplay: cargo run -p lifeboat-sim -- --seed {} --trace ({how:?})", failure.seed);
     }
+}
+
+#[test]
+fn a_thousand_histories_of_trouble_break_no_promise() {
+    hold(0..1_000, &How::default());
+}
+
+#[test]
+fn a_thousand_hours_of_ordinary_life_break_no_promise() {
+    hold(0..45, &How { kind: Kind::Ordinary(24), ..How::default() });
 }
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
     let ends = |seed| {
-        history::run(seed, None).map(|ended| (ended.steps, ended.claims, ended.acknowledged)).map_err(|f| f.broken)
+        history::run(seed, &How::default())
+            .map(|ended| (ended.steps, ended.claims, ended.acknowledged))
+            .map_err(|failure| failure.broken)
     };
     assert_eq!(ends(3), ends(3));
-    assert_ne!(ends(3), ends(10), "two seeds of one fleet differ");
+    assert_ne!(ends(3), ends(12), "two seeds of one fleet differ");
 }
 
 /// The fleets of [`lifeboat_sim::scenario::all`], by the place that they have there.
-const ANY: Option<u64> = None;
-const ONE_SYNCHRONOUS: Option<u64> = Some(0);
-const ANY_1_OF_2: Option<u64> = Some(1);
-const ASYNCHRONOUS: Option<u64> = Some(3);
+const ANY: Option<usize> = None;
+const ONE_SYNCHRONOUS: Option<usize> = Some(0);
+const ANY_1_OF_2: Option<usize> = Some(1);
+const ASYNCHRONOUS: Option<usize> = Some(3);
+const TWO_ASYNCHRONOUS: Option<usize> = Some(7);
+const DRAWN: Option<usize> = Some(8);
 
 /// Each rule broken on purpose, the fleet in which that matters, within how many histories of it it has to be noticed, and as
 /// which broken promise.
-const BROKEN: [(Broke, Option<u64>, u64, &[&str]); 16] = [
-    (Broke::Brain(Mutation::ClaimAny), ANY, 200, &["S1", "S2", "S5"]),
-    (Broke::Brain(Mutation::ConfirmBeforeOpen), ANY, 100, &["S1", "S2", "S5"]),
+const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 19] = [
+    (Broke::Brain(Mutation::ClaimAny), ANY, 300, &["S1", "S2", "S5"]),
+    (Broke::Brain(Mutation::ConfirmBeforeOpen), ANY, 300, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::SynchronousEarly), ANY, 50, &["S2"]),
     (Broke::Brain(Mutation::AloneUnrecorded), ANY, 300, &["S1", "S2", "S5", "L1"]),
     (Broke::Brain(Mutation::ForceUnexpired), ASYNCHRONOUS, 1_000, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::QuorumOfOne), ONE_SYNCHRONOUS, 300, &["S4"]),
     (Broke::Brain(Mutation::StopsOffByOne), ANY_1_OF_2, 600, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::ConfirmPastLease), ASYNCHRONOUS, 600, &["S1", "S2", "S5"]),
-    (Broke::Brain(Mutation::PromiseBroken), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::LossIgnored), ANY, 300, &["S3"]),
     (Broke::Brain(Mutation::Unjournaled), ANY, 10, &["A1"]),
     (Broke::Brain(Mutation::Unlinked), ANY, 10, &["A1"]),
     (Broke::Brain(Mutation::OldWriterStays), ANY, 300, &["L1", "S1", "S2"]),
+    (Broke::Brain(Mutation::PromiseBroken), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
+    (Broke::Brain(Mutation::OnePromiseEnough), TWO_ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
+    (Broke::Brain(Mutation::PromiseForgotten), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
+    (Broke::Brain(Mutation::KeepsEverything), DRAWN, 50, &["S6"]),
     (Broke::DriverIgnoresEpoch, ANY, 400, &["S5", "S1", "S2"]),
     (Broke::GateIgnoresTime, ASYNCHRONOUS, 600, &["S1", "S2", "S5"]),
     (Broke::LeaseTooShort, ASYNCHRONOUS, 400, &["S1", "S2", "S5"]),
@@ -81,10 +91,8 @@ const BROKEN: [(Broke, Option<u64>, u64, &[&str]); 16] = [
 fn whatever_is_broken_on_purpose_is_caught() {
     let mut missed = Vec::new();
     for (broke, fleet, histories, promises) in BROKEN {
-        let seeds = (0..histories)
-            .map(|n| fleet.map_or(n, |place| n * lifeboat_sim::scenario::all().len() as u64 + place))
-            .collect();
-        match hunt(seeds, Some(broke)) {
+        let how = How { broke: Some(broke), fleet, ..How::default() };
+        match hunt(0..histories, &how) {
             Some(failure) => {
                 eprintln!("{broke:?}: seed {}: {}", failure.seed, failure.broken);
                 if !promises.contains(&failure.broken.promise) {
@@ -95,4 +103,27 @@ fn whatever_is_broken_on_purpose_is_caught() {
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// L2 is asked where nothing else is wrong, which trouble leaves no time for.
+#[test]
+fn a_writer_that_stops_without_the_store_is_caught() {
+    let broke = Some(Broke::Brain(Mutation::StopsWithoutStore));
+    let how = How { kind: Kind::Ordinary(24), broke, fleet: ONE_SYNCHRONOUS, ..How::default() };
+    let failure = hunt(0..30, &how).expect("it is noticed");
+    assert_eq!(failure.broken.promise, "L2", "{failure}");
+}
+
+/// What is needed to break a promise is little, and it breaks the same promise again.
+#[test]
+fn a_failure_is_shrunk_to_what_is_needed() {
+    let how = How { broke: Some(Broke::Brain(Mutation::SynchronousEarly)), ..How::default() };
+    let failure = *hunt(0..50, &how).expect("it is noticed");
+    let (seed, promise, before) = (failure.seed, failure.broken.promise, failure.incidents.len());
+    let shrunk = shrink::shrink(failure, &how);
+    assert_eq!(shrunk.broken.promise, promise);
+    assert!(shrunk.incidents.len() <= 3.min(before), "{shrunk}");
+    let fleet = lifeboat_sim::scenario::of_seed(seed, how.fleet);
+    let again = history::play(&fleet, seed, &how, &shrunk.incidents, &mut history::Record::default());
+    assert_eq!(again.err(), Some(shrunk.broken));
 }

@@ -4,15 +4,27 @@
 use std::collections::BTreeMap;
 
 use lifeboat_control::Mutation;
-use lifeboat_sim::history;
+use lifeboat_sim::check::Broken;
+use lifeboat_sim::history::{self, How, Record};
+use lifeboat_sim::refinement::Refinement;
+use lifeboat_sim::scenario;
 use lifeboat_sim::world::Broke;
+
+/// Plays a seed and follows what the model has room for; or the broken promise, `protocol` where a change follows from no rule.
+fn follow(seed: u64, how: &How) -> Result<Vec<Refinement>, Broken> {
+    let fleet = scenario::of_seed(seed, how.fleet);
+    let incidents = history::draw(seed, &fleet, how.kind);
+    let mut record = Record { refinements: Some(Vec::new()), ..Record::default() };
+    history::play(&fleet, seed, how, &incidents, &mut record)?;
+    Ok(record.refinements.unwrap_or_default())
+}
 
 #[test]
 fn every_history_is_a_history_of_the_model() {
     let (mut explained, mut skipped) = (0, 0);
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
     for seed in 0..28 {
-        let followed = history::run_refined(seed, None).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        let followed = follow(seed, &How::default()).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         for refinement in followed {
             explained += refinement.explained;
             skipped += refinement.skipped;
@@ -36,8 +48,8 @@ fn what_is_broken_on_purpose_is_no_history_of_the_model() {
     for (mutation, seeds) in
         [(Mutation::ClaimAny, 4), (Mutation::ConfirmBeforeOpen, 4), (Mutation::SynchronousEarly, 4)]
     {
-        let broke = Some(Broke::Brain(mutation));
-        let noticed = (0..seeds).find_map(|seed| history::run_refined(seed, broke).err());
+        let how = How { broke: Some(Broke::Brain(mutation)), ..How::default() };
+        let noticed = (0..seeds).find_map(|seed| follow(seed, &how).err());
         let broken = noticed.unwrap_or_else(|| panic!("{mutation:?}: not noticed in {seeds} histories"));
         assert_eq!(broken.promise, "protocol", "{mutation:?}: {broken}");
     }

@@ -43,7 +43,7 @@ fn tell(commands: &str) -> Result<String, String> {
     let app = Arc::new(scenario.app());
     let database = ComponentId::from("d0");
     let mut world = World::new(app, 7, None);
-    world.calm_down();
+    world.keep_busy();
     world.trace = Some(Vec::new());
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();

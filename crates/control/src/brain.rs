@@ -49,6 +49,18 @@ pub enum Mutation {
     Unlinked,
     /// An old primary does not stop when it sees a newer epoch.
     OldWriterStays,
+    /// A forced claim does not stop the standbys that the writer was about to be synchronous with.
+    AlsoUnfenced,
+    /// Standbys that have not acted under the writer's epoch are named in its gate.
+    OldFollowersNamed,
+    /// What the store says when it is read is taken for the end of a request whose answer was lost.
+    ReadIsEnough,
+    /// A node keeps a copy of every database, wherever the file wants them.
+    KeepsEverything,
+    /// A writer stops its server when the store does not answer.
+    StopsWithoutStore,
+    /// A standby that lacks what another confirming one has takes over all the same.
+    MostDataIgnored,
     /// One node's promise is taken for everybody's.
     OnePromiseEnough,
     /// A promise is counted from the answer, not from the question.
@@ -112,8 +124,9 @@ pub struct Brain {
     pub(crate) clock: Clock,
     pub(crate) started: bool,
     pub(crate) started_at: Moment,
-    /// Whether the store was read since this node started.
-    pub(crate) has_read_store: bool,
+    /// Whether this node has written to its journal since it started: then nothing that a former life of it asked of the store, all of
+    /// which rests on the journal's head, can still be carried out.
+    pub(crate) has_begun_journal: bool,
     pub(crate) synced: bool,
     pub(crate) relisting: bool,
     pub(crate) revisions: BTreeMap<String, Revision>,
@@ -143,11 +156,19 @@ pub struct Brain {
     pub(crate) people: VecDeque<(u64, ComponentId, Request)>,
     pub(crate) commands: Vec<Command>,
     pub(crate) wake: Moment,
+    /// The earliest moment for which a rule asked to be woken, the session's own aside.
+    pub(crate) due: Moment,
+    /// The rules, asked last at this moment, had nothing to do.
+    pub(crate) settled: Option<Moment>,
+    pub(crate) takes_shortcuts: bool,
     pub(crate) mutation: Option<Mutation>,
 }
 
 /// The longest time between two steps, and between two publications of an unchanged view.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The longest time for which rules that had nothing to do are not asked again though nothing has happened: each asks to be woken
+/// when time alone changes its answer, so this is for one that forgets to.
+const UNASKED: Duration = Duration::from_secs(60);
 /// The most journal entries that wait for a store that cannot be reached; the oldest are dropped beyond it. All that wait go into the next
 /// transaction, and stores bound those (to 128 parts in both of ours).
 const BACKLOG: usize = 100;
@@ -166,7 +187,7 @@ impl Brain {
             clock: Clock { now: Moment(0), unix_ms: 0 },
             started: false,
             started_at: Moment(0),
-            has_read_store: false,
+            has_begun_journal: false,
             synced: false,
             relisting: false,
             revisions: BTreeMap::new(),
@@ -193,6 +214,9 @@ impl Brain {
             people: VecDeque::new(),
             commands: Vec::new(),
             wake: Moment(0),
+            due: Moment(0),
+            settled: None,
+            takes_shortcuts: true,
             mutation: None,
         }
     }
@@ -201,6 +225,17 @@ impl Brain {
     #[must_use]
     pub fn with_mutation(mut self, mutation: Option<Mutation>) -> Self {
         self.mutation = mutation;
+        if mutation == Some(Mutation::KeepsEverything) {
+            let all: Vec<ComponentId> = self.app.databases().map(|(id, _)| id.clone()).collect();
+            self.locals.extend(all.into_iter().map(|id| (id, Local::default())));
+        }
+        self
+    }
+
+    /// The same without shortcuts: every rule is asked at every event. Nothing else differs, which is what tests use it for.
+    #[must_use]
+    pub fn without_shortcuts(mut self) -> Self {
+        self.takes_shortcuts = false;
         self
     }
 
@@ -213,10 +248,19 @@ impl Brain {
             self.clock.now
         );
         self.clock = clock;
-        if self.started && clock.now < self.wake && self.is_old_news(&event) {
+        if self.started && self.takes_shortcuts && clock.now < self.wake && self.is_old_news(&event) {
             return Vec::new();
         }
         self.wake = clock.now + HEARTBEAT;
+        if self.is_routine(&event) {
+            self.take(event);
+            self.keep_session();
+            self.prolong_confirming();
+            self.keep_promised();
+            self.wake = self.wake.min(self.due);
+            return std::mem::take(&mut self.commands);
+        }
+        self.due = Moment(u64::MAX);
         if !self.started {
             self.started = true;
             self.started_at = clock.now;
@@ -229,21 +273,33 @@ impl Brain {
         }
         self.take(event);
         self.decide();
+        let is_session =
+            |command: &Command| matches!(command, Command::Renew(_) | Command::Grant(_) | Command::AskPeers { .. });
+        let is_quiet = self.commands.iter().all(is_session);
+        self.settled = is_quiet.then_some(clock.now);
         std::mem::take(&mut self.commands)
+    }
+
+    /// Whether an event is what every second brings: time passes, the lease is renewed. While no rule has asked to be woken, only
+    /// the session and what rests on its length have anything to do.
+    fn is_routine(&self, event: &Event) -> bool {
+        let now = self.clock.now;
+        self.takes_shortcuts
+            && self.settled.is_some_and(|at| now < at + UNASKED)
+            && now < self.due
+            && self.session.valid(now).is_some()
+            && matches!(event, Event::Tick | Event::Renewed(Ok(())))
     }
 
     /// Whether an event says only what is known already; then, until the next deadline, every rule would say what it said last.
     /// Most events of a quiet day are such.
     fn is_old_news(&mut self, event: &Event) -> bool {
         match event {
-            Event::Reading { target, evidence: Evidence::Ok } => self
-                .watched
-                .get(target)
-                .is_some_and(|watched| watched.sight() == Some(Sight::Up) && !watched.in_doubt()),
+            Event::Reading { target, evidence } => self.expects(target, *evidence),
             Event::Database { component, state } => {
                 let now = self.clock.now;
                 let Some(local) = self.locals.get_mut(component) else { return true };
-                if local.state.as_ref() != Some(state) {
+                if local.state.as_ref() != Some(state) || state.streaming && local.streamed.is_none() {
                     return false;
                 }
                 if let Some((at, _)) = local.streamed.as_mut().filter(|_| state.streaming) {
@@ -253,6 +309,11 @@ impl Brain {
             }
             _ => false,
         }
+    }
+
+    /// Whether one more such reading of a target would tell this node nothing.
+    pub fn expects(&self, target: &Target, evidence: Evidence) -> bool {
+        self.watched.get(target).is_some_and(|watched| watched.is_known(evidence, &self.app.detection))
     }
 
     /// The moment by which `step` has to be called again, with [`Event::Tick`] if nothing else happens.
@@ -355,6 +416,13 @@ impl Brain {
             self.create_record(database);
             return;
         };
+        if self.is_mutated(Mutation::StopsWithoutStore)
+            && record.writer == self.me
+            && self.session.valid(self.clock.now).is_none()
+        {
+            self.order(database, record.epoch, Action::Stop { clean: false });
+            return;
+        }
         self.see_epoch(database, &record);
         self.keep_confirming(database, &record);
         self.advance_switchover(database, &record);
@@ -395,10 +463,10 @@ impl Brain {
             self.take_entry(entry);
         }
         self.synced = true;
-        self.has_read_store = true;
         self.relisting = false;
         if let Some((head, entries)) = self.unsure.take() {
             if head == self.journal_head {
+                self.has_begun_journal = true;
                 self.commands.extend(entries.into_iter().map(Command::Journaled));
             } else {
                 // Should it be carried out after all, it changes the head, and with it what the next transaction rests on.
@@ -500,6 +568,7 @@ impl Brain {
                         }
                     }
                 }
+                self.has_begun_journal |= !entries.is_empty();
                 self.commands.extend(entries.into_iter().map(Command::Journaled));
                 if let Some((ticket, answer)) = answer {
                     self.commands.push(Command::Answer { ticket, answer: Ok(answer) });
@@ -695,7 +764,19 @@ impl Brain {
     // --- small helpers that all rules use ---
 
     pub(crate) fn wake_by(&mut self, moment: Moment) {
-        self.wake = self.wake.min(moment.max(self.clock.now + Duration::from_millis(1)));
+        let moment = self.not_past(moment);
+        self.due = self.due.min(moment);
+        self.wake = self.wake.min(moment);
+    }
+
+    /// A rule that asks for a moment that is over is not asked over and over without a pause.
+    fn not_past(&self, moment: Moment) -> Moment {
+        if moment > self.clock.now { moment } else { self.clock.now + Duration::from_millis(1) }
+    }
+
+    /// The same for what is asked at every step, routine ones too: it does not keep them from being routine.
+    pub(crate) fn wake_early(&mut self, moment: Moment) {
+        self.wake = self.wake.min(self.not_past(moment));
     }
 
     /// Whether `since` lies at least `wait` back; otherwise asks to be woken then.
@@ -782,9 +863,13 @@ impl Brain {
         let due = match &self.published {
             None => true,
             Some((published, at)) => {
-                differs(published, &view)
-                    || self.clock.now >= *at + HEARTBEAT && *published != view
-                    || !self.backlog.is_empty()
+                let beat = *at + HEARTBEAT;
+                let (has_changed, is_time) = (*published != view, self.clock.now >= beat);
+                let due = differs(published, &view) || is_time && has_changed || !self.backlog.is_empty();
+                if has_changed && !due {
+                    self.wake_by(beat);
+                }
+                due
             }
         };
         if !due && known {

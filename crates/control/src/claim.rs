@@ -56,6 +56,9 @@ impl Brain {
         if *region == self.me || self.sees_nobody() {
             return None;
         }
+        if self.sight(&Target::node(region)) == Some(Sight::Up) && self.views.values().all(|v| v.sights.is_empty()) {
+            return Some(false); // The quick answer of a quiet day: nobody sees anything amiss.
+        }
         let node = self.poll(&Target::node(region));
         if node.sights.is_empty() {
             return None;
@@ -233,6 +236,10 @@ impl Brain {
             }
             let allowed = self.app.failover.max_loss.or(self.component(database).objectives.rpo).unwrap_or_default();
             if *loss > allowed && !self.is_mutated(Mutation::LossIgnored) {
+                if let Some(rest) = Duration::from_secs(1).checked_sub(Duration::from_nanos(loss.subsec_nanos().into()))
+                {
+                    self.wake_by(self.clock.now + rest); // It is told by the second.
+                }
                 return Err(format!(
                     "up to {} s of writes would be lost, {} s are allowed (S3); a person decides",
                     loss.as_secs(),
@@ -420,7 +427,7 @@ impl Brain {
             if !request.accept_loss {
                 self.refrain(
                     database,
-                    format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs_f32()),
+                    format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
                 );
                 return false;
             }
@@ -511,6 +518,7 @@ impl Brain {
             open: false,
             holders: if forced { [self.me.clone()].into() } else { record.holders.clone() },
             gate: record.gate.clone(),
+            also: record.also.clone(),
             origin,
         };
         let id = match self

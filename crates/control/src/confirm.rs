@@ -53,16 +53,15 @@ pub enum Change {
     RecordFirst,
     /// The server first, then the record, once all newly named standbys have everything.
     ServerFirst,
-    /// Over [`Gate::Node`].
+    /// Over [`Gate::Node`], shut: the server first, then the record, and then the node confirms.
     ByNode,
 }
 
 /// The order in which to go from `from` (recorded and in force) to `to`.
 pub fn order_of_change(from: &Gate, to: &Gate) -> Change {
     match (from, to) {
-        // Alone: record first, reload second.
-        (_, Gate::Node) => Change::RecordFirst,
-        // Synchronous: reload first, record last. What was confirmed alone is in the peers by then.
+        (_, Gate::Node) => Change::ByNode,
+        // Synchronous: reload first, record last; `record::Also` says so before. What was confirmed alone is in the peers by then.
         (Gate::Node, Gate::Peers { .. }) => Change::ServerFirst,
         (Gate::Peers { .. }, Gate::Peers { .. }) => {
             if covers(from, to) {
@@ -138,7 +137,7 @@ mod tests {
     fn gates_are_changed_in_an_order_that_never_lies() {
         for (from, to, order) in [
             (Gate::Node, peers(1, &["b"]), Change::ServerFirst),
-            (peers(1, &["b"]), Gate::Node, Change::RecordFirst),
+            (peers(1, &["b"]), Gate::Node, Change::ByNode),
             (peers(1, &["b"]), peers(2, &["b", "c"]), Change::ServerFirst),
             (peers(2, &["b", "c"]), peers(1, &["b"]), Change::RecordFirst),
             (peers(1, &["b"]), peers(1, &["b", "c"]), Change::RecordFirst),

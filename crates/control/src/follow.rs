@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_model::app::WithoutStandby;
-use lifeboat_model::database::{Action, DatabaseState, Role};
+use lifeboat_model::database::{Action, DatabaseState, Gate, Role};
 use lifeboat_model::{ComponentId, RegionId};
 
 use crate::brain::{Brain, Mutation};
@@ -83,13 +83,14 @@ impl Brain {
     }
 
     /// Whether anybody may follow the writer yet: once its epoch is open; and before, where it opens only with standbys, once it
-    /// is promoted, for by then the old writer is fenced and the new one has everything.
+    /// is promoted, for by then the old writer is fenced and the new one has everything. A server that was started as a primary has
+    /// the gate of its former life, and would acknowledge what is confirmed by that: it is followed when the gate is shut.
     fn may_be_followed(&self, database: &ComponentId, record: &DatabaseRecord) -> bool {
         record.open
             || self.component(database).without_standby == WithoutStandby::Stop
                 && self
                     .server(&record.writer, database)
-                    .is_some_and(|s| s.role == Role::Primary && s.epoch == record.epoch)
+                    .is_some_and(|s| s.role == Role::Primary && s.epoch == record.epoch && s.gate == Gate::Node)
     }
 
     /// Whether the writer's server is there to be followed: its node says so, and this node can reach it.

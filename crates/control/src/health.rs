@@ -152,6 +152,17 @@ impl Watched {
         self.sight != before
     }
 
+    /// Whether one more such reading would change nothing: it confirms what counts, and so did the last one.
+    pub fn is_known(&self, evidence: Evidence, detection: &Detection) -> bool {
+        match evidence {
+            Evidence::NotObserved => true,
+            Evidence::Ok => self.sight == Some(Sight::Up) && self.failures == 0,
+            Evidence::Refused => self.sight == Some(Sight::Refused) && self.refusals >= detection.refused,
+            Evidence::Silent => self.sight == Some(Sight::Silent) && self.silences >= detection.silent,
+            Evidence::Unwell => false, // It resets what was counted of the other kinds.
+        }
+    }
+
     /// What counts; `None` while nothing has been read.
     pub fn sight(&self) -> Option<Sight> {
         self.sight
@@ -257,6 +268,39 @@ mod tests {
             }
             assert_eq!(watched.sight(), expected, "{readings}");
         }
+    }
+
+    /// Whatever comes before and after, a reading that is known changes no sight.
+    #[test]
+    fn what_is_known_changes_nothing() {
+        use Evidence::{Ok, Refused, Silent, Unwell};
+        let all = [Ok, Refused, Silent, Unwell];
+        let mut known = 0;
+        for history in 0..4_usize.pow(6) {
+            let evidence = |at: u32| all[history / 4_usize.pow(at) % 4];
+            let mut watched = Watched::default();
+            for at in 0..6 {
+                watched.read(evidence(at), &detection());
+            }
+            for extra in all {
+                if !watched.is_known(extra, &detection()) {
+                    continue;
+                }
+                known += 1;
+                for next in all.into_iter().flat_map(|one| all.map(|two| all.map(|three| [one, two, three]))).flatten()
+                {
+                    let (mut with, mut without) = (watched.clone(), watched.clone());
+                    with.read(extra, &detection());
+                    assert_eq!(with.sight(), without.sight());
+                    for reading in next {
+                        with.read(reading, &detection());
+                        without.read(reading, &detection());
+                        assert_eq!((with.sight(), with.in_doubt()), (without.sight(), without.in_doubt()), "{history}");
+                    }
+                }
+            }
+        }
+        assert!(known > 100, "{known}");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! another epoch while the asker still confirms.
 //!
 //! What a promise rests on, and what would go wrong otherwise:
-//! 1. Who promises has read the store since it started, and knows no newer record: else it may have claimed before it was killed.
+//! 1. Who promises has written to the store since it started, so that nothing that it asked for before it was killed can still be carried
+//!    out, and knows no newer record.
 //! 2. It has no claim under way whose outcome it does not know: that claim may still be carried out. Should one come true all the
 //!    same (the node was killed in between), the epoch stays shut until the promise has run out.
 //! 3. A node that has just started claims nothing by force for the length of a lease: it may have forgotten a promise.
@@ -119,11 +120,11 @@ impl Brain {
             return;
         };
         if now + ahead < earliest {
-            self.wake_by(Moment(earliest.0.saturating_sub(u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX))));
+            self.wake_early(Moment(earliest.0.saturating_sub(u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX))));
             return;
         }
         if now < self.promises.next {
-            self.wake_by(self.promises.next);
+            self.wake_early(self.promises.next);
             return;
         }
         let others: BTreeSet<RegionId> =
@@ -227,8 +228,10 @@ impl Brain {
         epoch: Epoch,
         revision: Revision,
     ) -> Result<(), String> {
-        if !self.has_read_store {
-            return Err("it has not read the state store since it started".into());
+        // What a former life of this node has asked the store for may be carried out until this one has written to its journal, on whose
+        // head every claim rests.
+        if !self.has_begun_journal {
+            return Err("it has not written to the state store since it started".into());
         }
         let key = record::database_key(database);
         if !self.is_mutated(Mutation::PromiseWhileClaiming) {
@@ -266,16 +269,30 @@ impl Brain {
             let rests_on = transaction.when.iter().filter_map(|condition| match condition {
                 Condition::Unchanged(on, revision) => Some((on.clone(), *revision)),
                 // Records are never deleted; what is absent otherwise can come and go.
-                Condition::Absent(on) if on == key => Some((on.clone(), Revision(0))),
+                Condition::Absent(on) if on == key || on.starts_with(record::JOURNAL_HEADS) => {
+                    Some((on.clone(), Revision(0)))
+                }
                 Condition::Absent(_) | Condition::Present(_) => None,
             });
             self.promises.doubtful.insert(key.clone(), rests_on.collect());
+            self.note(
+                EntryKind::Node,
+                None,
+                "the state store's answer was lost".into(),
+                "what was asked of it can be carried out until this entry is written, and not after".into(),
+            );
         }
     }
 
     /// Something has a newer revision: what rests on the older one will not be carried out any more.
     pub(crate) fn settle_doubts(&mut self, key: &str, revision: Revision) {
         self.promises.doubtful.retain(|_, rests_on| !rests_on.iter().any(|(on, old)| on == key && *old < revision));
+    }
+
+    /// Whether a change of a database's record by this node may still be carried out, though nobody has said so.
+    pub(crate) fn is_unsettled(&self, database: &ComponentId) -> bool {
+        let doubts = !self.has_begun_journal || self.promises.doubtful.contains_key(&record::database_key(database));
+        doubts && !self.is_mutated(Mutation::ReadIsEnough)
     }
 
     /// Whether this node is the one that confirms the commits of a database, if it has the right to.

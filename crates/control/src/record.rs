@@ -93,8 +93,21 @@ pub struct DatabaseRecord {
     pub holders: BTreeSet<RegionId>,
     /// Who confirms the commits of the epoch that was open last: what the next claimer has to fence.
     pub gate: Gate,
+    /// Another gate behind which a server may be already, while `gate` says that its node confirms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<Also>,
     /// How this epoch came about.
     pub origin: Origin,
+}
+
+/// Who may confirm commits besides the node of a writer that is alone: recorded before the writer's server is told, so that whoever
+/// claims by force stops them too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Also {
+    /// The writer.
+    pub of: RegionId,
+    /// The gate that its server may have.
+    pub gate: Gate,
 }
 
 /// How an epoch came about.

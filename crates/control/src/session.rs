@@ -44,11 +44,14 @@ impl Session {
 impl Brain {
     /// Asks for a lease, and renews it at a third of its length.
     pub(crate) fn keep_session(&mut self) {
+        if self.session.valid(self.clock.now).is_some() {
+            self.wake_early(self.session.valid_until); // What rests on the lease ends with it.
+        }
         if self.session.asked_at.is_some() {
             return;
         }
         if self.clock.now < self.session.next {
-            self.wake_by(self.session.next);
+            self.wake_early(self.session.next);
             return;
         }
         self.session.asked_at = Some(self.clock.now);
@@ -93,6 +96,18 @@ impl Brain {
         self.session.next = asked_at + length / 3;
     }
 
+    /// Where this node confirms commits, it may for as long as its lease, which has just been renewed, reaches.
+    pub(crate) fn prolong_confirming(&mut self) {
+        let confirms = |local: &crate::brain::Local| local.confirmed.is_some_and(|(_, until)| until.is_some());
+        let confirming: Vec<ComponentId> =
+            self.locals.iter().filter(|(_, local)| confirms(local)).map(|(id, _)| id.clone()).collect();
+        for database in &confirming {
+            if let Some(record) = self.records.get(database).cloned() {
+                self.keep_confirming(database, &record);
+            }
+        }
+    }
+
     /// Keeps the writer's lease on a database whose commits this node confirms, and tells the driver until when it may.
     pub(crate) fn keep_confirming(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let now = self.clock.now;
@@ -100,16 +115,22 @@ impl Brain {
         let is_open = record.open || self.is_mutated(Mutation::ConfirmBeforeOpen);
         let alone = record.writer == self.me
             && is_open
-            && (record.gate == lifeboat_model::database::Gate::Node || !record.open)
+            && (record.gate == lifeboat_model::database::Gate::Node
+                || !record.open
+                || self.is_mutated(Mutation::AloneUnrecorded))
             && local
                 .state
                 .as_ref()
                 .is_some_and(|s| s.epoch == record.epoch && s.gate == lifeboat_model::database::Gate::Node);
         let has_lease = self.holds_lease(database);
-        let holds = has_lease || self.is_mutated(Mutation::ConfirmBeforeOpen);
+        let holds =
+            has_lease || self.is_mutated(Mutation::ConfirmBeforeOpen) || self.is_mutated(Mutation::AloneUnrecorded);
         let lease_until = (alone && holds && self.session.valid(now).is_some()).then_some(self.session.valid_until);
         let promised_until = if alone && record.open { self.promised_until(database, record.epoch) } else { None };
         let mut until = lease_until.max(promised_until);
+        if let Some(until) = until {
+            self.wake_early(until);
+        }
         if has_lease {
             self.needs_no_promise(database);
         }

@@ -46,6 +46,7 @@ impl Brain {
             open: false,
             holders: BTreeSet::from([self.me.clone()]),
             gate: Gate::Node,
+            also: None,
             origin: Origin::Created,
         };
         let key = record::database_key(database);
@@ -127,7 +128,7 @@ impl Brain {
     /// standby has everything. Orders what is missing.
     fn fence_holds(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> bool {
         let Gate::Peers { named, .. } = &record.gate else {
-            return true; // S1: the claim waited for the lease, or this region was the writer itself.
+            return self.also_is_fenced(database, record, state); // S1: the claim waited for the lease, or this was the writer itself.
         };
         let vouched = matches!(record.origin, Origin::Failover { vouched: true, .. });
         let was_writer = record.holders.contains(&self.me) && !named.contains(&self.me);
@@ -155,7 +156,37 @@ impl Brain {
             return false;
         }
         // S2: the one of them that has most claims; see `consider_claim`.
-        stopped.iter().all(|(_, server)| (server.timeline, server.flushed) <= (state.timeline, state.flushed))
+        self.is_mutated(Mutation::MostDataIgnored)
+            || stopped.iter().all(|(_, server)| (server.timeline, server.flushed) <= (state.timeline, state.flushed))
+    }
+
+    /// S1: a writer that was alone may have been on its way to other standbys, whom no lease stops.
+    fn also_is_fenced(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> bool {
+        let Some(record::Also { of, gate }) = &record.also else { return true };
+        let Gate::Peers { named, .. } = gate else { return true };
+        let vouched = matches!(record.origin, Origin::Failover { vouched: true, .. });
+        if vouched || *of == self.me || self.is_mutated(Mutation::AlsoUnfenced) {
+            return true; // Its own gate is shut before it opens.
+        }
+        let needed = confirm::stops_needed(gate);
+        let is_named = named.contains(&self.me);
+        if needed == 1 && is_named {
+            return true;
+        }
+        if is_named && !is_detached(state, record.epoch) {
+            self.order(database, record.epoch, Action::Detach);
+            return false;
+        }
+        let has_stopped =
+            |region: &&RegionId| self.server(region, database).is_some_and(|server| is_detached(server, record.epoch));
+        let stopped = named.iter().filter(has_stopped).count();
+        if stopped < needed {
+            self.refrain(
+                database,
+                format!("{of} may be synchronous with {} by now, {needed} of which have to stop first", names(named)),
+            );
+        }
+        stopped >= needed
     }
 
     /// Keeps the server's gate and the record in step with the standbys that are there.
@@ -163,6 +194,9 @@ impl Brain {
         // One thing at a time: while the gate or the record is being changed, what is seen of them is old.
         if self.locals.get(database).is_some_and(|local| local.order.is_some()) || self.is_changing_record(database) {
             return;
+        }
+        if self.is_unsettled(database) {
+            return; // What this node asked for may still be carried out; the next transaction puts an end to that.
         }
         self.mark_gate(database, state);
         let desired = self.desired_gate(database, record, state);
@@ -175,9 +209,13 @@ impl Brain {
                 if desired != Gate::Node {
                     if self.is_mutated(Mutation::SynchronousEarly) {
                         self.record_gate(database, record, desired, true, "mutation");
-                    } else {
+                    } else if record.also.as_ref().is_some_and(|also| also.of == self.me && also.gate == desired) {
                         self.order(database, record.epoch, Action::SetGate { gate: desired });
+                    } else {
+                        self.record_also(database, record, Some(desired));
                     }
+                } else if record.also.is_some() {
+                    self.record_also(database, record, None);
                 }
             }
             (recorded, actual @ Gate::Peers { named, .. }) if recorded != actual && desired == *actual => {
@@ -186,6 +224,10 @@ impl Brain {
                     let why = format!("commits wait for {}, with everything there", names(named));
                     self.record_gate(database, record, desired, true, &why);
                 }
+            }
+            (recorded @ Gate::Peers { .. }, Gate::Node) if order_of_change(recorded, &desired) == Change::ByNode => {
+                // The server is shut, so that the record may say alone; the node confirms once it does.
+                self.record_alone(database, record);
             }
             (recorded, actual) if recorded != actual => {
                 // The record came first, or what was begun is not wanted any more: the server follows the record.
@@ -198,14 +240,14 @@ impl Brain {
                 Change::ServerFirst => {
                     self.order(database, record.epoch, Action::SetGate { gate: desired });
                 }
-                Change::RecordFirst if desired != Gate::Node => {
+                Change::RecordFirst => {
                     let Gate::Peers { named, .. } = &desired else { return };
                     if self.has_caught_up(database, state, named) {
                         let why = format!("everything is in {}", names(named));
                         self.record_gate(database, record, desired, true, &why);
                     }
                 }
-                Change::RecordFirst | Change::ByNode => self.go_alone(database, record, state),
+                Change::ByNode => self.begin_alone(database, record),
             },
         }
     }
@@ -221,20 +263,43 @@ impl Brain {
         })
     }
 
-    /// Too few standbys are left: after a moment of patience, alone is recorded; the server's gate follows.
-    fn go_alone(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) {
+    /// Too few standbys are left: after a moment of patience the server's gate is shut. Nothing is acknowledged until alone is recorded.
+    fn begin_alone(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let since = self.set_lacking(database, true);
-        let patience = self.app.detection.timeout;
-        if !self.has_lasted(since, patience) || self.session.valid(self.clock.now).is_none() {
-            return;
-        }
-        if self.is_mutated(Mutation::AloneUnrecorded) && state.gate != Gate::Node {
+        if self.has_lasted(since, self.app.detection.timeout) && self.session.valid(self.clock.now).is_some() {
             self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+        }
+    }
+
+    /// S1: only behind a shut gate, for by a record that says alone nobody stops the standbys that the server's gate named.
+    fn record_alone(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+        if self.is_mutated(Mutation::AloneUnrecorded) {
             return;
         }
-        let why =
-            format!("no standby has confirmed for {} ms; the file says to continue without one", patience.as_millis());
+        let patience = self.app.detection.timeout.as_millis();
+        let why = format!("no standby has confirmed for {patience} ms; the file says to continue without one");
         self.record_gate(database, record, Gate::Node, true, &why);
+    }
+
+    /// Whom the server will wait for, before it is told to, or that it waits for nobody any more.
+    fn record_also(&mut self, database: &ComponentId, record: &DatabaseRecord, gate: Option<Gate>) {
+        if !self.may_transact() {
+            return;
+        }
+        let why = match &gate {
+            Some(Gate::Peers { named, .. }) => format!("{} streams; the server's gate follows", names(named)),
+            Some(Gate::Node) | None => "the server's gate is its node's".into(),
+        };
+        let also = gate.map(|gate| record::Also { of: self.me.clone(), gate });
+        let what = match &also {
+            Some(_) => format!("{database} is about to be synchronous"),
+            None => format!("{database} is not about to be synchronous any more"),
+        };
+        let key = record::database_key(database);
+        let when = vec![self.unchanged(key.clone())];
+        let then = vec![put(key, &DatabaseRecord { also, ..record.clone() }, None)];
+        self.note_under(EntryKind::Step, database, record.epoch, what, why);
+        self.transact(Transaction { when, then }, None);
     }
 
     fn set_lacking(&mut self, database: &ComponentId, lacking: bool) -> lifeboat_model::Moment {
@@ -259,7 +324,11 @@ impl Brain {
             .iter()
             .filter(|(region, _)| **region != self.me && is_synchronous(component, region))
             .filter(|(region, follower)| {
-                follower.streaming && (in_gate(region) || follower.flushed.0 + NEAR >= state.flushed.0)
+                // S2: one that has not acted under this epoch may still be told by an older one to follow somebody else.
+                let is_bound = self.server(region, database).is_some_and(|server| server.epoch >= record.epoch)
+                    || self.is_mutated(Mutation::OldFollowersNamed);
+                let is_near = follower.flushed.0 + NEAR >= state.flushed.0;
+                follower.streaming && (in_gate(region) && record.open || is_bound && is_near)
             })
             .map(|(region, _)| region.clone())
             .collect();
@@ -302,10 +371,17 @@ impl Brain {
         let component = self.component(database);
         let has_synchronous = self.app.data_regions().any(|r| *r != self.me && is_synchronous(component, r));
         let may_be_alone = component.without_standby == WithoutStandby::Continue || !has_synchronous;
+        // Shut until it is recorded: an epoch that is not open has acknowledged nothing, so that others who hold what was acknowledged
+        // before may claim. Where peers are to confirm, the server's gate follows the record.
+        if state.gate != Gate::Node {
+            self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
+            return;
+        }
+        if !self.also_is_fenced(database, record, state) {
+            return;
+        }
         if may_be_alone {
-            if state.gate != Gate::Node {
-                self.order(database, record.epoch, Action::SetGate { gate: Gate::Node });
-            } else if self.session.valid(self.clock.now).is_some() {
+            if self.session.valid(self.clock.now).is_some() {
                 self.record_gate(
                     database,
                     record,
@@ -321,14 +397,11 @@ impl Brain {
                 database,
                 format!("{database} stays shut: the file says to stop without a synchronous standby"),
             ),
-            Gate::Peers { named, .. } if state.gate == *desired => {
+            Gate::Peers { named, .. } => {
                 if self.has_caught_up(database, state, named) {
                     let why = format!("commits wait for {}, with everything there", names(named));
                     self.record_gate(database, record, desired.clone(), true, &why);
                 }
-            }
-            Gate::Peers { .. } => {
-                self.order(database, record.epoch, Action::SetGate { gate: desired.clone() });
             }
         }
     }
@@ -341,8 +414,8 @@ impl Brain {
         let key = record::database_key(database);
         let lease_key = record::lease_key(database);
         let mut when = vec![self.unchanged(key.clone())];
-        let next =
-            DatabaseRecord { open, holders: confirm::holders(&self.me, &gate), gate: gate.clone(), ..record.clone() };
+        let holders = confirm::holders(&self.me, &gate);
+        let next = DatabaseRecord { open, holders, gate: gate.clone(), also: None, ..record.clone() };
         let mut then = vec![put(key, &next, None)];
         match (&gate, self.session.valid(self.clock.now)) {
             (Gate::Node, Some(lease)) => then.push(put(lease_key, &self.me.clone(), Some(lease))),

@@ -45,6 +45,7 @@ fn config(options: &Options, declared: &EtcdStore) -> Config {
         key: path(&declared.key),
         user: declared.user.clone(),
         password_file: path(&declared.password_file),
+        space: format!("lifeboat/{}/", options.app.name),
         timeout: declared.timeout,
     }
 }

@@ -5,6 +5,7 @@
 //! that it may have been executed. Reads are linearizable. [`Etcd::maintain`] bounds the history and the journal.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +38,8 @@ pub struct Config {
     pub user: Option<String>,
     /// The file with the user's password; a line break at its end does not count. Read at every login.
     pub password_file: Option<PathBuf>,
+    /// What the app's keys begin with, so that several apps can share a cluster: `lifeboat/shop/`. May be empty.
+    pub space: String,
     /// How long an operation takes at most, over all members. A member that keeps silent for half of it is passed over.
     pub timeout: Duration,
 }
@@ -45,6 +48,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Etcd {
     members: Members,
+    space: Arc<str>,
 }
 
 impl Etcd {
@@ -54,7 +58,13 @@ impl Etcd {
     /// [`Error::Invalid`] if there is no endpoint, one is not a URL, or half of a pair of settings is missing;
     /// [`Error::Corrupt`] if a file cannot be read.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { members: Members::new(config)? })
+        let space = config.space.as_str().into();
+        Ok(Self { members: Members::new(config)?, space })
+    }
+
+    /// A key or a prefix as the cluster has it.
+    fn there(&self, key: &str) -> String {
+        format!("{}{key}", self.space)
     }
 }
 
@@ -62,26 +72,28 @@ impl Etcd {
 impl Store for Etcd {
     async fn get(&self, key: &str) -> Result<Option<Entry>> {
         check_key(key)?;
+        let key = &*self.there(key);
         let get = |mut client: etcd_client::KvClient| async move { client.get(key, None).await };
         let found = self.members.call(Repeat::Freely, |client| get(client.kv())).await?;
-        found.kvs().first().map(convert::entry).transpose()
+        found.kvs().first().map(|found| convert::entry(&self.space, found)).transpose()
     }
 
     async fn list_after(&self, prefix: &str, after: Revision) -> Result<(Revision, Vec<Entry>)> {
         // Counted from the next revision, because etcd's bound is inclusive and 0 means none.
+        let prefix = &*self.there(prefix);
         let mut options = GetOptions::new().with_min_mod_revision(convert::signed(after.0.saturating_add(1)));
         options = if prefix.is_empty() { options.with_all_keys() } else { options.with_prefix() };
         let list = |mut client: etcd_client::KvClient, options| async move { client.get(prefix, Some(options)).await };
         let found = self.members.call(Repeat::Freely, |client| list(client.kv(), options.clone())).await?;
         let revision = convert::revision(found.header())?;
-        Ok((revision, found.kvs().iter().map(convert::entry).collect::<Result<_>>()?))
+        Ok((revision, found.kvs().iter().map(|found| convert::entry(&self.space, found)).collect::<Result<_>>()?))
     }
 
     async fn transact(&self, transaction: Transaction) -> Result<Outcome> {
         check_transaction(&transaction)?;
         let txn = Txn::new()
-            .when(transaction.when.iter().flat_map(compares).collect::<Vec<_>>())
-            .and_then(transaction.then.into_iter().map(operation).collect::<Vec<_>>());
+            .when(transaction.when.iter().flat_map(|condition| self.compares(condition)).collect::<Vec<_>>())
+            .and_then(transaction.then.into_iter().map(|write| self.operation(write)).collect::<Vec<_>>());
         let transact = |mut client: etcd_client::KvClient, txn| async move { client.txn(txn).await };
         let done = self.members.call(Repeat::Never, |client| transact(client.kv(), txn.clone())).await?;
         Ok(if done.succeeded() { Outcome::Committed(convert::revision(done.header())?) } else { Outcome::Conflict })
@@ -117,32 +129,35 @@ impl Store for Etcd {
     }
 
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>> {
-        Ok(Box::new(watch::EtcdWatch::new(self.members.clone(), prefix, after)))
+        Ok(Box::new(watch::EtcdWatch::new(self.members.clone(), self.space.clone(), prefix, after)))
     }
 }
 
-/// What etcd must compare for a condition.
-fn compares(condition: &Condition) -> Vec<Compare> {
-    let exists = |key: &str| Compare::version(key, CompareOp::Greater, 0);
-    match condition {
-        // The key must exist, for to etcd a missing key was changed by revision 0.
-        Condition::Unchanged(key, revision) => {
-            let mut compares = vec![Compare::mod_revision(key.as_str(), CompareOp::Equal, convert::signed(revision.0))];
-            if *revision == Revision(0) {
-                compares.push(exists(key));
+impl Etcd {
+    /// What etcd must compare for a condition.
+    fn compares(&self, condition: &Condition) -> Vec<Compare> {
+        let exists = |key: &str| Compare::version(self.there(key), CompareOp::Greater, 0);
+        match condition {
+            // The key must exist, for to etcd a missing key was changed by revision 0.
+            Condition::Unchanged(key, revision) => {
+                let mut compares =
+                    vec![Compare::mod_revision(self.there(key), CompareOp::Equal, convert::signed(revision.0))];
+                if *revision == Revision(0) {
+                    compares.push(exists(key));
+                }
+                compares
             }
-            compares
+            Condition::Absent(key) => vec![Compare::version(self.there(key), CompareOp::Equal, 0)],
+            Condition::Present(key) => vec![exists(key)],
         }
-        Condition::Absent(key) => vec![Compare::version(key.as_str(), CompareOp::Equal, 0)],
-        Condition::Present(key) => vec![exists(key)],
     }
-}
 
-fn operation(write: Write) -> TxnOp {
-    match write {
-        Write::Put { key, value, lease } => {
-            TxnOp::put(key, value, lease.map(|lease| PutOptions::new().with_lease(lease.0)))
+    fn operation(&self, write: Write) -> TxnOp {
+        match write {
+            Write::Put { key, value, lease } => {
+                TxnOp::put(self.there(&key), value, lease.map(|lease| PutOptions::new().with_lease(lease.0)))
+            }
+            Write::Delete { key } => TxnOp::delete(self.there(&key), None),
         }
-        Write::Delete { key } => TxnOp::delete(key, None),
     }
 }

@@ -88,9 +88,8 @@ impl Etcd {
 
     async fn trim_journal(&self, kept: u64) -> Result<u64> {
         let options = GetOptions::new().with_prefix();
-        let list = |mut client: etcd_client::KvClient, options| async move {
-            client.get(journal::PREFIX, Some(options)).await
-        };
+        let prefix = &*self.there(journal::PREFIX);
+        let list = |mut client: etcd_client::KvClient, options| async move { client.get(prefix, Some(options)).await };
         let counting = options.clone().with_count_only();
         let counted = self.members.call(Repeat::Freely, |client| list(client.kv(), counting.clone())).await?;
         let excess = counted.count().unsigned_abs().saturating_sub(kept);
@@ -101,8 +100,10 @@ impl Etcd {
             options.with_keys_only().with_sort(SortTarget::Mod, SortOrder::Ascend).with_limit(convert::signed(excess));
         let oldest = self.members.call(Repeat::Freely, |client| list(client.kv(), oldest.clone())).await?;
         for keys in oldest.kvs().chunks(limits::TRANSACTION_PARTS) {
-            let then =
-                keys.iter().map(|found| Ok(Write::Delete { key: convert::key(found)? })).collect::<Result<_>>()?;
+            let then = keys
+                .iter()
+                .map(|found| Ok(Write::Delete { key: convert::key(&self.space, found)? }))
+                .collect::<Result<_>>()?;
             self.transact(Transaction { when: vec![], then }).await?;
         }
         Ok(excess)

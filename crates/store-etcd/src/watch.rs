@@ -1,6 +1,7 @@
 //! A watch that goes on at another member when its own is gone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A place in the history, and the stream that is read from there.
 pub(crate) struct EtcdWatch {
     members: Members,
+    space: Arc<str>,
+    /// With the space before it.
     prefix: String,
     after: Revision,
     stream: Option<WatchStream>,
@@ -31,8 +34,9 @@ impl std::fmt::Debug for EtcdWatch {
 }
 
 impl EtcdWatch {
-    pub(crate) fn new(members: Members, prefix: &str, after: Revision) -> Self {
-        Self { members, prefix: prefix.to_owned(), after, stream: None, failing_since: None }
+    pub(crate) fn new(members: Members, space: Arc<str>, prefix: &str, after: Revision) -> Self {
+        let prefix = format!("{space}{prefix}");
+        Self { members, space, prefix, after, stream: None, failing_since: None }
     }
 
     async fn begin(&self) -> Result<WatchStream> {
@@ -60,7 +64,7 @@ impl EtcdWatch {
         if answer.canceled() {
             return Ok(Err(answer.cancel_reason().to_owned()));
         }
-        let changes = answer.events().iter().map(change).collect::<Result<Vec<_>>>()?;
+        let changes = answer.events().iter().map(|event| change(&self.space, event)).collect::<Result<Vec<_>>>()?;
         // An answer ends with a whole revision, because it was not asked for in fragments.
         if let Some(last) = changes.last() {
             self.after = match last {
@@ -113,12 +117,12 @@ impl Watch for EtcdWatch {
     }
 }
 
-fn change(event: &Event) -> Result<Change> {
+fn change(space: &str, event: &Event) -> Result<Change> {
     let found = event.kv().ok_or_else(|| Error::Corrupt { path: PathBuf::new(), why: "a change of no key".into() })?;
     Ok(match event.event_type() {
-        EventType::Put => Change::Put(convert::entry(found)?),
+        EventType::Put => Change::Put(convert::entry(space, found)?),
         EventType::Delete => {
-            Change::Delete { key: convert::key(found)?, revision: Revision(found.mod_revision().unsigned_abs()) }
+            Change::Delete { key: convert::key(space, found)?, revision: Revision(found.mod_revision().unsigned_abs()) }
         }
     })
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lifeboat_model::Moment;
 use lifeboat_model::journal::{EntryKind, JournalEntry};
-use lifeboat_model::state::{Change, Outcome, Revision, Transaction, Write};
+use lifeboat_model::state::{Change, Condition, Outcome, Revision, Transaction, Write};
 use lifeboat_store::{Error, Executed, Store, journal};
 use lifeboat_store_etcd::{Bounds, Config, Etcd, Maintained};
 
@@ -52,6 +52,35 @@ async fn without_a_majority_the_store_is_unreachable_and_then_goes_on() {
             last = entry.value;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_that_share_a_cluster_do_not_see_each_other() {
+    if !installed("apps_that_share_a_cluster_do_not_see_each_other") {
+        return;
+    }
+    let cluster = Cluster::start(1, "http", &[]).await;
+    let of = |app: &str| Etcd::new(Config { space: format!("lifeboat/{app}/"), ..cluster.config(0) }).unwrap();
+    let (shop, bank) = (of("shop"), of("bank"));
+    let mut watch = bank.watch("state/", bank.list("").await.unwrap().0).await.unwrap();
+    let created = Transaction { when: vec![Condition::Absent("state/a".into())], ..put("state/a", "shop") };
+    let Outcome::Committed(revision) = shop.transact(created).await.unwrap() else { panic!("there was nothing") };
+    let absent = Transaction { when: vec![Condition::Absent("state/a".into())], ..put("state/a", "bank") };
+    assert!(matches!(bank.transact(absent).await.unwrap(), Outcome::Committed(_)));
+    let unchanged =
+        Transaction { when: vec![Condition::Unchanged("state/a".into(), revision)], ..put("state/a", "shop 2") };
+    assert!(matches!(shop.transact(unchanged).await.unwrap(), Outcome::Committed(_)));
+    for (store, expected) in [(&shop, "shop 2"), (&bank, "bank")] {
+        let (_, entries) = store.list("").await.unwrap();
+        let found: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_slice())).collect();
+        assert_eq!(found, [("state/a", expected.as_bytes())]);
+        assert_eq!(store.get("state/a").await.unwrap().unwrap().value, expected.as_bytes());
+    }
+    let changes = watch.next().await.unwrap();
+    assert!(
+        matches!(&changes[..], [Change::Put(entry)] if entry.key == "state/a" && entry.value == b"bank"),
+        "{changes:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,6 +172,7 @@ fn a_configuration_that_cannot_work_is_refused() {
         key: None,
         user: None,
         password_file: None,
+        space: "lifeboat/test/".into(),
         timeout: Duration::from_secs(1),
     };
     assert!(Etcd::new(good.clone()).is_ok());
@@ -204,6 +234,7 @@ async fn certificates_and_passwords_are_used() {
         key: Some(file("client.key")),
         user: None,
         password_file: None,
+        space: "lifeboat/test/".into(),
         timeout: Duration::from_secs(3),
     };
     let _cluster = Cluster::start_at(vec![address], "https", &options, |_| protected.clone()).await;

@@ -106,10 +106,16 @@ pub enum Mutation {
     LostAnswer,
     /// After a lost answer it is enough to read: nothing fences the request that may still come.
     ReadIsEnough,
-    /// The gate that a server is about to be behind, or was behind just now, is not told to who claims by force.
+    /// The gate that a server is about to be behind is not recorded before.
     Unannounced,
-    /// A promise covers claims by force only. It breaks nothing, for where a promise is asked for nobody else is a holder.
-    OnlyForcePromised,
+    /// Alone is recorded while the server's gate is not shut yet.
+    AloneUnshut,
+    /// Who claims by force does not stop the standbys that the old writer was about to be synchronous with.
+    AlsoUnfenced,
+    /// Of the standbys that the old writer was about to be synchronous with any goes on, not the one with most data.
+    AlsoDataSkipped,
+    /// An epoch that was claimed by force is opened in spite of a promise. It breaks nothing, for who promises has claimed nothing.
+    OpenedInSpite,
     /// A standby is counted though it has not acted under the writer's epoch yet.
     OldFollowerCounted,
     /// An epoch that opens behind peers lets them confirm before it is recorded as open.
@@ -118,7 +124,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All, with what is broken, for people.
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 23] = [
         (Self::ClaimAny, "a region that holds not everything claims without force"),
         (Self::ConfirmBeforeOpen, "a promoted region confirms before its epoch is recorded as open"),
         (Self::SynchronousEarly, "synchronous is recorded before the peers have everything"),
@@ -135,8 +141,11 @@ impl Mutation {
         (Self::OneNotAsked, "the asker goes on when all but one have promised"),
         (Self::LostAnswer, "a lost answer is taken for \"not executed\""),
         (Self::ReadIsEnough, "after a lost answer nothing fences the request that may still come"),
-        (Self::Unannounced, "a gate in passing is not told to who claims by force"),
-        (Self::OnlyForcePromised, "a promise covers claims by force only"),
+        (Self::Unannounced, "a writer's new standbys confirm before that is recorded"),
+        (Self::AloneUnshut, "alone is recorded before the server's gate is shut"),
+        (Self::AlsoUnfenced, "who claims by force does not stop the standbys of a gate in passing"),
+        (Self::AlsoDataSkipped, "any standby of a gate in passing goes on, not the one with most data"),
+        (Self::OpenedInSpite, "a forced epoch is opened in spite of a promise"),
         (Self::OldFollowerCounted, "a standby is counted that has not acted under the writer's epoch"),
         (Self::PeersBeforeOpen, "peers confirm before the epoch is recorded as open"),
     ];

@@ -164,8 +164,9 @@ impl Names {
     fn record(&self, record: &Record) -> u64 {
         let writer = if record.epoch == 0 { 0 } else { self.region[usize::from(record.writer)] };
         let flags = u64::from(record.open) << 1 | u64::from(record.forced);
-        let gates = self.gate(record.gate) << 5 | self.gate(record.also);
-        (((u64::from(record.epoch) << 2 | u64::from(writer)) << 2 | flags) << 3 | self.set(record.holders)) << 10
+        let also_of = if record.also.is_node() { 0 } else { self.region[usize::from(record.also_of)] };
+        let gates = (self.gate(record.gate) << 5 | self.gate(record.also)) << 2 | u64::from(also_of);
+        (((u64::from(record.epoch) << 2 | u64::from(writer)) << 2 | flags) << 3 | self.set(record.holders)) << 12
             | gates
     }
 

@@ -150,7 +150,8 @@ impl Protocol {
         if self.config.breaks(Mutation::AloneUnrecorded) && own && node.lease {
             return true;
         }
-        own && known.open && known.gate.is_node() && (node.lease || self.is_promised(node, region))
+        let may_be_alone = self.config.opening == Opening::Alone;
+        may_be_alone && own && known.open && known.gate.is_node() && (node.lease || self.is_promised(node, region))
     }
 
     /// Whether everybody else has promised to claim nothing.
@@ -300,14 +301,13 @@ impl Protocol {
         let reader = next.node_mut(region);
         reader.known = state.record;
         reader.fresh = true;
-        if !node.unsure {
-            if !node.fresh {
-                out.push((Step::Read(region), next));
-            }
-        } else if self.config.breaks(Mutation::ReadIsEnough) {
-            reader.unsure = false;
+        reader.unsure &= !self.config.breaks(Mutation::ReadIsEnough);
+        if !node.fresh || reader.unsure != node.unsure {
             out.push((Step::Read(region), next));
-        } else {
+        }
+        if node.unsure {
+            let mut next = next;
+            let reader = next.node_mut(region);
             // What a transaction of this node changes, all its requests are conditioned on: older ones change nothing any more.
             (reader.unsure, reader.loose) = (false, Change::Nothing);
             out.push((Step::Fence(region), next));
@@ -360,12 +360,12 @@ impl Protocol {
         let server = state.server(region);
         let mut changes = Vec::new();
         if known.writer != region {
-            let may_hold = self.config.breaks(Mutation::OnlyForcePromised);
-            if known.epoch < self.config.epochs && (!node.bound || may_hold) {
+            if known.epoch < self.config.epochs {
                 let named = known.gate.named().has(region);
                 if known.holders.has(region) || named || self.config.breaks(Mutation::ClaimAny) {
                     changes.push(Change::Claim);
                 } else if known.gate.is_node() && !node.bound {
+                    // A promise concerns claims by force only: where one is asked for, nobody else holds everything.
                     changes.push(Change::ClaimByForce);
                 }
             }
@@ -376,12 +376,13 @@ impl Protocol {
         }
         if !known.open {
             // S1: behind a gate in passing others may still confirm to the old writer.
-            if !self.passing_is_fenced(state, known) {
+            if !self.also_is_fenced(state, known, region) || self.must_wait(node) {
                 return changes;
             }
             match self.config.opening {
                 Opening::Alone if server.gate.is_node() => changes.push(Change::OpenAlone),
                 Opening::Alone => {}
+                Opening::BehindPeers if !known.also.is_node() => changes.push(Change::Announce(Gate::NODE)),
                 Opening::BehindPeers => {
                     let early = self.config.breaks(Mutation::PeersBeforeOpen);
                     changes.extend(
@@ -397,10 +398,9 @@ impl Protocol {
         let announces = !self.config.breaks(Mutation::Unannounced);
         if known.gate.is_node() {
             if server.gate.is_node() {
-                if !known.also.is_node() {
-                    changes.push(Change::Settle);
-                } else if announces {
-                    changes.extend(self.gates(state, region).map(Change::Announce));
+                if announces {
+                    let other = self.gates(state, region).chain([Gate::NODE]).filter(|gate| *gate != known.also);
+                    changes.extend(other.map(Change::Announce));
                 }
             } else if (!announces || server.gate == known.also) && self.have_caught_up(state, region, server.gate) {
                 changes.push(Change::Record(server.gate));
@@ -408,8 +408,12 @@ impl Protocol {
             if self.config.breaks(Mutation::SynchronousEarly) {
                 changes.extend(self.gates(state, region).map(Change::Record));
             }
-        } else if server.gate == known.gate {
+        } else if server.gate.is_node() {
             changes.push(Change::Alone);
+        } else if server.gate == known.gate {
+            if self.config.breaks(Mutation::AloneUnshut) {
+                changes.push(Change::Alone);
+            }
             let record_first = |gate: &Gate| gate.covers(known.gate) && !known.gate.covers(*gate);
             changes.extend(
                 self.gates(state, region)
@@ -454,23 +458,24 @@ impl Protocol {
                 next.lease = Some(region);
             }
             Change::Alone => {
-                let announces = !self.config.breaks(Mutation::Unannounced);
-                record.also = if announces { record.gate } else { Gate::NODE };
                 (record.gate, record.holders) = (Gate::NODE, Regions::one(region));
                 next.lease = Some(region);
             }
-            Change::Announce(gate) => record.also = gate,
-            Change::Settle => record.also = Gate::NODE,
+            Change::Announce(gate) => (record.also, record.also_of) = (gate, region),
             Change::OpenBehind(gate) | Change::Record(gate) => {
                 (record.open, record.gate, record.also) = (true, gate, Gate::NODE);
                 record.holders = gate.holders(region);
                 next.lease = None;
             }
         }
-        // By force: what the claimer lacks is counted as lost, also what the old writer has yet to answer.
-        if next.record.forced {
-            give_up(&mut next, region);
-            next.record.forced = !next.record.open;
+        if next.record.also.is_node() {
+            next.record.also_of = 0;
+        }
+        match change {
+            // What the claimer lacks is counted as lost, also what the old writer has yet to answer.
+            Change::ClaimByForce => give_up(&mut next, region),
+            Change::Nothing | Change::Claim | Change::Announce(_) => {}
+            Change::OpenAlone | Change::OpenBehind(_) | Change::Alone | Change::Record(_) => next.record.forced = false,
         }
         for node in &mut next.nodes {
             (node.fresh, node.loose) = (false, Change::Nothing);
@@ -485,7 +490,7 @@ impl Protocol {
         let known = node.known;
         let server = *state.server(region);
         // S5: a driver that has acted under a newer epoch refuses.
-        if node.unsure || known.epoch < server.epoch {
+        if known.epoch == 0 || known.epoch < server.epoch {
             return;
         }
         let epoch = known.epoch;
@@ -502,7 +507,8 @@ impl Protocol {
             }
         };
         if known.writer == region {
-            if !known.open && server.up && !server.primary && self.fence_holds(state, region) {
+            let must_wait = self.must_wait(node);
+            if !known.open && !must_wait && server.up && !server.primary && self.fence_holds(state, region) {
                 order(Step::Promote(region, epoch), &|next| {
                     let server = next.server_mut(region);
                     (server.primary, server.gate) = (true, Gate::NODE);
@@ -511,10 +517,11 @@ impl Protocol {
                     next.node_mut(region).mark = server.wal.len() as u8;
                 });
             }
-            if server.writes() && server.epoch < epoch && !known.open {
+            if server.writes() && server.epoch < epoch && !known.open && !must_wait {
                 order(Step::Shut(region, epoch), &set_gate(Gate::NODE));
             }
-            if server.writes() && server.epoch == epoch {
+            // What this node asked for before may still be carried out, and then the record would not fit the gate.
+            if server.writes() && server.epoch == epoch && !node.unsure {
                 for gate in self.wanted_gates(state, &known, &server, region) {
                     order(Step::SetGate(region, gate), &set_gate(gate));
                 }
@@ -558,7 +565,10 @@ impl Protocol {
 
     /// Whether anybody may follow the writer yet.
     fn may_be_followed(&self, known: &Record, writer: &Server) -> bool {
-        known.open || self.config.opening == Opening::BehindPeers && writer.primary && writer.epoch == known.epoch
+        let is_shut = writer.gate.is_node() || self.config.breaks(Mutation::PeersBeforeOpen);
+        let behind_peers = self.config.opening == Opening::BehindPeers;
+        // S2: who may have confirmed to the old writer keeps what it has until the new one has as much.
+        known.open || behind_peers && writer.primary && writer.epoch == known.epoch && is_shut && known.also.is_node()
     }
 
     /// The gates that the writer's node may order now.
@@ -577,8 +587,11 @@ impl Protocol {
                 } else if !known.also.is_node() {
                     wanted.push(known.also);
                 }
-            } else if server.gate == known.gate {
-                wanted.extend(self.gates(state, region).filter(|gate| known.gate.covers(*gate)));
+            } else {
+                if server.gate == known.gate {
+                    wanted.extend(self.gates(state, region).filter(|gate| known.gate.covers(*gate)));
+                }
+                wanted.push(Gate::NODE); // Shut, so that alone can be recorded.
             }
         }
         wanted.retain(|gate| *gate != server.gate);
@@ -594,7 +607,7 @@ impl Protocol {
         }
         let gate = known.gate;
         if gate.is_node() {
-            return true; // The claim waited for the lease; what may confirm besides has to stop before the epoch opens.
+            return self.also_is_fenced(state, known, region); // The claim waited for the lease, or it was the writer itself.
         }
         let named = gate.named();
         if known.holders.has(region) && !named.has(region) {
@@ -609,9 +622,7 @@ impl Protocol {
         }
         let stopped: Vec<Region> = named.iter().filter(|peer| has_stopped(state, *peer, known.epoch)).collect();
         // S2: the one of them that has most goes on.
-        let place = |of: Region| (state.server(of).timeline, state.server(of).wal.len());
-        let most =
-            self.config.breaks(Mutation::MostDataSkipped) || stopped.iter().all(|peer| place(*peer) <= place(region));
+        let most = self.config.breaks(Mutation::MostDataSkipped) || self.has_most(state, region, &stopped);
         stopped.len() >= needed && most
     }
 
@@ -620,10 +631,31 @@ impl Protocol {
         gate.stops_needed().saturating_sub(off).max(1)
     }
 
-    /// Whether nobody confirms commits any more behind the gate that the old writer's server may have been behind in passing.
-    fn passing_is_fenced(&self, state: &State, known: &Record) -> bool {
-        let stopped = known.also.named().iter().filter(|peer| has_stopped(state, *peer, known.epoch)).count();
-        known.also.is_node() || stopped >= self.stops_needed(known.also)
+    /// Whether nobody confirms commits any more behind the gate that the old writer's server may have been behind in passing, and this
+    /// region has what was confirmed so. As `control::write::also_is_fenced`.
+    fn also_is_fenced(&self, state: &State, known: &Record, region: Region) -> bool {
+        let named = known.also.named();
+        if known.also.is_node() || known.also_of == region || self.config.breaks(Mutation::AlsoUnfenced) {
+            return true; // Its own gate is shut before it opens.
+        }
+        let needed = known.also.stops_needed();
+        if needed == 1 && named.has(region) {
+            return true;
+        }
+        let stopped: Vec<Region> = named.iter().filter(|peer| has_stopped(state, *peer, known.epoch)).collect();
+        stopped.len() >= needed
+            && (!named.has(region) || stopped.contains(&region))
+            && (self.has_most(state, region, &stopped) || self.config.breaks(Mutation::AlsoDataSkipped))
+    }
+
+    fn has_most(&self, state: &State, region: Region, of: &[Region]) -> bool {
+        let place = |of: Region| (state.server(of).timeline, state.server(of).wal.len());
+        of.iter().all(|peer| place(*peer) <= place(region))
+    }
+
+    /// Whether an epoch that was claimed by force has to stay shut, for a promise still counts.
+    fn must_wait(&self, node: &Node) -> bool {
+        !node.known.open && node.known.forced && node.bound && !self.config.breaks(Mutation::OpenedInSpite)
     }
 
     // --- promises between nodes while the store is gone ---
@@ -668,15 +700,18 @@ impl Protocol {
 
     /// Forgets what can make no difference, so that states that differ in nothing else are one.
     pub(crate) fn tidy(&self, mut state: State) -> State {
-        let orders_matter = self.config.confirmations + 1 < self.config.regions;
+        let orders_matter = self.config.regions > 2;
         let mut trusted = Regions::default();
         for region in self.all.iter() {
             let server = *state.server(region);
             let node = state.node_mut(region);
             let own = node.known.writer == region;
             if !node.fresh && !own {
-                let Record { epoch, writer, open, .. } = node.known;
+                let Record { epoch, writer, open, also, also_of, .. } = node.known;
                 node.known = Record { epoch, writer, open, ..Record::default() };
+                if !open && self.config.opening == Opening::BehindPeers {
+                    (node.known.also, node.known.also_of) = (also, also_of);
+                }
             }
             if !(own && node.known.open && node.known.gate.is_node()) {
                 node.heard = Regions::default();
@@ -788,8 +823,8 @@ impl fmt::Display for Change {
             Self::OpenAlone => f.write_str("records open, alone, with a lease"),
             Self::OpenBehind(gate) => write!(f, "records open behind {gate}"),
             Self::Alone => f.write_str("records alone, with a lease"),
-            Self::Announce(gate) => write!(f, "announces that {gate} may confirm"),
-            Self::Settle => f.write_str("records that nobody but the node confirms"),
+            Self::Announce(gate) if gate.is_node() => f.write_str("records that nobody but the node may confirm"),
+            Self::Announce(gate) => write!(f, "records that {gate} may confirm, too"),
             Self::Record(gate) => write!(f, "records that {gate} confirms"),
         }
     }

@@ -168,9 +168,10 @@ pub struct Record {
     pub holders: Regions,
     /// Who confirms the commits of the epoch that was open last.
     pub gate: Gate,
-    /// Behind [`Gate::NODE`]: the gate that the server may be behind already, or still ([`Gate::NODE`]: none). Whoever takes over has to
-    /// fence it too.
+    /// Behind [`Gate::NODE`]: the gate that a server may be behind already ([`Gate::NODE`]: none). Whoever takes over has to fence it too.
     pub also: Gate,
+    /// Whose server that is.
+    pub also_of: Region,
 }
 
 /// A database server with its data. Durable but for `up`.
@@ -217,10 +218,8 @@ pub enum Change {
     OpenBehind(Gate),
     /// From now on the node confirms, with a lease.
     Alone,
-    /// The server may soon be behind this gate.
+    /// The server may soon be behind this gate; [`Gate::NODE`]: behind none but the node's.
     Announce(Gate),
-    /// The server is behind the node and nothing else.
-    Settle,
     /// From now on this gate confirms.
     Record(Gate),
 }
@@ -236,8 +235,7 @@ impl Change {
             Self::OpenBehind(gate) => (4, gate),
             Self::Alone => (5, Gate::NODE),
             Self::Announce(gate) => (6, gate),
-            Self::Settle => (7, Gate::NODE),
-            Self::Record(gate) => (8, gate),
+            Self::Record(gate) => (7, gate),
         }
     }
 }

@@ -1,40 +1,67 @@
-//! What reaches whom: links, and probes over them.
+//! Which region reaches which, and how long that takes.
 
-use super::*;
+use std::time::Duration;
 
-impl World {
-    pub(super) fn linked(&self, from: &RegionId, to: &RegionId) -> bool {
-        from == to
-            || !self.isolated.contains(from)
-                && !self.isolated.contains(to)
-                && !self.cut.contains(&(from.clone(), to.clone()))
+use super::RegionIndex;
+
+#[derive(Debug)]
+pub(super) struct Network {
+    regions: usize,
+    cut: Vec<bool>,
+    delay: Vec<Duration>,
+    isolated: Vec<bool>,
+}
+
+impl Network {
+    pub fn new(regions: usize) -> Self {
+        Self {
+            regions,
+            cut: vec![false; regions * regions],
+            delay: vec![Duration::ZERO; regions * regions],
+            isolated: vec![false; regions],
+        }
     }
 
-    pub(super) fn probe(&mut self, region: &RegionId, incarnation: u64, target: Target) {
-        if self.nodes[region].incarnation != incarnation {
-            return;
-        }
-        if !self.nodes[region].frozen {
-            let there = &target.region;
-            let linked = self.linked(region, there) && self.linked(there, region);
-            let (exists, frozen) = match &target.what {
-                What::Node => (self.nodes[there].brain.is_some(), self.nodes[there].frozen),
-                What::Database(database) => (self.server(there, database).up, self.server(there, database).frozen),
-                What::Compute(_) => (true, false),
-            };
-            let (evidence, took) = match (linked, exists, frozen) {
-                (false, _, _) | (true, true, true) => (Evidence::Silent, self.app.detection.timeout),
-                (true, false, _) => (Evidence::Refused, self.random(5)),
-                (true, true, false) => (Evidence::Ok, self.random(5)),
-            };
-            if evidence != Evidence::Ok {
-                self.bad_readings.insert((region.clone(), there.clone()), self.now + took);
-            }
-            let event = Event::Reading { target: target.clone(), evidence };
-            self.after(took, Happening::Deliver(region.clone(), incarnation, Box::new(event)));
-        }
-        let every = self.app.detection.every;
-        let jitter = self.random(50);
-        self.after(every + jitter, Happening::Probe(region.clone(), incarnation, target));
+    /// Whether anything gets from one region to another.
+    pub fn is_linked(&self, from: RegionIndex, to: RegionIndex) -> bool {
+        from == to || !self.isolated[from] && !self.isolated[to] && !self.cut[from * self.regions + to]
+    }
+
+    /// Whether both reach each other.
+    pub fn is_whole(&self, one: RegionIndex, other: RegionIndex) -> bool {
+        self.is_linked(one, other) && self.is_linked(other, one)
+    }
+
+    /// Whether every region reaches every other, as quickly as it should.
+    pub fn is_undisturbed(&self) -> bool {
+        !self.cut.contains(&true) && !self.isolated.contains(&true) && self.delay.iter().all(Duration::is_zero)
+    }
+
+    pub fn is_isolated(&self, region: RegionIndex) -> bool {
+        self.isolated[region]
+    }
+
+    /// How much longer one way takes than it should.
+    pub fn delay(&self, from: RegionIndex, to: RegionIndex) -> Duration {
+        self.delay[from * self.regions + to]
+    }
+
+    pub fn cut(&mut self, from: RegionIndex, to: RegionIndex) {
+        self.cut[from * self.regions + to] = true;
+    }
+
+    pub fn isolate(&mut self, region: RegionIndex) {
+        self.isolated[region] = true;
+    }
+
+    pub fn slow_down(&mut self, one: RegionIndex, other: RegionIndex, by: Duration) {
+        self.delay[one * self.regions + other] = by;
+        self.delay[other * self.regions + one] = by;
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.fill(false);
+        self.isolated.fill(false);
+        self.delay.fill(Duration::ZERO);
     }
 }

@@ -1,162 +1,258 @@
 //! The nodes: what is fed to a brain, how its commands are obeyed, and how its process comes and goes.
 
-use super::*;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lifeboat_control::{Brain, Command, Event};
+use lifeboat_model::Moment;
+use lifeboat_model::database::{Action, Order};
+
+use super::{Broke, Call, DUPLICATE, Happening, Node, NodeIndex, RegionIndex, Way, World};
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            brain: None,
+            incarnation: 0,
+            frozen: false,
+            inbox: VecDeque::new(),
+            read: usize::MAX,
+            watching: false,
+            wake: Moment(0),
+            passed_over: None,
+            chains: Vec::new(),
+        }
+    }
+}
 
 impl World {
-    pub(super) fn feed(&mut self, region: &RegionId, event: Event) {
-        let clock = self.local(region);
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.frozen {
-            node.inbox.push_back(event);
-            return;
-        }
-        let Some(brain) = &mut node.brain else { return };
-        let commands = brain.step(clock, event);
-        let incarnation = node.incarnation;
-        let wait = brain.wake_at().since(clock.now).max(Duration::from_millis(1));
-        let wake = self.now + wait;
-        if node.wake <= self.now || wake < node.wake {
-            node.wake = wake;
-            self.at(wake, Happening::Wake(region.clone(), incarnation));
-        }
-        for command in commands {
-            self.obey(region, incarnation, command);
+    pub(super) fn wake(&mut self, node: NodeIndex, incarnation: u64) {
+        let here = &self.nodes[node];
+        // An older wake-up than the one that counts: the slow and the fast way have the same ones.
+        if here.incarnation == incarnation && !here.frozen && here.wake == self.now {
+            self.feed(node, Event::Tick);
         }
     }
 
-    pub(super) fn obey(&mut self, region: &RegionId, incarnation: u64, command: Command) {
-        let delay = self.random(10);
-        let call = |world: &mut Self, call| world.after(delay, Happening::Call(region.clone(), incarnation, call));
+    pub(super) fn feed(&mut self, node: NodeIndex, event: Event) {
+        if self.nodes[node].frozen {
+            self.nodes[node].inbox.push_back(event);
+            return;
+        }
+        if self.way == Way::Fast {
+            self.catch_up_reports(node);
+        }
+        let clock = self.local(node);
+        let Some(brain) = &mut self.nodes[node].brain else { return };
+        let commands = brain.step(clock, event);
+        let wake_at = brain.wake_at();
+        self.wake_node_by(node, wake_at);
+        let incarnation = self.nodes[node].incarnation;
+        for command in commands {
+            self.obey(node, incarnation, command);
+        }
+    }
+
+    fn catch_up_reports(&mut self, node: NodeIndex) {
+        let (app, region) = (self.app_of(node), self.region_of(node));
+        for database in 0..self.databases.len() {
+            if self.databases[database].app == app {
+                self.catch_up_report(self.copy(database, region));
+            }
+        }
+    }
+
+    /// Wakes a node when its own clock shows `local`, not before and at most once for each change of that moment.
+    fn wake_node_by(&mut self, node: NodeIndex, local: Moment) {
+        let clocks = self.machines[self.region_of(node)].clocks;
+        let at = clocks.when(local).max(self.now + Duration::from_nanos(1));
+        if self.nodes[node].wake != at {
+            self.nodes[node].wake = at;
+            let incarnation = self.nodes[node].incarnation;
+            self.at(at, Happening::Wake(node, incarnation));
+        }
+    }
+
+    /// A machine's clock has changed its rate: its nodes' alarms ring at other moments.
+    pub(super) fn set_alarms_again(&mut self, region: RegionIndex) {
+        for node in self.nodes_in(region) {
+            if let Some(brain) = &self.nodes[node].brain
+                && !self.nodes[node].frozen
+            {
+                let wake_at = brain.wake_at();
+                self.wake_node_by(node, wake_at);
+            }
+        }
+    }
+
+    pub(super) fn nodes_in(&self, region: RegionIndex) -> impl Iterator<Item = NodeIndex> + use<> {
+        (region..self.nodes.len()).step_by(self.regions.len())
+    }
+
+    fn obey(&mut self, node: NodeIndex, incarnation: u64, command: Command) {
+        let region = self.region_of(node);
+        if let Some(decisions) = &mut self.decisions {
+            decisions.push(format!("{} {} {command:?}", self.now, self.regions[region]));
+        }
+        let call = |world: &mut Self, call| {
+            let delay = world.random(10);
+            world.after(delay, Happening::Call(node, incarnation, Box::new(call)));
+        };
         match command {
             Command::Transact(transaction) => call(self, Call::Transact(transaction)),
             Command::Relist => call(self, Call::List),
             Command::Grant(length) => call(self, Call::Grant(length)),
-            Command::Renew(lease) => call(self, Call::Renew(lease)),
+            Command::Renew(lease) => {
+                let delay = self.random(10);
+                self.after(delay, Happening::Renew(node, incarnation, lease));
+            }
+            Command::AskPeers { round, question } => self.ask_peers(node, incarnation, round, &question),
+            Command::AnswerPeer { ticket, answers } => self.answer_peer(ticket, answers),
             Command::Order { component, order } => {
-                self.say(|| format!("{region}: ordered {component}: {order:?}"));
-                let long = match order.action {
-                    Action::Seed { .. } => 5_000,
-                    Action::Follow { .. } => 2_000,
-                    Action::Create { .. } => 1_000,
-                    Action::Promote => 300,
-                    Action::Start | Action::Stop { .. } | Action::Checkpoint => 500,
-                    Action::SetGate { .. } | Action::Detach => 50,
-                };
-                let wait = self.random(long);
-                // Duplicated, late. A gate is not: drivers are called in the node's own process, one order at a time, and under
-                // one epoch gates go back and forth.
-                if self.chance(3) && !self.calm && !matches!(order.action, Action::SetGate { .. }) {
-                    let later = self.random(5_000);
-                    self.after(later, Happening::OrderEnds(region.clone(), u64::MAX, component.clone(), order.clone()));
+                let database = self.database_index(&component);
+                if !self.copies(database).contains(&region) {
+                    let name = self.regions[region].clone();
+                    self.breaks("S6", || {
+                        format!("{name} is to keep data of {component}, which the file does not let it: {order:?}")
+                    });
+                    return;
                 }
-                self.after(wait, Happening::OrderEnds(region.clone(), incarnation, component, order));
+                self.begin_order(self.copy(database, region), incarnation, order);
             }
             Command::Confirm { component, epoch, until } => {
-                let server =
-                    self.servers.get_mut(&(region.clone(), component.clone())).expect("only copies are confirmed");
+                let database = self.database_index(&component);
+                let copy = self.copy(database, region);
                 if until.is_some() || self.broke != Some(Broke::GateIgnoresTime) {
-                    server.may_confirm = until.map(|until| (epoch, until));
+                    self.servers[copy].may_confirm = until.map(|until| (epoch, until));
                 }
-                self.after(
-                    Duration::ZERO,
-                    Happening::Confirmed {
-                        database: component,
-                        by: region.clone(),
-                        to: region.clone(),
-                        timeline: 0,
-                        length: 0,
-                    },
-                );
+                self.soil(database);
+                self.at(self.now, Happening::Acknowledge(copy));
             }
             Command::Journaled(entry) => {
-                self.say(|| format!("{}: {:?}: {} ({})", entry.region, entry.kind, entry.what, entry.why))
+                self.say(|| format!("{}: {:?}: {} ({})", entry.region, entry.kind, entry.what, entry.why));
             }
-            Command::AskPeers { round, question } => self.ask_peers(region, incarnation, round, &question),
-            Command::AnswerPeer { ticket, answers } => self.answer_peer(ticket, answers),
             Command::Compute { .. } | Command::Serve(_) | Command::Answer { .. } => {}
         }
     }
 
-    pub(super) fn kill_node(&mut self, region: &RegionId) {
-        self.end_quick_orders(region);
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        node.brain = None;
-        node.incarnation += 1;
-        node.frozen = false;
-        node.inbox.clear();
-        node.watching = false;
-        for ((there, _), server) in &mut self.servers {
-            if there == region {
-                server.may_confirm = None;
-            }
+    fn begin_order(&mut self, copy: usize, incarnation: u64, order: Order) {
+        let region = copy % self.regions.len();
+        self.say_of(copy, || format!("ordered {order:?}"));
+        let long = match order.action {
+            Action::Seed { .. } => 5_000,
+            Action::Follow { .. } => 2_000,
+            Action::Create { .. } => 1_000,
+            Action::Promote => 300,
+            Action::Start | Action::Stop { .. } | Action::Checkpoint => 500,
+            Action::SetGate { .. } | Action::Detach => 50,
+        };
+        let wait = self.random(long) * self.machines[region].disk_slowness;
+        // Duplicated, late. A gate is not: drivers are called in the node's own process, one order at a time, and under
+        // one epoch gates go back and forth.
+        if self.noise > 0 && self.chance(3) && !matches!(order.action, Action::SetGate { .. }) {
+            let later = self.random(5_000);
+            self.after(later, Happening::OrderEnds(copy, DUPLICATE, Box::new(order.clone())));
+        }
+        self.servers[copy].under_way = Some((incarnation, order.clone()));
+        self.after(wait, Happening::OrderEnds(copy, incarnation, Box::new(order)));
+    }
+
+    pub(super) fn say_of(&mut self, copy: usize, what: impl FnOnce() -> String) {
+        if self.trace.is_some() {
+            let (database, region) = (copy / self.regions.len(), copy % self.regions.len());
+            let line = format!("{}: {}: {}", self.regions[region], self.databases[database].id, what());
+            self.say(|| line);
+        }
+    }
+
+    pub(super) fn kill_node(&mut self, node: NodeIndex) {
+        self.end_quick_orders(node);
+        let (app, region) = (self.app_of(node), self.region_of(node));
+        let here = &mut self.nodes[node];
+        here.brain = None;
+        here.incarnation += 1;
+        here.frozen = false;
+        here.inbox.clear();
+        here.watching = false;
+        here.read = usize::MAX;
+        for database in self.databases_of_app(app) {
+            let copy = self.copy(database, region);
+            self.servers[copy].may_confirm = None;
+            self.forget_report(copy);
         }
     }
 
     /// What a node's process does itself ends with it, done or not; what a server does by itself goes on.
-    pub(super) fn end_quick_orders(&mut self, region: &RegionId) {
-        let incarnation = self.nodes[region].incarnation;
-        let quick = |happening: &Happening| {
-            matches!(happening, Happening::OrderEnds(there, of, _, order) if there == region && *of == incarnation
-                && matches!(order.action, Action::SetGate { .. } | Action::Detach))
-        };
-        let numbers: Vec<u64> =
-            self.happenings.iter().filter(|(_, happening)| quick(happening)).map(|(number, _)| *number).collect();
-        for number in numbers {
-            if let Some(Happening::OrderEnds(_, _, database, order)) = self.happenings.remove(&number)
+    fn end_quick_orders(&mut self, node: NodeIndex) {
+        let incarnation = self.nodes[node].incarnation;
+        for database in self.databases_of_app(self.app_of(node)) {
+            let copy = self.copy(database, self.region_of(node));
+            let quick = |order: &Order| matches!(order.action, Action::SetGate { .. } | Action::Detach);
+            if let Some((of, order)) = self.servers[copy].under_way.take_if(|(_, order)| quick(order))
+                && of == incarnation
                 && self.chance(50)
             {
                 let checks = self.broke != Some(Broke::DriverIgnoresEpoch);
-                let server = self.servers.get_mut(&(region.clone(), database)).expect("only copies are given orders");
                 // Refused or done: nobody is left to be told.
-                let _told_nobody = server.act(order.epoch, &order.action, None, checks);
+                let _told_nobody = self.servers[copy].act(order.epoch, &order.action, None, checks);
             }
         }
     }
 
-    pub(super) fn start_node(&mut self, region: &RegionId) {
+    pub(super) fn start_node(&mut self, node: NodeIndex) {
+        if self.nodes[node].brain.is_some() {
+            return;
+        }
         let mutation = match self.broke {
             Some(Broke::Brain(mutation)) => Some(mutation),
             _ => None,
         };
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.brain.is_some() {
-            return;
+        let (app, region) = (self.app_of(node), self.region_of(node));
+        let mut brain = Brain::new(self.apps[app].clone(), self.regions[region].clone()).with_mutation(mutation);
+        if self.way == Way::Slow {
+            brain = brain.without_shortcuts();
         }
-        let brain = Brain::new(self.app.clone(), region.clone()).with_mutation(mutation);
         let targets = brain.targets();
-        node.brain = Some(brain);
-        node.incarnation += 1;
-        node.read = usize::MAX;
-        node.wake = Moment(0);
-        let incarnation = node.incarnation;
-        self.after(Duration::ZERO, Happening::Wake(region.clone(), incarnation));
-        self.after(Duration::ZERO, Happening::Call(region.clone(), incarnation, Call::List));
-        for target in targets {
-            let wait = self.random(500);
-            self.after(wait, Happening::Probe(region.clone(), incarnation, target));
+        let here = &mut self.nodes[node];
+        here.brain = Some(brain);
+        here.incarnation += 1;
+        here.read = usize::MAX;
+        here.wake = self.now;
+        here.passed_over = None;
+        let incarnation = here.incarnation;
+        self.at(self.now, Happening::Wake(node, incarnation));
+        self.at(self.now, Happening::Call(node, incarnation, Box::new(Call::List)));
+        self.begin_probing(node, targets);
+        for database in self.databases_of_app(app) {
+            let copy = self.copy(database, region);
+            self.skip_reports(copy);
+            if self.copies(database).contains(&region) {
+                self.wake_reporter(copy);
+            }
         }
     }
 
-    pub(super) fn freeze(&mut self, region: &RegionId, frozen: bool, servers_too: bool) {
-        if servers_too {
-            for ((there, _), server) in &mut self.servers {
-                if there == region && server.up {
-                    server.frozen = frozen;
-                }
-            }
-        }
-        let node = self.nodes.get_mut(region).expect("nodes are never removed");
-        if node.brain.is_none() {
+    pub(super) fn freeze_node(&mut self, node: NodeIndex, frozen: bool) {
+        let (app, region) = (self.app_of(node), self.region_of(node));
+        if self.nodes[node].brain.is_none() || self.nodes[node].frozen == frozen {
             return;
         }
-        node.frozen = frozen;
-        if !frozen {
-            let waiting = std::mem::take(&mut node.inbox);
-            node.wake = Moment(0);
-            for event in waiting {
-                self.feed(region, event);
-            }
-            self.feed(region, Event::Tick);
+        if frozen {
+            self.catch_up_probes(node);
+            self.catch_up_reports(node);
+            self.nodes[node].frozen = true;
+            return;
         }
+        self.skip_probes(node);
+        for database in self.databases_of_app(app) {
+            self.skip_reports(self.copy(database, region));
+        }
+        let here = &mut self.nodes[node];
+        here.frozen = false;
+        let waiting = std::mem::take(&mut here.inbox);
+        for event in waiting {
+            self.feed(node, event);
+        }
+        self.feed(node, Event::Tick);
     }
 }

@@ -139,6 +139,7 @@ impl Cluster {
             key: None,
             user: None,
             password_file: None,
+            space: "lifeboat/test/".into(),
             timeout: Duration::from_secs(3),
         }
     }

@@ -1,0 +1,41 @@
+//! The fast way through a history leaves out only what changes nothing: in the slow way, and with brains that take no shortcuts, every
+//! command of every brain is the same, at the same moment.
+
+use lifeboat_control::Mutation;
+use lifeboat_sim::history::{self, How, Kind};
+use lifeboat_sim::world::Broke;
+
+#[track_caller]
+fn compare(seeds: std::ops::Range<u64>, how: How) {
+    for seed in seeds {
+        if let Some(difference) = history::difference(seed, &how) {
+            panic!("seed {seed}, {how:?}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn trouble_is_the_same_both_ways() {
+    for fleet in 0..6 {
+        compare(0..20, How { fleet: Some(fleet), ..How::default() });
+    }
+}
+
+#[test]
+fn trouble_of_larger_fleets_is_the_same_both_ways() {
+    compare(6..9, How::default());
+}
+
+#[test]
+fn ordinary_life_is_the_same_both_ways() {
+    compare(0..6, How { kind: Kind::Ordinary(1), fleet: Some(0), ..How::default() });
+}
+
+/// Promises that are broken are broken in both, at the same moment.
+#[test]
+fn what_is_broken_is_seen_both_ways() {
+    for mutation in [Mutation::SynchronousEarly, Mutation::QuorumOfOne, Mutation::ConfirmPastLease] {
+        let how = How { broke: Some(Broke::Brain(mutation)), fleet: Some(0), ..How::default() };
+        compare(0..20, how);
+    }
+}
