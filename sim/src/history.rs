@@ -45,11 +45,14 @@ pub struct How {
     pub broke: Option<Broke>,
     /// Always this fleet, by its place among [`scenario::all`].
     pub fleet: Option<usize>,
+    /// Asks after every event whether the history is one of the protocol's model too, of every database that the model has room for.
+    /// What follows from none of its rules breaks the promise `protocol`.
+    pub refined: bool,
 }
 
 impl Default for How {
     fn default() -> Self {
-        Self { kind: Kind::Trouble, way: Way::Fast, broke: None, fleet: None }
+        Self { kind: Kind::Trouble, way: Way::Fast, broke: None, fleet: None, refined: false }
     }
 }
 
@@ -79,6 +82,8 @@ pub struct Ended {
     pub acknowledged: usize,
     /// Things that went wrong.
     pub incidents: usize,
+    /// What was followed in the model, if that was asked for.
+    pub refinements: Vec<Refinement>,
 }
 
 /// A broken promise with what is needed to see it again.
@@ -117,9 +122,6 @@ pub struct Record {
     pub trace: Option<Vec<String>>,
     /// Every command of every brain, with its moment.
     pub decisions: Option<Vec<String>>,
-    /// Every database that the protocol's model has room for, followed through the history: is it one of the model's too? What follows
-    /// from no rule breaks the promise `protocol`.
-    pub refinements: Option<Vec<Refinement>>,
 }
 
 /// Runs the history of a seed.
@@ -142,7 +144,7 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
     let mut world = World::fleet(fleet.apps.clone(), fleet.store, seed, how.broke, how.way);
     world.trace = record.trace.take();
     world.decisions = record.decisions.take();
-    if record.refinements.is_some() {
+    if how.refined {
         world.refinements = Refinement::of_all(&world);
     }
     if how.kind == Kind::Trouble {
@@ -164,7 +166,6 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
     let result = live(&mut world, &fleet.apps, last);
     record.trace = world.trace.take();
     record.decisions = world.decisions.take();
-    record.refinements = record.refinements.take().map(|_| std::mem::take(&mut world.refinements));
     result?;
     Ok(Ended {
         scenario: fleet.name.clone(),
@@ -173,6 +174,7 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
         claims: world.claims,
         acknowledged: world.ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum(),
         incidents: incidents.len(),
+        refinements: world.refinements,
     })
 }
 

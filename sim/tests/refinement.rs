@@ -4,28 +4,18 @@
 use std::collections::BTreeMap;
 
 use lifeboat_control::Mutation;
-use lifeboat_sim::check::Broken;
-use lifeboat_sim::history::{self, How, Record};
-use lifeboat_sim::refinement::Refinement;
-use lifeboat_sim::scenario;
-use lifeboat_sim::world::Broke;
+use lifeboat_sim::history::{self, How, Kind};
+use lifeboat_sim::world::{Broke, Way};
 
-/// Plays a seed and follows what the model has room for; or the broken promise, `protocol` where a change follows from no rule.
-fn follow(seed: u64, how: &How) -> Result<Vec<Refinement>, Broken> {
-    let fleet = scenario::of_seed(seed, how.fleet);
-    let incidents = history::draw(seed, &fleet, how.kind);
-    let mut record = Record { refinements: Some(Vec::new()), ..Record::default() };
-    history::play(&fleet, seed, how, &incidents, &mut record)?;
-    Ok(record.refinements.unwrap_or_default())
-}
+const REFINED: How = How { kind: Kind::Trouble, way: Way::Fast, broke: None, fleet: None, refined: true };
 
 #[test]
 fn every_history_is_a_history_of_the_model() {
     let (mut explained, mut skipped) = (0, 0);
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
     for seed in 0..28 {
-        let followed = follow(seed, &How::default()).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
-        for refinement in followed {
+        let followed = history::run(seed, &REFINED).unwrap_or_else(|failure| panic!("{failure}"));
+        for refinement in followed.refinements {
             explained += refinement.explained;
             skipped += refinement.skipped;
             for (step, times) in refinement.steps {
@@ -48,9 +38,9 @@ fn what_is_broken_on_purpose_is_no_history_of_the_model() {
     for (mutation, seeds) in
         [(Mutation::ClaimAny, 4), (Mutation::ConfirmBeforeOpen, 4), (Mutation::SynchronousEarly, 4)]
     {
-        let how = How { broke: Some(Broke::Brain(mutation)), ..How::default() };
-        let noticed = (0..seeds).find_map(|seed| follow(seed, &how).err());
+        let how = How { broke: Some(Broke::Brain(mutation)), ..REFINED };
+        let noticed = (0..seeds).find_map(|seed| history::run(seed, &how).err());
         let broken = noticed.unwrap_or_else(|| panic!("{mutation:?}: not noticed in {seeds} histories"));
-        assert_eq!(broken.promise, "protocol", "{mutation:?}: {broken}");
+        assert_eq!(broken.broken.promise, "protocol", "{mutation:?}: {broken}");
     }
 }

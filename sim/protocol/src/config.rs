@@ -114,6 +114,8 @@ pub enum Mutation {
     AlsoUnfenced,
     /// Of the standbys that the old writer was about to be synchronous with any goes on, not the one with most data.
     AlsoDataSkipped,
+    /// Standbys follow a claimer that still has to stop those that the old writer was about to be synchronous with.
+    FollowedUnfenced,
     /// An epoch that was claimed by force is opened in spite of a promise. It breaks nothing, for who promises has claimed nothing.
     OpenedInSpite,
     /// A standby is counted though it has not acted under the writer's epoch yet.
@@ -124,7 +126,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All, with what is broken, for people.
-    pub const ALL: [(Self, &'static str); 23] = [
+    pub const ALL: [(Self, &'static str); 24] = [
         (Self::ClaimAny, "a region that holds not everything claims without force"),
         (Self::ConfirmBeforeOpen, "a promoted region confirms before its epoch is recorded as open"),
         (Self::SynchronousEarly, "synchronous is recorded before the peers have everything"),
@@ -145,6 +147,7 @@ impl Mutation {
         (Self::AloneUnshut, "alone is recorded before the server's gate is shut"),
         (Self::AlsoUnfenced, "who claims by force does not stop the standbys of a gate in passing"),
         (Self::AlsoDataSkipped, "any standby of a gate in passing goes on, not the one with most data"),
+        (Self::FollowedUnfenced, "standbys follow a claimer before it has stopped those of a gate in passing"),
         (Self::OpenedInSpite, "a forced epoch is opened in spite of a promise"),
         (Self::OldFollowerCounted, "a standby is counted that has not acted under the writer's epoch"),
         (Self::PeersBeforeOpen, "peers confirm before the epoch is recorded as open"),

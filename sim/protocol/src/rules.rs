@@ -382,7 +382,9 @@ impl Protocol {
             match self.config.opening {
                 Opening::Alone if server.gate.is_node() => changes.push(Change::OpenAlone),
                 Opening::Alone => {}
-                Opening::BehindPeers if !known.also.is_node() => changes.push(Change::Announce(Gate::NODE)),
+                Opening::BehindPeers if !known.also.is_node() && server.gate.is_node() => {
+                    changes.push(Change::Announce(Gate::NODE)); // Only now may others follow.
+                }
                 Opening::BehindPeers => {
                     let early = self.config.breaks(Mutation::PeersBeforeOpen);
                     changes.extend(
@@ -568,7 +570,8 @@ impl Protocol {
         let is_shut = writer.gate.is_node() || self.config.breaks(Mutation::PeersBeforeOpen);
         let behind_peers = self.config.opening == Opening::BehindPeers;
         // S2: who may have confirmed to the old writer keeps what it has until the new one has as much.
-        known.open || behind_peers && writer.primary && writer.epoch == known.epoch && is_shut && known.also.is_node()
+        let is_fenced = known.also.is_node() || self.config.breaks(Mutation::FollowedUnfenced);
+        known.open || behind_peers && writer.primary && writer.epoch == known.epoch && is_shut && is_fenced
     }
 
     /// The gates that the writer's node may order now.

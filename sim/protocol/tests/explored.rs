@@ -28,32 +28,32 @@ fn three() -> Config {
 
 #[test]
 fn two_regions_with_crashes_restarts_and_lost_answers() {
-    holds(two(), 2_500_000);
+    holds(two(), 5_000_000);
 }
 
 #[test]
 fn two_regions_that_open_behind_peers() {
-    holds(Config { opening: Opening::BehindPeers, ..two() }, 500_000);
+    holds(Config { opening: Opening::BehindPeers, ..two() }, 2_500_000);
 }
 
 #[test]
 fn any_one_of_two() {
-    holds(three(), 2_000_000);
+    holds(three(), 2_500_000);
 }
 
 #[test]
 fn two_of_two() {
-    holds(Config { confirmations: 2, ..three() }, 1_000_000);
+    holds(Config { confirmations: 2, ..three() }, 2_800_000);
 }
 
 #[test]
 fn three_regions_that_open_behind_peers() {
-    holds(Config { opening: Opening::BehindPeers, ..three() }, 900_000);
+    holds(Config { opening: Opening::BehindPeers, ..three() }, 1_700_000);
 }
 
 #[test]
 fn three_regions_that_promise_each_other_to_claim_nothing() {
-    holds(Config { epochs: 2, restarts: 1, promises: true, ..three() }, 1_000_000);
+    holds(Config { epochs: 2, promises: true, ..three() }, 500_000);
 }
 
 #[test]
@@ -62,29 +62,33 @@ fn every_broken_rule_breaks_a_promise() {
     let promising = Config { epochs: 2, promises: true, ..three() };
     // The rule, the world in which it matters, within how many states it is noticed, and as which promise.
     let table = [
-        (Mutation::ClaimAny, two(), 10_000, "S5"),
+        (Mutation::ClaimAny, two(), 20_000, "S5"),
         (Mutation::ConfirmBeforeOpen, two(), 1_500, "S2"),
         (Mutation::SynchronousEarly, two(), 2_500, "S2"),
         (Mutation::AloneUnrecorded, two(), 200, "S2"),
         (Mutation::Ungated, two(), 1_500, "S2"),
-        (Mutation::StoreFirst, two(), 25_000, "S5"),
-        (Mutation::ForceUnexpired, two(), 12_000, "S5"),
+        (Mutation::StoreFirst, two(), 50_000, "S5"),
+        (Mutation::ForceUnexpired, two(), 20_000, "S5"),
         (Mutation::StopsOffByOne, three(), 100, "S1"),
         (Mutation::MostDataSkipped, three(), 20_000, "S2"),
-        (Mutation::PromiseForgotten, two(), 180_000, "S1"),
-        (Mutation::ClaimInFlight, two(), 180_000, "S5"),
-        (Mutation::PromiseFromAnswer, two(), 180_000, "S1"),
-        (Mutation::OldEpochAsked, two(), 100_000, "S1"),
+        (Mutation::PromiseForgotten, two(), 400_000, "S1"),
+        (Mutation::ClaimInFlight, two(), 400_000, "S5"),
+        (Mutation::PromiseFromAnswer, two(), 400_000, "S1"),
+        (Mutation::OldEpochAsked, two(), 200_000, "S1"),
         (Mutation::OneNotAsked, promising, 8_000, "S1"),
-        (Mutation::LostAnswer, two(), 2_500, "S2"),
-        (Mutation::ReadIsEnough, two(), 20_000, "S2"),
-        (Mutation::Unannounced, three(), 3_000, "S1"),
+        (Mutation::LostAnswer, two(), 100_000, "S2"),
+        (Mutation::ReadIsEnough, two(), 300_000, "S2"),
+        (Mutation::Unannounced, three(), 30_000, "S1"),
+        (Mutation::AloneUnshut, three(), 10_000, "S1"),
+        (Mutation::AlsoUnfenced, three(), 100_000, "S1"),
+        (Mutation::AlsoDataSkipped, three(), 600_000, "S2"),
+        (Mutation::FollowedUnfenced, behind_peers, 1_800_000, "S2"),
         (Mutation::OldFollowerCounted, behind_peers, 300_000, "S2"),
         (Mutation::PeersBeforeOpen, behind_peers, 60_000, "S2"),
     ];
     for (mutation, what) in Mutation::ALL {
         let Some((_, config, states, promise)) = table.iter().find(|(broken, ..)| *broken == mutation) else {
-            assert_eq!(mutation, Mutation::OnlyForcePromised, "{what}: in what world does that matter?");
+            assert_eq!(mutation, Mutation::OpenedInSpite, "{what}: in what world does that matter?");
             continue;
         };
         let explored = explore(&Protocol::new(config.breaking(mutation)), *states);
@@ -94,9 +98,9 @@ fn every_broken_rule_breaks_a_promise() {
     }
 }
 
-/// What a promise has to cover: where it is asked for, nobody else is a holder, so that a claim by force is all that it can prevent.
+/// Who promises has claimed nothing whose outcome it does not know: that it opens nothing either is a second line of defence.
 #[test]
-fn a_promise_that_covers_claims_by_force_only_is_enough() {
+fn a_forced_epoch_that_is_opened_in_spite_of_a_promise_breaks_nothing() {
     let config = Config { writes: 1, crashes: 0, ..two() };
-    holds(config.breaking(Mutation::OnlyForcePromised), 100_000);
+    holds(config.breaking(Mutation::OpenedInSpite), 100_000);
 }
