@@ -17,12 +17,11 @@ from pathlib import Path
 from contenders import CONTENDERS
 from contenders.common import DATABASE, query
 from contenders.patroni import postgres_programs
-from machine import POSTGRES_PORT, STANDBY, WRITER, Failed, Loopback, World, checked
+from machine import ENDING, POSTGRES_PORT, STANDBY, WRITER, Failed, Loopback, World, checked, undisturbed
 from measure import spread
 from table import machine, postgres_version
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 APPLICATION_NAME = "plain_standby"
 
 
@@ -175,8 +174,9 @@ def main():
     except Failed as error:
         sys.exit(f"bench/commit-gate: {error}")
     finally:
-        say("clearing up")
-        world.close()
+        with undisturbed():
+            say("clearing up")
+            world.close()
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = markdown(results, arguments)

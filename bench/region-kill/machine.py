@@ -5,6 +5,7 @@ namespace per region and one for the client, joined by a router in a fifth, whic
 needs root.
 """
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -23,6 +24,20 @@ CLIENT = "client"
 CLONE_NEWNET = 0x40000000
 # PostgreSQL refuses to run as root.
 POSTGRES_USER = "postgres"
+
+
+# What ends a benchmark early.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """Clearing up is finished first; a signal that comes meanwhile is heard afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Failed(Exception):

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import table
 from contenders import CONTENDERS
-from machine import Failed, Namespaces
+from machine import ENDING, Failed, Namespaces
 from scene import FAULTS, play
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Progress:

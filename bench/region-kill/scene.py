@@ -13,7 +13,7 @@ import psycopg
 
 import measure
 from contenders.common import query
-from machine import CLIENT, STANDBY, WITNESS, WRITER, Failed, Loopback, Namespaces, World
+from machine import CLIENT, STANDBY, WITNESS, WRITER, Failed, Loopback, Namespaces, World, undisturbed
 
 FAULTS = ("kill", "partition")
 # Seconds. Until writing has to be possible again; until the old writer has to be a standby again after a partition.
@@ -83,14 +83,15 @@ def play(contender, fault, say, keep_at):
         well = result["outage_seconds"] is not None and (fault == "kill" or result["settled_seconds"] is not None)
         return result
     finally:
-        say("clearing up")
-        for client in clients:
-            client.kill()
-        try:
-            if world:
-                world.close(None if well else keep_at)
-        finally:
-            network.close()
+        with undisturbed():
+            say("clearing up")
+            for client in clients:
+                client.kill()
+            try:
+                if world:
+                    world.close(None if well else keep_at)
+            finally:
+                network.close()
 
 
 def measured(world, contender, fault, say, clients):

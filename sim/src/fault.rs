@@ -57,6 +57,8 @@ pub enum Fault {
     WallClock(RegionId, i64),
     /// A person asks a node for something.
     Person(RegionId, ComponentId, Request),
+    /// A person, by the name of a token, approves at a node what another one asks for.
+    Approve(RegionId, ComponentId, String),
 }
 
 impl Fault {

@@ -3,6 +3,7 @@
 //! *Trouble* is two minutes with many faults and lost answers; *ordinary life* is a day in which something happens every some minutes
 //! to hours. The same seed always gives the same history.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -401,7 +402,15 @@ impl Drawing {
         let (database, to) = self.copy();
         let intent = if self.below(2) == 0 { Intent::Failover } else { Intent::Switchover };
         let accept_loss = self.below(6) == 0;
-        let request = Request { intent, to: Some(to), accept_loss, vouch: false, by: "a person".into() };
+        let request = Request {
+            intent,
+            to: Some(to),
+            accept_loss,
+            vouch: false,
+            by: "a person".into(),
+            token: None,
+            approved: BTreeSet::new(),
+        };
         Fault::Person(region, database, request)
     }
 }

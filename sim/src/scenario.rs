@@ -31,7 +31,7 @@ pub fn of_seed(seed: u64, place: Option<usize>) -> Fleet {
     let mut known = all();
     let count = known.len() + 1;
     let number = usize::try_from(seed).unwrap_or(0);
-    let store = if number / count % 2 == 0 { StoreKind::File } else { StoreKind::Etcd };
+    let store = if (number / count).is_multiple_of(2) { StoreKind::File } else { StoreKind::Etcd };
     let place = place.unwrap_or(number % count);
     if place >= known.len() {
         return draw(seed, store);
@@ -198,6 +198,7 @@ impl Scenario {
             routes: BTreeMap::new(),
             failover: FailoverPolicy {
                 mode: FailoverMode::Automatic,
+                approvals: 1,
                 hold_down: Duration::from_secs(20),
                 max_loss: None,
             },

@@ -3,13 +3,16 @@
 //!
 //! A story is a file in `testdata/`. Its commands, one a line: `fleet NAME` (of `scenario::all`), `wait SECONDS`, and the faults `kill REGION`,
 //! `kill-node REGION`, `kill-server REGION`, `start REGION`, `freeze REGION`, `thaw REGION`, `cut REGION REGION`, `isolate REGION`, `heal`,
-//! `store-down`, `store-up`, `switchover REGION`, `failover REGION`. After `----` comes what happened.
+//! `store-down`, `store-up`, `switchover REGION`, `failover REGION`, `failover REGION NAME` and `approve REGION NAME` by the owner of a
+//! token. Right after the fleet, `approvals N` lets so many people decide. After `----` comes what happened.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_control::record::Request;
+use lifeboat_model::app::FailoverMode;
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_plan::Intent;
 use lifeboat_sim::scenario;
@@ -40,7 +43,14 @@ fn tell(commands: &str) -> Result<String, String> {
     let fleet = lines.next().and_then(|line| line.strip_prefix("fleet ")).ok_or("the first command is `fleet NAME`")?;
     let scenario =
         scenario::all().into_iter().find(|known| known.name == fleet).ok_or_else(|| format!("no fleet `{fleet}`"))?;
-    let app = Arc::new(scenario.app());
+    let mut app = scenario.app();
+    let mut lines = lines.peekable();
+    if let Some(approvals) = lines.peek().and_then(|line| line.strip_prefix("approvals ")) {
+        app.failover.approvals = approvals.parse().map_err(|_| "`approvals` is a number")?;
+        app.failover.mode = FailoverMode::Approve;
+        lines.next();
+    }
+    let app = Arc::new(app);
     let database = ComponentId::from("d0");
     let mut world = World::new(app, 7, None);
     world.keep_busy();
@@ -50,8 +60,15 @@ fn tell(commands: &str) -> Result<String, String> {
         let region = |at: usize| {
             words.get(at).map(|name| RegionId::from(*name)).ok_or_else(|| format!("`{line}` names no region"))
         };
-        let ask =
-            |intent, to| Request { intent, to: Some(to), accept_loss: false, vouch: false, by: "a person".into() };
+        let ask = |intent, to| Request {
+            intent,
+            to: Some(to),
+            accept_loss: false,
+            vouch: false,
+            by: "a person".into(),
+            token: None,
+            approved: BTreeSet::new(),
+        };
         let fault = match words[0] {
             "wait" => {
                 let seconds: u64 =
@@ -72,6 +89,14 @@ fn tell(commands: &str) -> Result<String, String> {
             "store-down" => Fault::StoreDown,
             "store-up" => Fault::StoreUp,
             "switchover" => Fault::Person(region(1)?, database.clone(), ask(Intent::Switchover, region(1)?)),
+            "failover" if words.len() > 2 => {
+                let token = Some(words[2].to_owned());
+                let request = Request { by: words[2].into(), token, ..ask(Intent::Failover, region(1)?) };
+                Fault::Person(region(1)?, database.clone(), request)
+            }
+            "approve" => {
+                Fault::Approve(region(1)?, database.clone(), words.get(2).ok_or("approve REGION NAME")?.to_string())
+            }
             "failover" => Fault::Person(region(1)?, database.clone(), ask(Intent::Failover, region(1)?)),
             other => return Err(format!("`{other}` is no command")),
         };

@@ -17,7 +17,7 @@ use lifeboat_plan::{Durations, Intent};
 use lifeboat_tls::{Setting, Stream};
 use serde::Deserialize;
 
-use crate::command::{Events, Plan, PlanIntent, Request, Which};
+use crate::command::{Approve, Events, Plan, PlanIntent, Request, Which};
 use crate::exit::Failure;
 use crate::{file, local, show};
 
@@ -255,6 +255,35 @@ pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure>
         println!("{}", String::from_utf8_lossy(&body));
     } else {
         println!("{verb} accepted: {}\nwatch it with `lifeboat events --follow` and `lifeboat status`", accepted.run);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lifeboat approve`
+pub async fn approve(approve: &Approve) -> Result<ExitCode, Failure> {
+    let Approve { what, file, certs, region, json } = approve;
+    let which =
+        Which { file: file.clone(), directory: None, certs: certs.clone(), region: region.clone(), json: *json };
+    let nodes = Nodes::of(&which)?;
+    let mut ask = serde_json::json!({});
+    if let Some(what) = what {
+        // A run is named after its database, its epoch and what it is for.
+        let database = nodes.app.databases().map(|(id, _)| id.as_str()).find(|id| {
+            let epoch = what.strip_prefix(id).and_then(|rest| rest.strip_prefix('-')?.strip_suffix("-failover"));
+            what == id || epoch.is_some_and(|epoch| epoch.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        ask["database"] = database.unwrap_or(what).into();
+    }
+    let (code, body) = nodes.ask(Method::POST, "/v1/approve", Some(ask.to_string())).await?;
+    #[derive(Deserialize)]
+    struct Accepted {
+        run: String,
+    }
+    let accepted: Accepted = read(code, &body)?;
+    if *json {
+        println!("{}", String::from_utf8_lossy(&body));
+    } else {
+        println!("approved: {}", accepted.run);
     }
     Ok(ExitCode::SUCCESS)
 }

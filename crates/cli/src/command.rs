@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lifeboat_drill::Fault;
 use lifeboat_model::{ComponentId, RegionId};
+use lifeboat_node::tokens::Role;
 
 /// Keeps an application alive when a whole cloud region goes dark.
 ///
@@ -39,6 +40,8 @@ pub enum Verb {
     Node(Node),
     /// Make certificates for the nodes, so that they speak TLS
     Certs(Certs),
+    /// Make, list and revoke the tokens by which nodes know people
+    Token(Token),
     /// Show how things are
     Status(Which),
     /// Show the journal: what was decided, and why
@@ -49,6 +52,8 @@ pub enum Verb {
     Failover(Request),
     /// Move writing to another region in an orderly way, with nothing lost
     Switchover(Request),
+    /// Approve the failover that somebody else has asked for
+    Approve(Approve),
     /// Print the JSON Schema of the file, for editors
     Schema,
     /// Print completions for a shell
@@ -119,6 +124,101 @@ pub enum Servers {
     Keep,
     /// They are stopped
     Stop,
+}
+
+/// `approve`
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The database, or the name of the run that is to be; may be left out where there is one database
+    pub what: Option<String>,
+    /// The app's file
+    #[arg(long, default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// Where `ca.pem` lies, instead of what the file says (`nodes.tls`)
+    #[arg(long, env = "LIFEBOAT_CERTS", value_name = "DIR")]
+    pub certs: Option<PathBuf>,
+    /// Ask this region's node [default: the first that answers]
+    #[arg(long)]
+    pub region: Option<RegionId>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `token`
+#[derive(Debug, Args)]
+pub struct Token {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: TokenVerb,
+}
+
+/// What to do with tokens. All of it on the machine of the nodes, by whoever may read their secrets.
+#[derive(Debug, Subcommand)]
+pub enum TokenVerb {
+    /// Make one, and print it: it is not to be seen again
+    Create(CreateToken),
+    /// List them
+    List(WhichTokens),
+    /// End one: it is worth nothing from then on
+    Revoke(RevokeToken),
+}
+
+/// Whose tokens.
+#[derive(Debug, Args)]
+pub struct WhichTokens {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// Where the nodes keep what they share [default: lifeboat-data beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `token create`
+#[derive(Debug, Args)]
+pub struct CreateToken {
+    /// Whose tokens
+    #[command(flatten)]
+    pub which: WhichTokens,
+    /// Whose it is: what the journal will say
+    #[arg(long)]
+    pub name: String,
+    /// What its owner may do: viewer looks; operator asks for failovers and switchovers; admin also accepts losses and vouches
+    #[arg(long)]
+    pub role: Role,
+    /// For how long it is worth something, such as 90d or 8h [default: until it is revoked]
+    #[arg(long, value_name = "TIME", value_parser = lifespan)]
+    pub expires: Option<std::time::Duration>,
+}
+
+/// `token revoke`
+#[derive(Debug, Args)]
+pub struct RevokeToken {
+    /// Whose tokens
+    #[command(flatten)]
+    pub which: WhichTokens,
+    /// The name under which it was made
+    #[arg(long)]
+    pub name: String,
+}
+
+/// Whole days or hours.
+fn lifespan(text: &str) -> Result<std::time::Duration, String> {
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let seconds = match unit {
+        "d" => 24 * 3600,
+        "h" => 3600,
+        _ => 0,
+    };
+    let number: u64 = number.parse().unwrap_or(0);
+    match number.checked_mul(seconds) {
+        Some(0) | None => Err("expected days or hours, such as `90d` or `8h`".into()),
+        Some(seconds) => Ok(std::time::Duration::from_secs(seconds)),
+    }
 }
 
 /// `certs`

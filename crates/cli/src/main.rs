@@ -13,6 +13,7 @@ mod infra;
 mod judge;
 mod local;
 mod show;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Verb::Generate(generate) => infra::generate(&generate, false),
         Verb::Diff(generate) => infra::generate(&generate, true),
         Verb::Completions { shell } => local::completions(shell),
+        Verb::Token(token) => tokens::token(&token),
         Verb::Certs(certs) => certs::certs(&certs),
         Verb::Plan(plan) => runtime().and_then(|runtime| runtime.block_on(ask::plan(&plan))),
         Verb::Node(node) => runtime().and_then(|runtime| {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Status(which) => runtime().and_then(|runtime| runtime.block_on(ask::status(&which))),
         Verb::Events(events) => runtime().and_then(|runtime| runtime.block_on(ask::events(&events))),
         Verb::Failover(request) => runtime().and_then(|runtime| runtime.block_on(ask::request(&request, "failover"))),
+        Verb::Approve(approve) => runtime().and_then(|runtime| runtime.block_on(ask::approve(&approve))),
         Verb::Switchover(request) => {
             runtime().and_then(|runtime| runtime.block_on(ask::request(&request, "switchover")))
         }

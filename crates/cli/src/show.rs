@@ -27,6 +27,19 @@ pub fn status(status: &Status) -> String {
         // A String's formatting cannot fail.
         let _ = writeln!(text, "  {region:width$}  {health:9}  {}", seen.reason);
     }
+    for (database, request) in &status.requests {
+        let approved = if request.approved.is_empty() {
+            String::new()
+        } else {
+            format!(", approved by {}", request.approved.join(", "))
+        };
+        let waits = match request.missing {
+            0 => String::new(),
+            1 => format!("; one more person has to approve: lifeboat approve {database}"),
+            missing => format!("; {missing} more people have to approve: lifeboat approve {database}"),
+        };
+        let _ = writeln!(text, "\n{} asks for a failover of {database} to {}{approved}{waits}", request.by, request.to);
+    }
     for warning in &status.warnings {
         let _ = writeln!(text, "\nwarning: {warning}");
     }

@@ -13,6 +13,8 @@ use crate::record::JournalHead;
 pub struct StoredJournal {
     /// How many entries the store keeps, of all regions together. It lets go of the oldest when there are more.
     pub kept: u64,
+    /// How many there are in the store: with those that are newer than the heads, which are not among the entries here.
+    pub stored: u64,
     /// Each region's head.
     pub heads: BTreeMap<RegionId, Option<JournalHead>>,
     /// The entries.
@@ -54,7 +56,7 @@ impl Audit {
                 None => strays.push(entry.key.clone()),
             }
         }
-        let trimmed = journal.entries.len() as u64 >= journal.kept;
+        let trimmed = journal.stored >= journal.kept;
         let noted_heads = noted.iter().flat_map(|noted| &noted.regions);
         let noted_heads: BTreeMap<&RegionId, JournalHead> =
             noted_heads.filter_map(|(region, walk)| Some((region, walk.head?))).collect();
@@ -89,7 +91,7 @@ mod tests {
     use crate::record;
 
     fn journal(regions: &[(&str, u64)]) -> StoredJournal {
-        let mut journal = StoredJournal { kept: 100, ..StoredJournal::default() };
+        let mut journal = StoredJournal { kept: 100, stored: 5, ..StoredJournal::default() };
         for (name, count) in regions {
             let region = RegionId::from(*name);
             let mut head = JournalHead::default();

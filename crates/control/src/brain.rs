@@ -3,7 +3,7 @@
 //! Every rule is level-triggered: it looks at what is known now and proposes the next thing to do. Nothing is
 //! remembered of how things came to be as they are, so a node that was killed at any point goes on from there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::health::{Evidence, Poll, Sight, Target, Watched, What};
 use crate::promise::Promises;
 use crate::record::{self, DatabaseRecord, JournalHead, Request, Run, View};
 use crate::session::Session;
+use crate::switchover::Wish;
 
 /// One rule of the brain, broken on purpose: the simulator has to notice each. Never set outside tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +97,12 @@ pub(crate) struct Local {
     pub lost_since: Option<Moment>,
     /// Since when the quorum sees the writer's server gone while its node answers.
     pub server_down_since: Option<Moment>,
-    /// Since when a person's request waits here.
-    pub request_since: Option<Moment>,
+    /// The request that waits, and since when this node has seen it as it is.
+    pub request_seen: Option<(Request, Moment)>,
     /// The reason not to act that was journaled last.
     pub refrained: Option<String>,
+    /// What was journaled of the person's request that waits here.
+    pub told: BTreeSet<String>,
     /// The epoch that this node saw come, and when: `None` for one that was there when it started.
     pub epoch_seen: Option<(Epoch, Option<Moment>)>,
     /// The run's stage that this node saw, and since when.
@@ -155,7 +158,7 @@ pub struct Brain {
     /// Something that the view shows has changed since it was published.
     pub(crate) view_changed: bool,
     /// What people asked for and was not taken up yet.
-    pub(crate) people: VecDeque<(u64, ComponentId, Request)>,
+    pub(crate) people: VecDeque<(u64, ComponentId, Wish)>,
     pub(crate) commands: Vec<Command>,
     pub(crate) wake: Moment,
     /// The earliest moment for which a rule asked to be woken, the session's own aside.
@@ -290,6 +293,7 @@ impl Brain {
             && self.settled.is_some_and(|at| now < at + UNASKED)
             && now < self.due
             && self.session.valid(now).is_some()
+            && self.synced
             && matches!(event, Event::Tick | Event::Renewed(Ok(())))
     }
 
@@ -372,7 +376,10 @@ impl Brain {
             Event::OrderDone { component, result } => self.take_order_done(&component, result),
             Event::PeerAsks { ticket, question } => self.take_peer_question(ticket, &question),
             Event::PeerAnswered { round, region, answers } => self.take_peer_answer(round, &region, answers),
-            Event::Person { ticket, database, request } => self.take_person(ticket, &database, request),
+            Event::Person { ticket, database, request } => {
+                self.people.push_back((ticket, database, Wish::Ask(request)));
+            }
+            Event::Approve { ticket, database, by } => self.people.push_back((ticket, database, Wish::Approve(by))),
         }
     }
 
@@ -427,6 +434,7 @@ impl Brain {
         }
         self.see_epoch(database, &record);
         self.keep_confirming(database, &record);
+        self.watch_request(database);
         self.advance_switchover(database, &record);
         if record.writer == self.me {
             self.write(database, &record);

@@ -21,9 +21,6 @@ const DEFERENCE: Duration = Duration::from_secs(2);
 /// How long a writer's own node may take to start a fallen server in place before another region takes over.
 const RESTART_IN_PLACE: Duration = Duration::from_secs(3);
 
-/// How long a person's request is tried.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-
 /// On what grounds a region may claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Grounds {
@@ -406,72 +403,65 @@ impl Brain {
 
     /// What a person asked of this region. Whether there was something to consider.
     fn consider_request(&mut self, database: &ComponentId, record: &DatabaseRecord) -> bool {
-        let now = self.clock.now;
-        let Some(local) = self.locals.get_mut(database) else { return false };
         let Some(request) =
             self.requests.get(database).filter(|request| request.to.as_ref() == Some(&self.me)).cloned()
         else {
-            local.request_since = None;
+            if let Some(local) = self.locals.get_mut(database) {
+                local.told.clear();
+            }
             return false;
         };
-        let since = *local.request_since.get_or_insert(now);
-        if self.has_lasted(since, REQUEST_LIMIT) {
-            self.drop_request(database, &request);
-            return true;
+        if self.missing_approvals(&request) > 0 {
+            return false;
         }
         let grounds = match self.is_ready(database, record, &self.me) {
             Ok(grounds) => grounds,
             Err(why) if request.vouch => {
-                self.note(
-                    EntryKind::Request,
-                    Some(database),
-                    format!("{} vouches for a failover of {database}", request.by),
-                    why,
-                );
+                let what = format!("{} vouches for a failover of {database}", request.by);
+                self.tell_asker(EntryKind::Request, database, "vouched", what, why);
                 Grounds::Force(self.possible_loss(database, &self.me))
             }
             Err(why) => {
-                self.refrain(database, format!("{} asked for it, but {why}", request.by));
+                self.not_yet(database, format!("{} asked for it, but {why}", request.by));
                 return false;
             }
         };
         if let Grounds::Force(loss) = &grounds {
             if !request.accept_loss {
-                self.refrain(
-                    database,
-                    format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs()),
-                );
+                let what = format!("no failover of {database} yet");
+                let why = format!("up to {} s of writes would be lost; ask again with --accept-loss", loss.as_secs());
+                self.tell_asker(EntryKind::Refrain, database, "loss", what, why);
                 return false;
             }
             if self.leases.contains_key(database) && !request.vouch {
-                self.refrain(database, "waiting for the writer's lease to run out".into());
+                self.not_yet(database, "waiting for the writer's lease to run out".into());
                 return false;
             }
             if let Some(why) = self.must_wait(database) {
-                self.refrain(database, why);
+                self.not_yet(database, why);
                 return false;
             }
         }
-        let reason = format!("{} asked for it", request.by);
+        let approved: Vec<&str> = request.approved.iter().map(String::as_str).collect();
+        let reason = match approved.as_slice() {
+            [] => format!("{} asked for it", request.by),
+            approved => format!("{} asked for it, {} approved it", request.by, approved.join(", ")),
+        };
         self.claim_by_failover(database, record, &grounds, &reason, Some(&request));
         true
     }
 
-    /// A request that could not be met in time is dropped rather than carried out when nobody expects it any more.
-    fn drop_request(&mut self, database: &ComponentId, request: &Request) {
-        if !self.may_transact() {
-            return;
+    /// Why what was asked for is not done yet.
+    fn not_yet(&mut self, database: &ComponentId, why: String) {
+        self.tell_asker(EntryKind::Refrain, database, &why.clone(), format!("no failover of {database} yet"), why);
+    }
+
+    /// Notes something about a person's request, once for each: the reasons why nothing is done come and go, and figures grow.
+    fn tell_asker(&mut self, kind: EntryKind, database: &ComponentId, matter: &str, what: String, why: String) {
+        let news = self.locals.get_mut(database).is_some_and(|local| local.told.insert(matter.to_owned()));
+        if news {
+            self.note(kind, Some(database), what, why);
         }
-        let key = record::request_key(database);
-        let when = vec![self.unchanged(key.clone())];
-        let why = format!("it could not be met within {} s", REQUEST_LIMIT.as_secs());
-        self.note(
-            EntryKind::Request,
-            Some(database),
-            format!("{}'s request for a failover of {database} dropped", request.by),
-            why,
-        );
-        self.transact(Transaction { when, then: vec![Write::Delete { key }] }, None);
     }
 
     fn claim_by_failover(

@@ -106,6 +106,15 @@ pub enum Event {
         /// What is asked.
         request: Request,
     },
+    /// A person approves what another one asks for. Answered by [`Command::Answer`].
+    Approve {
+        /// Tells answers apart.
+        ticket: u64,
+        /// The database.
+        database: ComponentId,
+        /// The name of the token with which it is approved.
+        by: String,
+    },
 }
 
 /// Something to do.

@@ -22,6 +22,7 @@ pub mod health;
 pub mod promise;
 pub mod record;
 
+mod approve;
 mod claim;
 mod follow;
 mod journal;

@@ -198,4 +198,10 @@ pub struct Request {
     pub vouch: bool,
     /// Who asked, for the journal.
     pub by: String,
+    /// The name of the token that it was asked with: what tells two people apart. `None`: with one that has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Who has approved it since, by the names of their tokens.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub approved: BTreeSet<String>,
 }

@@ -26,6 +26,11 @@ impl Brain {
                 .collect(),
             routes: self.routes.clone(),
             runs: self.runs.iter().map(|(database, run)| self.run_status(database, run)).collect(),
+            requests: self
+                .requests
+                .iter()
+                .filter_map(|(database, request)| Some((database.clone(), self.request_status(request)?)))
+                .collect(),
             warnings: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ use lifeboat_model::state::Transaction;
 use lifeboat_model::{ComponentId, Moment, RegionId};
 use lifeboat_plan::Intent;
 
+use crate::approve::{more, terms};
 use crate::brain::{Brain, put};
 use crate::claim::run_id;
 use crate::event::Command;
@@ -18,16 +19,25 @@ const STAGE_LIMIT: Duration = Duration::from_secs(10);
 /// Writing everything down may take longer on a large database; clients are served meanwhile.
 const CHECKPOINT_LIMIT: Duration = Duration::from_secs(300);
 
-impl Brain {
-    pub(crate) fn take_person(&mut self, ticket: u64, database: &ComponentId, request: Request) {
-        self.people.push_back((ticket, database.clone(), request));
-    }
+/// What a person wants.
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
+    /// Something to happen.
+    Ask(Request),
+    /// That what another one asks for happens; by the name of a token.
+    Approve(String),
+}
 
+impl Brain {
     /// Takes up what people asked for, one at a time, when the store is free.
     pub(crate) fn hear_people(&mut self) {
         while !self.people.is_empty() && self.may_transact() {
-            let Some((ticket, database, request)) = self.people.pop_front() else { return };
-            if let Err(why) = self.hear(ticket, &database, request) {
+            let Some((ticket, database, wish)) = self.people.pop_front() else { return };
+            let heard = match wish {
+                Wish::Ask(request) => self.hear(ticket, &database, request),
+                Wish::Approve(by) => self.approve(ticket, &database, by),
+            };
+            if let Err(why) = heard {
                 self.commands.push(Command::Answer { ticket, answer: Err(why) });
             }
         }
@@ -65,16 +75,20 @@ impl Brain {
                     return Err(format!("{to} is not ready: {}", readiness.reason));
                 }
                 request.to = Some(to.clone());
+                self.may_ask(database, &request)?;
                 let key = record::request_key(database);
                 when.push(self.unchanged(key.clone()));
-                self.note(
-                    EntryKind::Request,
-                    Some(database),
-                    format!("{by} asks for a failover of {database} to {to}"),
-                    readiness.reason,
-                );
+                let missing = self.missing_approvals(&request);
+                let (why, answer) = if missing == 0 {
+                    (readiness.reason, format!("{to} takes over {database}"))
+                } else {
+                    let needed = format!("{}: `lifeboat approve {database}`", more(missing));
+                    (format!("{}; {needed}", readiness.reason), format!("{to} takes over {database} later; {needed}"))
+                };
+                let what = format!("{by} asks for a failover of {database} to {to}{}", terms(&request));
+                self.note(EntryKind::Request, Some(database), what, why);
                 let then = vec![put(key, &request, None)];
-                self.transact(Transaction { when, then }, Some((ticket, format!("{to} takes over {database}"))));
+                self.transact(Transaction { when, then }, Some((ticket, answer)));
             }
             Intent::Switchover | Intent::Failback => {
                 if !record.open || !readiness.ready || !record.holders.contains(&to) {

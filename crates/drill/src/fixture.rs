@@ -81,7 +81,12 @@ pub(crate) fn app() -> App {
             "shop.example.test".into(),
             Route { to: "web".into(), policy: RoutePolicy::Failover, ttl: Duration::from_secs(1) },
         )]),
-        failover: FailoverPolicy { mode: FailoverMode::Automatic, hold_down: Duration::from_secs(60), max_loss: None },
+        failover: FailoverPolicy {
+            mode: FailoverMode::Automatic,
+            approvals: 1,
+            hold_down: Duration::from_secs(60),
+            max_loss: None,
+        },
         detection: Detection {
             every: Duration::from_millis(200),
             timeout: Duration::from_millis(400),

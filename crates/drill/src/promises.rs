@@ -333,6 +333,7 @@ mod tests {
         fn new() -> Self {
             let server = |role| DatabaseState { role, ..DatabaseState::absent() };
             let status = |region: &RegionId| Status {
+                requests: BTreeMap::new(),
                 warnings: Vec::new(),
                 app: "shop".into(),
                 region: region.clone(),

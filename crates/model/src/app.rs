@@ -387,6 +387,8 @@ pub enum RoutePolicy {
 pub struct FailoverPolicy {
     /// `mode`
     pub mode: FailoverMode,
+    /// `approvals`: how many people have to agree to a failover, the one who asks among them. Default 1.
+    pub approvals: usize,
     /// `hold-down`: after a change of writer no further automatic one for so long. Default 60 s.
     pub hold_down: Duration,
     /// `max-loss`: the most that an automatic failover of an asynchronous database may lose. Default: the RPO.

@@ -383,6 +383,12 @@ pub(crate) static FAILOVER: Object = Object {
             "`automatic`: Lifeboat decides, which takes three regions; `approve`: a person does, whom Lifeboat tells what it would do.",
         )
         .or("automatic"),
+        field(
+            "approvals",
+            Shape::Scalar(Scalar::Integer(1, 5)),
+            "Where a person decides: how many people have to agree, the one who asks among them, each with a token of their own.",
+        )
+        .or("1"),
         field("hold-down", SPAN, "After a change of writer no further automatic one for so long.").or("60s"),
         field(
             "max-loss",

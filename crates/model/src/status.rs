@@ -25,6 +25,9 @@ pub struct Status {
     pub routes: BTreeMap<HostName, RouteAnswer>,
     /// The runs under way, and the newest finished ones.
     pub runs: Vec<RunStatus>,
+    /// What people have asked for and was not carried out yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<ComponentId, RequestStatus>,
     /// What the node that answers is worried about: certificates that expire.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -92,6 +95,19 @@ pub struct RouteAnswer {
     pub regions: Vec<RegionId>,
     /// Why these.
     pub reason: String,
+}
+
+/// A failover that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestStatus {
+    /// Where writing is to go.
+    pub to: RegionId,
+    /// Who asked.
+    pub by: String,
+    /// Who has approved it.
+    pub approved: Vec<String>,
+    /// How many more have to.
+    pub missing: usize,
 }
 
 /// A run in short.

@@ -1,9 +1,17 @@
 //! The node's JSON API: how things are, what happened, and what a person may ask for.
 //!
-//! Looking needs no token on loopback; beyond it the viewer's. What changes something always needs the operator's.
+//! | | needs |
+//! |---|---|
+//! | `GET /v1/health`, and the steering endpoints | nothing |
+//! | `GET /v1/status`, `/v1/events`, `/v1/journal`, `/v1/runs`, `/v1/plan` | on loopback nothing, beyond it a viewer |
+//! | `POST /v1/failover`, `/v1/switchover` | an operator |
+//! | the same with `accept_loss` or `vouch` | an admin |
+//! | `POST /v1/approve` | an operator with a token of their own |
+//! | `GET /v1/peer`, `POST /v1/promise` | another region's certificate; without TLS the nodes' token |
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -18,14 +26,16 @@ use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
 use lifeboat_model::status::Status;
 use lifeboat_model::{App, ComponentId, RegionId};
-use lifeboat_plan::{Durations, Intent, Plan};
+use lifeboat_plan::{Intent, Plan};
 use lifeboat_store::Store;
 use lifeboat_tls::Identity;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::door::{Caller, Door};
+use crate::history::History;
 use crate::mind::Input;
+use crate::tokens::{Role, Tokens, is_same};
 use crate::{peers, steering};
 
 /// What the handlers share.
@@ -38,10 +48,14 @@ pub struct Api {
     pub inputs: mpsc::Sender<Input>,
     /// For the journal.
     pub store: Arc<dyn Store>,
+    /// What steps have taken here.
+    pub history: Arc<History>,
     /// What every route answers.
     pub answers: steering::Answers,
-    /// Allows everything.
+    /// The machine's own token, for whoever may read its secrets: allows everything.
     pub operator: String,
+    /// People's tokens.
+    pub tokens: Tokens,
     /// What other nodes show.
     pub node: String,
     /// Allows to look; `None`: everybody who can connect may.
@@ -62,6 +76,7 @@ pub async fn serve(door: Door, api: Arc<Api>, stop: impl Future<Output = ()> + S
         .route("/v1/plan", get(plan))
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
+        .route("/v1/approve", post(approve))
         .route(peers::PATH, post(promise))
         .route(steering::REGION, get(steering::region))
         .route(steering::OWN, get(steering::own))
@@ -157,7 +172,7 @@ async fn plan(State(api): State<Arc<Api>>, headers: HeaderMap, Query(wanted): Qu
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
     let writer = status.databases.get(&database).and_then(|database| database.writer.as_ref());
-    match Plan::build(&api.app, wanted.intent, &database, writer, &wanted.to, &Durations::default()) {
+    match Plan::build(&api.app, wanted.intent, &database, writer, &wanted.to, &api.history.durations()) {
         Ok(plan) => Json(plan).into_response(),
         Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
     }
@@ -165,9 +180,7 @@ async fn plan(State(api): State<Arc<Api>>, headers: HeaderMap, Query(wanted): Qu
 
 /// How things are, for whoever may look.
 async fn look(api: &Api, headers: &HeaderMap) -> Result<Status, Box<Response>> {
-    if let Some(refusal) = may_not_look(api, headers) {
-        return Err(Box::new(refusal));
-    }
+    allow(api, headers, Role::Viewer)?;
     let (sender, answer) = oneshot::channel();
     let asked = api.inputs.send(Input::Status(sender)).await.is_ok();
     match (asked, answer.await) {
@@ -205,8 +218,8 @@ struct Recorded {
 }
 
 async fn events(State(api): State<Arc<Api>>, headers: HeaderMap, Query(after): Query<After>) -> Response {
-    if let Some(refusal) = may_not_look(&api, &headers) {
-        return refusal;
+    if let Err(refusal) = allow(&api, &headers, Role::Viewer) {
+        return *refusal;
     }
     match lifeboat_store::journal::read_after(&*api.store, Revision(after.after)).await {
         Ok((_, entries)) => {
@@ -220,11 +233,11 @@ async fn events(State(api): State<Arc<Api>>, headers: HeaderMap, Query(after): Q
 
 /// The journal byte for byte, for whoever checks its chain.
 async fn journal(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    if let Some(refusal) = may_not_look(&api, &headers) {
-        return refusal;
+    if let Err(refusal) = allow(&api, &headers, Role::Viewer) {
+        return *refusal;
     }
     match lifeboat_store::journal::read_stored(&*api.store, record::JOURNAL_HEADS).await {
-        Ok((heads, entries)) => {
+        Ok(lifeboat_store::journal::Stored { heads, entries, count }) => {
             let heads = heads.into_iter().filter_map(|head| {
                 let region = head.key.strip_prefix(record::JOURNAL_HEADS)?.into();
                 Some((region, serde_json::from_slice(&head.value).ok()))
@@ -233,7 +246,8 @@ async fn journal(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
                 .into_iter()
                 .map(|entry| StoredEntry { key: entry.key, value: String::from_utf8(entry.value).ok() });
             let kept = lifeboat_store::journal::ENTRIES_KEPT;
-            Json(StoredJournal { kept, heads: heads.collect(), entries: entries.collect() }).into_response()
+            let stored = count as u64;
+            Json(StoredJournal { kept, stored, heads: heads.collect(), entries: entries.collect() }).into_response()
         }
         Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
@@ -271,9 +285,12 @@ async fn switchover(State(api): State<Arc<Api>>, headers: HeaderMap, Json(ask): 
 }
 
 async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Response {
-    if !bearer(headers).is_some_and(|given| is_same(given, &api.operator)) {
-        return problem(StatusCode::UNAUTHORIZED, "this needs the operator's token (Authorization: Bearer …)");
-    }
+    // What gives writes up, or takes a person's word for a fence, is not every operator's to say.
+    let needed = if ask.accept_loss || ask.vouch { Role::Admin } else { Role::Operator };
+    let asker = match allow(api, headers, needed) {
+        Ok(asker) => asker,
+        Err(refusal) => return *refusal,
+    };
     let database = match which_database(&api.app, ask.database) {
         Ok(database) => database,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
@@ -283,11 +300,50 @@ async fn take(api: &Api, headers: &HeaderMap, ask: Ask, intent: Intent) -> Respo
         to: ask.to,
         accept_loss: ask.accept_loss,
         vouch: ask.vouch,
-        by: ask.by.unwrap_or_else(|| "an operator".into()),
+        by: match &asker {
+            // A1: what the journal says is whose token it was, not what the request says.
+            Asker::Owner(name, _) => name.clone(),
+            Asker::Machine(_) | Asker::Anybody => ask.by.unwrap_or_else(|| "an operator".into()),
+        },
+        token: match asker {
+            Asker::Owner(name, _) => Some(name),
+            Asker::Machine(_) | Asker::Anybody => None,
+        },
+        approved: BTreeSet::new(),
     };
+    tell(api, |answer| Input::Person(database, request, answer)).await
+}
+
+/// Which request is approved.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    /// Of which database; may be left out where there is one.
+    database: Option<ComponentId>,
+}
+
+async fn approve(State(api): State<Arc<Api>>, headers: HeaderMap, Json(approval): Json<Approval>) -> Response {
+    let by = match allow(&api, &headers, Role::Operator) {
+        Ok(Asker::Owner(name, _)) => name,
+        Ok(Asker::Machine(_) | Asker::Anybody) => {
+            return problem(
+                StatusCode::FORBIDDEN,
+                "who approves is told from who asked by their tokens: `lifeboat token create --role operator --name NAME`",
+            );
+        }
+        Err(refusal) => return *refusal,
+    };
+    match which_database(&api.app, approval.database) {
+        Ok(database) => tell(&api, |answer| Input::Approve(database, by, answer)).await,
+        Err(why) => problem(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+/// Tells the brain what a person wants, and the person what came of it.
+async fn tell(api: &Api, wish: impl FnOnce(oneshot::Sender<Result<String, String>>) -> Input) -> Response {
     let (sender, answer) = oneshot::channel();
     let stopping = || problem(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping");
-    if api.inputs.send(Input::Person(database, request, sender)).await.is_err() {
+    if api.inputs.send(wish(sender)).await.is_err() {
         return stopping();
     }
     match answer.await {
@@ -321,17 +377,71 @@ async fn promise(
     }
 }
 
-/// The refusal, if whoever asks may not look.
-fn may_not_look(api: &Api, headers: &HeaderMap) -> Option<Response> {
-    let given = bearer(headers);
-    let viewer = api.viewer.as_deref()?;
-    let allowed = given.is_some_and(|given| is_same(given, viewer) || is_same(given, &api.operator));
-    (!allowed).then(|| problem(StatusCode::UNAUTHORIZED, "this needs the viewer's token (Authorization: Bearer …)"))
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Somebody without a token, who may look.
+    Anybody,
+    /// Whoever may read the secrets of a node's machine.
+    Machine(Role),
+    /// The owner of a token.
+    Owner(String, Role),
 }
 
-/// Compares tokens in a time that does not depend on where they differ.
-fn is_same(given: &str, token: &str) -> bool {
-    given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+impl Asker {
+    fn role(&self) -> Role {
+        match self {
+            Self::Anybody => Role::Viewer,
+            Self::Machine(role) | Self::Owner(_, role) => *role,
+        }
+    }
+}
+
+/// Who asks, if they may do what needs that role.
+fn allow(api: &Api, headers: &HeaderMap, needed: Role) -> Result<Asker, Box<Response>> {
+    let refuse = |code, why: String| Err(Box::new(problem(code, &why)));
+    let asker = match bearer(headers) {
+        None => None,
+        Some(given) if is_same(given, &api.operator) => Some(Asker::Machine(Role::Admin)),
+        Some(given) if api.viewer.as_deref().is_some_and(|viewer| is_same(given, viewer)) => {
+            Some(Asker::Machine(Role::Viewer))
+        }
+        Some(given) => match api.tokens.find(given) {
+            Ok(Some(token)) if token.has_expired(now_unix()) => {
+                let why = format!("the token of {} has expired; `lifeboat token create` makes a new one", token.name);
+                return refuse(StatusCode::UNAUTHORIZED, why);
+            }
+            Ok(Some(token)) => Some(Asker::Owner(token.name, token.role)),
+            Ok(None) => None,
+            Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        },
+    };
+    // On loopback everybody may look.
+    let asker = asker.or_else(|| api.viewer.is_none().then_some(Asker::Anybody));
+    match asker {
+        Some(asker) if asker.role() >= needed => Ok(asker),
+        Some(Asker::Owner(name, role)) => {
+            refuse(StatusCode::FORBIDDEN, format!("{name} has the role {role}; this needs the role {needed}"))
+        }
+        Some(Asker::Machine(role)) => {
+            refuse(StatusCode::FORBIDDEN, format!("this token has the role {role}; this needs the role {needed}"))
+        }
+        Some(Asker::Anybody) | None => {
+            let why = match bearer(headers) {
+                None => {
+                    format!("this needs a token with the role {needed} (Authorization: Bearer …, or LIFEBOAT_TOKEN)")
+                }
+                Some(_) => {
+                    "this token is not known here, or was revoked; `lifeboat token list` shows the ones that are".into()
+                }
+            };
+            refuse(StatusCode::UNAUTHORIZED, why)
+        }
+    }
+}
+
+fn now_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lifeboat_control::Event;
 use lifeboat_driver_postgres::{Config, Postgres, Secrets};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
+use crate::history::History;
 use crate::mind::Input;
 use crate::options::Options;
 use crate::shared::secrets_directory;
@@ -37,7 +39,12 @@ struct Driver {
 
 impl Databases {
     /// Takes charge of what is here; starts no server.
-    pub async fn open(options: &Options, inputs: &mpsc::Sender<Input>, tasks: &mut JoinSet<()>) -> Result<Self, Error> {
+    pub async fn open(
+        options: &Options,
+        history: &Arc<History>,
+        inputs: &mpsc::Sender<Input>,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<Self, Error> {
         let mut drivers = BTreeMap::new();
         for (id, component) in options.app.databases() {
             let copies = copies(component, options);
@@ -67,10 +74,11 @@ impl Databases {
             let postgres = std::sync::Arc::new(Postgres::open(config).await.map_err(failed)?);
             let (orders, receiver) = mpsc::channel(1);
             // On a thread of its own: what a driver does while it carries out an order may block.
-            let (runtime, obedient) = (Handle::current(), (id.clone(), postgres.clone(), inputs.clone()));
+            let (runtime, obedient) =
+                (Handle::current(), (id.clone(), postgres.clone(), history.clone(), inputs.clone()));
             tasks.spawn_blocking(move || {
-                let (id, postgres, inputs) = obedient;
-                runtime.block_on(obey(id, postgres, receiver, inputs));
+                let (id, postgres, history, inputs) = obedient;
+                runtime.block_on(obey(id, postgres, receiver, &history, inputs));
             });
             tasks.spawn(report(id.clone(), postgres.clone(), inputs.clone()));
             drivers.insert(id.clone(), Driver { postgres, orders });
@@ -128,11 +136,16 @@ async fn obey(
     id: ComponentId,
     postgres: std::sync::Arc<Postgres>,
     mut orders: mpsc::Receiver<Order>,
+    history: &History,
     inputs: mpsc::Sender<Input>,
 ) {
     while let Some(order) = orders.recv().await {
         tracing::info!(component = %id, epoch = %order.epoch, action = ?order.action, "ordered");
+        let (begun, action) = (Instant::now(), order.action.clone());
         let result = postgres.act(order).await;
+        if result.is_ok() {
+            history.order_done(&id, &action, begun.elapsed());
+        }
         let state = postgres.states().borrow().clone();
         // First how things are, then that the order has ended: what is decided next rests on both.
         for event in

@@ -46,6 +46,14 @@ pub enum Error {
         /// Its address.
         address: IpAddr,
     },
+    /// A token that cannot be made.
+    #[error("a token for `{name}` cannot be made: {why}")]
+    Token {
+        /// For whom.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] lifeboat_tls::Error),

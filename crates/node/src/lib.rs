@@ -10,6 +10,7 @@ mod databases;
 mod door;
 mod error;
 mod guard;
+mod history;
 mod identity;
 mod leftovers;
 mod mind;
@@ -22,6 +23,7 @@ mod run;
 mod shared;
 mod steering;
 mod store;
+pub mod tokens;
 
 pub use error::Error;
 pub use options::{Options, WhenStopped};

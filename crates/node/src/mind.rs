@@ -35,6 +35,8 @@ pub enum Input {
     Peer(Question, oneshot::Sender<Answers>),
     /// A person asks for something.
     Person(ComponentId, Request, oneshot::Sender<Result<String, String>>),
+    /// The owner of a token approves what another one asks for.
+    Approve(ComponentId, String, oneshot::Sender<Result<String, String>>),
 }
 
 /// The most inputs that wait; whoever sends more waits too.
@@ -97,6 +99,11 @@ impl Mind {
                         tickets += 1;
                         answers.people.insert(tickets, answer);
                         self.think(Event::Person { ticket: tickets, database, request }, &mut calls, &mut answers);
+                    }
+                    Some(Input::Approve(database, by, answer)) => {
+                        tickets += 1;
+                        answers.people.insert(tickets, answer);
+                        self.think(Event::Approve { ticket: tickets, database, by }, &mut calls, &mut answers);
                     }
                     Some(Input::Peer(question, answer)) => {
                         tickets += 1;

@@ -17,11 +17,13 @@ use crate::api::{self, Api};
 use crate::databases::Databases;
 use crate::door::Door;
 use crate::guard::Guard;
+use crate::history::History;
 use crate::mind::{self, Mind, QUEUE};
 use crate::options::{Options, WhenStopped};
 use crate::peers::Peers;
 use crate::probes::{self, Probes};
 use crate::processes::Processes;
+use crate::tokens::Tokens;
 use crate::{Error, identity, leftovers, names, shared, store};
 
 /// Runs the node of a region until it is told to stop (SIGTERM, SIGINT) or its parent has gone.
@@ -67,7 +69,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (inputs, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();
     let store = store::open(&options, &mut tasks)?;
-    let databases = Arc::new(Databases::open(&options, &inputs, &mut tasks).await?);
+    let history = Arc::new(History::open(&options.region_directory()));
+    let databases = Arc::new(Databases::open(&options, &history, &inputs, &mut tasks).await?);
     let processes = Processes::open(&options, &databases, &inputs, &mut tasks)?;
 
     let brain = Brain::new(app.clone(), options.region.clone());
@@ -87,7 +90,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
         inputs: inputs.clone(),
         store: store.clone(),
         answers: steering,
+        history,
         operator,
+        tokens: Tokens::of(&options.directory)?,
         node: node.clone(),
         viewer,
         identity: identity.clone(),

@@ -52,17 +52,29 @@ pub async fn read_after(store: &dyn Store, after: Revision) -> Result<(Revision,
     Ok((revision, entries))
 }
 
-/// The journal's entries as they are stored, byte for byte, and what lies below `heads`: no entry is newer than its region's head.
+/// The journal as it is stored, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What lies below the prefix of the heads.
+    pub heads: Vec<Entry>,
+    /// The entries, none of which was written after the heads were read.
+    pub entries: Vec<Entry>,
+    /// How many entries there are in all.
+    pub count: usize,
+}
+
+/// The journal's entries as they are stored, and what lies below `heads`: no entry is newer than its region's head.
 ///
 /// # Errors
 /// Those of [`Store::list`].
-pub async fn read_stored(store: &dyn Store, heads: &str) -> Result<(Vec<Entry>, Vec<Entry>)> {
+pub async fn read_stored(store: &dyn Store, heads: &str) -> Result<Stored> {
     // The heads first: what is written between the two readings is left out again. Nothing else is: an entry that claims a revision
     // which has not come yet is one that somebody put there.
     let (seen, heads) = store.list(heads).await?;
     let (newest, mut entries) = store.list(PREFIX).await?;
+    let count = entries.len();
     entries.retain(|entry| entry.revision <= seen || entry.revision > newest);
-    Ok((heads, entries))
+    Ok(Stored { heads, entries, count })
 }
 
 /// The number of a region's newest entry, 0 if there is none: a node that starts goes on from there.

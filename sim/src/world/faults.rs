@@ -101,6 +101,11 @@ impl World {
                 let node = self.node_of(database, region);
                 self.feed(node, Event::Person { ticket: 1, database: id, request });
             }
+            Fault::Approve(region, id, by) => {
+                let (database, region) = (self.database_index(&id), self.region_index(&region));
+                let node = self.node_of(database, region);
+                self.feed(node, Event::Approve { ticket: 1, database: id, by });
+            }
         }
         self.review_cluster();
         self.resume();

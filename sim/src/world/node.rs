@@ -131,7 +131,11 @@ impl World {
             Command::Journaled(entry) => {
                 self.say(|| format!("{}: {:?}: {} ({})", entry.region, entry.kind, entry.what, entry.why));
             }
-            Command::Compute { .. } | Command::Serve(_) | Command::Answer { .. } => {}
+            Command::Answer { answer: Err(why), .. } => {
+                let name = self.regions[region].clone();
+                self.say(|| format!("{name}: refused: {why}"));
+            }
+            Command::Compute { .. } | Command::Serve(_) | Command::Answer { answer: Ok(_), .. } => {}
         }
     }
 

@@ -345,7 +345,12 @@ fn app(script: &Script) -> App {
             node::HOST.into(),
             Route { to: "web".into(), policy: RoutePolicy::Failover, ttl: Duration::ZERO },
         )]),
-        failover: FailoverPolicy { mode: FailoverMode::Automatic, hold_down: Duration::from_secs(60), max_loss: None },
+        failover: FailoverPolicy {
+            mode: FailoverMode::Automatic,
+            approvals: 1,
+            hold_down: Duration::from_secs(60),
+            max_loss: None,
+        },
         detection: Detection {
             every: Duration::from_millis(20),
             timeout: Duration::from_millis(100),

@@ -402,6 +402,7 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
     let data = script.addresses.keys().filter(|region| **region != script.witness);
     let writer = state.writer.iter();
     Status {
+        requests: BTreeMap::new(),
         warnings: Vec::new(),
         app: "shop".into(),
         region: region.clone(),

@@ -238,11 +238,13 @@ fn failover(fields: &Fields, objectives: &Objectives, problems: &mut Problems) -
         let message = format!("an automatic failover would be allowed to lose more than the RPO of {rpo}");
         problems.push(&fields.spot_of("max-loss"), message, format!("at most {rpo}"));
     }
-    Some(FailoverPolicy {
-        mode: fields.word("mode", FailoverMode::ALL, FailoverMode::as_str)?,
-        hold_down: fields.duration("hold-down")?,
-        max_loss,
-    })
+    let mode = fields.word("mode", FailoverMode::ALL, FailoverMode::as_str);
+    let approvals = fields.integer("approvals");
+    if let (Some(FailoverMode::Automatic), Some(2..)) = (mode, approvals) {
+        let message = "nobody is asked before an automatic failover, so that nobody could approve it";
+        problems.push(&fields.spot_of("approvals"), message, "`mode: approve` beside it, or no `approvals`");
+    }
+    Some(FailoverPolicy { mode: mode?, approvals: approvals?, hold_down: fields.duration("hold-down")?, max_loss })
 }
 
 fn detection(fields: &Fields, problems: &mut Problems) -> Option<Detection> {
