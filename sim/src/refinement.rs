@@ -143,6 +143,9 @@ impl Refinement {
 
     fn see(&self, world: &World) -> Option<Seen> {
         let record = world.record_of(self.database)?.clone();
+        if record.epoch.0 >= u64::from(u8::MAX) {
+            return None; // The model counts epochs in a byte.
+        }
         let servers: Vec<Server> =
             self.copies.iter().map(|region| world.server_at(self.database, *region).clone()).collect();
         if servers.iter().any(|server| !server.exists) {

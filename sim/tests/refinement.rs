@@ -8,6 +8,8 @@ use lifeboat_sim::history::{self, How, Kind};
 use lifeboat_sim::world::{Broke, Way};
 
 const REFINED: How = How { kind: Kind::Trouble, way: Way::Fast, broke: None, fleet: None, refined: true };
+/// By its place among [`lifeboat_sim::scenario::all`].
+const ANY_1_OF_2: Option<usize> = Some(1);
 
 #[test]
 fn every_history_is_a_history_of_the_model() {
@@ -34,13 +36,17 @@ fn every_history_is_a_history_of_the_model() {
 
 #[test]
 fn what_is_broken_on_purpose_is_no_history_of_the_model() {
-    // The rule, and within how many histories the model has to notice.
-    for (mutation, seeds) in
-        [(Mutation::ClaimAny, 4), (Mutation::ConfirmBeforeOpen, 4), (Mutation::SynchronousEarly, 4)]
-    {
-        let how = How { broke: Some(Broke::Brain(mutation)), ..REFINED };
+    // The rule, the fleet in which it matters, and within how many histories the model has to notice.
+    let table = [
+        (Mutation::ClaimAny, None, 4),
+        (Mutation::ConfirmBeforeOpen, None, 4),
+        (Mutation::SynchronousEarly, None, 4),
+        (Mutation::StopsOffByOne, ANY_1_OF_2, 6),
+    ];
+    for (mutation, fleet, seeds) in table {
+        let how = How { broke: Some(Broke::Brain(mutation)), fleet, ..REFINED };
         let noticed = (0..seeds).find_map(|seed| history::run(seed, &how).err());
-        let broken = noticed.unwrap_or_else(|| panic!("{mutation:?}: not noticed in {seeds} histories"));
-        assert_eq!(broken.broken.promise, "protocol", "{mutation:?}: {broken}");
+        let failure = noticed.unwrap_or_else(|| panic!("{mutation:?}: not noticed in {seeds} histories"));
+        assert_eq!(failure.broken.promise, "protocol", "{mutation:?}: {failure}");
     }
 }
