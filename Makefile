@@ -8,16 +8,25 @@ REPEAT ?= 1
 STORE  ?= file
 RUNS   ?= 5
 
-.PHONY: demo test bench lint unit build tools clean-cache
+# Of `make soak`: the first schedule's seed (drawn from the clock if empty), how many schedules, and for how long at most.
+SEED      ?=
+SCHEDULES ?= 100
+MINUTES   ?= 90
+
+.PHONY: demo test soak bench lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
 	cargo build --quiet -p lifeboat -p shop
 	$(CARGO_TARGET_DIR)/debug/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --store $(STORE) --out demo-report
 
 test: ## Everything
-	@tools/install etcd
+	@tools/install etcd network
 	@$(MAKE) --no-print-directory lint
 	tools/test
+
+soak: ## A hundred fault schedules from seeds, on real servers in network namespaces: SEED=, SCHEDULES=, MINUTES=
+	@tools/install etcd network
+	cargo test --quiet -p lifeboat --test lab -- soak "$(SEED)" "$(SCHEDULES)" "$(MINUTES)"
 
 bench: ## Lifeboat beside its peers, and what the commit gate costs; some two hours, on a machine that does nothing else
 	@tools/install bench
@@ -35,4 +44,4 @@ build:
 	cargo build --workspace --all-targets
 
 tools: ## Install what is missing, and say so
-	@tools/install $(filter etcd,$(STORE))
+	@tools/install $(filter etcd,$(STORE)) $(if $(filter partition,$(FAULT)),etcd network)

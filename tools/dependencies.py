@@ -20,12 +20,14 @@ MAY_USE = {
     "lifeboat-driver-postgres": ["lifeboat-model"],
     "lifeboat-driver-process": ["lifeboat-model"],
     "lifeboat-iac": ["lifeboat-model", "lifeboat-atlas"],
-    "lifeboat-drill": ["lifeboat-model", "lifeboat-dns", "lifeboat-tls"],
+    "lifeboat-lab": ["lifeboat-model"],
+    "lifeboat-drill": ["lifeboat-model", "lifeboat-dns", "lifeboat-lab", "lifeboat-tls"],
     "lifeboat-protocol": [],
     "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"],
     "lifeboat-node": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-store", "lifeboat-store-etcd", "lifeboat-tls", "lifeboat-probe",
                       "lifeboat-dns", "lifeboat-driver-postgres", "lifeboat-driver-process"],
-    "lifeboat": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-tls", "lifeboat-node", "lifeboat-drill", "lifeboat-atlas", "lifeboat-assess", "lifeboat-iac"],
+    "lifeboat": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-tls", "lifeboat-node", "lifeboat-lab", "lifeboat-drill",
+                 "lifeboat-atlas", "lifeboat-assess", "lifeboat-iac"],
     "shop": [],
 }
 PURE = ["lifeboat-model", "lifeboat-atlas", "lifeboat-assess", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"]

@@ -333,10 +333,12 @@ pub struct Drill {
     /// The app's file, with all regions on this machine
     #[arg(default_value = "lifeboat.yaml")]
     pub file: PathBuf,
-    /// What goes wrong in the writer's region: region-loss, database-loss, node-loss, app-loss, pause
+    /// What goes wrong in the writer's region: region-loss, database-loss, node-loss, app-loss, pause,
+    /// partition
     #[arg(long, default_value = "region-loss")]
     pub fault: Fault,
-    /// Where the nodes keep what they share: file (one SQLite file), or etcd (a member in each region, its leader in the lost one)
+    /// Where the nodes keep what they share: file (one SQLite file), or etcd (a member in each region, its leader in the lost one);
+    /// a partition always has etcd
     #[arg(long, value_enum, default_value_t = DrillStore::File)]
     pub store: DrillStore,
     /// How many times; the report then has medians

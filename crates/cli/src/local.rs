@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::CommandFactory as _;
 use lifeboat_drill::{Fault, Progress, StoreKind, Terminal};
+use lifeboat_lab::machine::{self, Kind};
 use lifeboat_node::WhenStopped;
 use lifeboat_tls::Setting;
 
@@ -93,6 +94,15 @@ pub async fn node(node: Node) -> Result<ExitCode, Failure> {
 /// `lifeboat drill`
 pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
     let app = file::read(&drill.file)?;
+    let mut store = drill.store;
+    if drill.fault == Fault::Partition {
+        // The SQLite file is memory that regions share, and no partition parts it.
+        if !machine::is_inside() && matches!(store, DrillStore::File) {
+            eprintln!("lifeboat: a partition needs a state store that can be parted: --store etcd is taken");
+        }
+        store = DrillStore::Etcd;
+        enter_network()?;
+    }
     let lifeboat = std::env::current_exe()
         .map_err(|error| Failure::Failed(format!("where this program lies is unknown: {error}")))?;
     let colours = std::env::var_os("NO_COLOR").is_none();
@@ -108,7 +118,7 @@ pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
         keep: drill.keep,
         lifeboat,
         shop,
-        store: match drill.store {
+        store: match store {
             DrillStore::File => StoreKind::File,
             DrillStore::Etcd => StoreKind::Etcd,
         },
@@ -123,4 +133,14 @@ pub async fn drill(drill: Drill) -> Result<ExitCode, Failure> {
         println!("{}", serde_json::to_string_pretty(&report).map_err(|error| Failure::Failed(error.to_string()))?);
     }
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Has a drill go on in a network of its own, where its regions have theirs.
+fn enter_network() -> Result<(), Failure> {
+    if !machine::is_inside()
+        && let Some(missing) = machine::missing(Kind::Network)
+    {
+        return Err(Failure::Failed(format!("--fault partition: {missing}")));
+    }
+    machine::enter(Kind::Network).map_err(|error| Failure::Failed(format!("--fault partition: {error}")))
 }

@@ -48,6 +48,40 @@ fn every_fault_of_the_example_is_survived_and_measured() {
     }
 }
 
+/// The region that is cut off lives on, is asked directly, and acknowledges nothing.
+#[test]
+fn a_partition_of_the_example_is_survived_and_the_side_that_is_cut_off_is_harmless() {
+    let etcd = Command::new("etcd").arg("--version").output();
+    let missing = lifeboat_lab::machine::missing(lifeboat_lab::machine::Kind::Network)
+        .or_else(|| etcd.is_err().then(|| "etcd is not installed (tools/install etcd)".into()));
+    if let Some(missing) = missing {
+        eprintln!("SKIPPED a_partition_of_the_example_…: {missing}");
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_lifeboat"))
+        .args(["drill", "../../examples/local/lifeboat.yaml", "--json", "--fault", "partition"])
+        .env("SHOP", shop())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let intents: Vec<&str> =
+        report["runs"].as_array().unwrap().iter().filter_map(|run| run["intent"].as_str()).collect();
+    assert_eq!(intents, ["failover", "switchover"]);
+    let timeline = report["runs"][0]["timeline"].as_array().unwrap();
+    let lines: Vec<&str> = timeline.iter().filter_map(|entry| entry["what"].as_str()).collect();
+    let asked = lines.iter().find_map(|line| {
+        line.strip_prefix("of ")?.strip_suffix(" orders that were placed inside it, none was acknowledged")
+    });
+    let orders: u32 = asked.and_then(|asked| asked.parse().ok()).unwrap_or_else(|| panic!("{lines:#?}"));
+    assert!(orders > 3, "{orders} orders were placed inside");
+    for promise in ["S1", "S2", "L1", "A1"] {
+        assert_eq!(report["promises"][promise], "held", "{}", report["reasons"]);
+    }
+}
+
 /// The example's app, built if it is not there yet.
 fn shop() -> PathBuf {
     let shop = Path::new(env!("CARGO_BIN_EXE_lifeboat")).with_file_name("shop");

@@ -262,6 +262,9 @@ impl Brain {
             self.keep_session();
             self.prolong_confirming();
             self.keep_promised();
+            if !self.backlog.is_empty() {
+                self.publish();
+            }
             self.wake = self.wake.min(self.due);
             return std::mem::take(&mut self.commands);
         }

@@ -134,6 +134,7 @@ impl Brain {
         }
         self.give_up_round();
         self.promises.next = now + (lease / 6).max(self.app.detection.timeout);
+        self.wake_early(self.promises.next);
         self.promises.round += 1;
         self.promises.asking = Some(Round {
             number: self.promises.round,

@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::chart::{Outage, chart};
-use crate::client::{Client, History, orders_at};
+use crate::client::{Acknowledged, Client, History, orders_at};
 use crate::measure::{self, Cause, Phase};
+use crate::partition::Asking;
 use crate::promises::{self, Evidence, Findings};
 use crate::report::{Environment, Finding, Objective, Report, Run, TimelineEntry};
 use crate::watch::Nodes;
@@ -170,15 +171,15 @@ fn write_files(out: &Path, report: &Report) -> Result<(), Error> {
 }
 
 /// What the file says that matters here.
-struct Facts {
-    host: HostName,
-    port: u16,
+pub(crate) struct Facts {
+    pub host: HostName,
+    pub port: u16,
     /// The database behind the route.
     database: ComponentId,
     /// Its writer by the file: the fault happens there, and there writing returns.
-    home: RegionId,
+    pub home: RegionId,
     objective: Objective,
-    addresses: BTreeMap<RegionId, IpAddr>,
+    pub addresses: BTreeMap<RegionId, IpAddr>,
     regions: BTreeMap<IpAddr, RegionId>,
 }
 
@@ -241,6 +242,11 @@ struct Stage<'a> {
     progress: &'a mut dyn Progress,
     nodes: Nodes,
     client: Option<Client>,
+    repetition: u32,
+    /// Asks the side that is cut off, while it is.
+    asking: Option<Asking>,
+    /// What that side has acknowledged.
+    inside: Vec<Acknowledged>,
     events: Vec<JournalEntry>,
     /// The drill's own doings, for the timeline.
     own: Vec<(Moment, TimelineEntry)>,
@@ -279,6 +285,9 @@ async fn rehearse(
         world,
         progress,
         client: None,
+        repetition,
+        asking: None,
+        inside: Vec::new(),
         events: Vec::new(),
         own: Vec::new(),
         began: clock::now(),
@@ -288,7 +297,7 @@ async fn rehearse(
         outages: Vec::new(),
         problems: Vec::new(),
     };
-    stage.prepare(repetition).await?;
+    stage.prepare().await?;
     let fault_at = stage.fault().await?;
     let mut phases = vec![Phase {
         repetition,
@@ -319,7 +328,7 @@ async fn rehearse(
 
 impl Stage<'_> {
     /// Starts the nodes, waits until everything is as the file says, and lets orders flow for a while.
-    async fn prepare(&mut self, repetition: u32) -> Result<(), Error> {
+    async fn prepare(&mut self) -> Result<(), Error> {
         self.progress.tell(News::Preparing(&format!("a node per region, in {}", self.world.path().display())));
         self.world.start()?;
         let deadline = clock::now() + READY_WITHIN;
@@ -327,7 +336,7 @@ impl Stage<'_> {
 
         let servers: Vec<SocketAddr> =
             ports::name_servers(&self.options.app).into_iter().map(|(_, address)| address).collect();
-        let prefix = format!("drill-{repetition}");
+        let prefix = self.client_prefix();
         self.client = Client::start(self.facts.host.as_str(), self.facts.port, servers, prefix);
         if self.client.is_none() {
             return Err(Error::Unsuitable(format!("`{}` is not a host name", self.facts.host)));
@@ -370,13 +379,20 @@ impl Stage<'_> {
     async fn fault(&mut self) -> Result<Moment, Error> {
         let (fault, home) = (self.options.fault, self.facts.home.clone());
         self.awaited = Some(match fault {
-            Fault::RegionLoss => Awaited::NotFrom(home.clone()),
+            Fault::RegionLoss | Fault::Partition => Awaited::NotFrom(home.clone()),
             Fault::DatabaseLoss | Fault::NodeLoss | Fault::AppLoss | Fault::Pause => Awaited::AfterAPause,
         });
         let leads = self.world.lead_etcd_from(&home).await?;
         let at = clock::now();
         self.zero = Some(at);
-        let what = self.world.inject(fault, &home).await;
+        let what = match fault {
+            Fault::Partition => {
+                let alive = self.world.cut_off(&home)?;
+                self.asking = Some(Asking::start(self.world, self.facts, self.client_prefix())?);
+                format!("cut off from everybody else; alive in it: {alive}")
+            }
+            _ => self.world.inject(fault, &home).await,
+        };
         let led = if leads { "; etcd's leader was there" } else { "" };
         self.did(at, &home, what, format!("the fault of this drill: {fault}{led}"));
 
@@ -398,6 +414,10 @@ impl Stage<'_> {
                 let elsewhere = |address: IpAddr| stage.facts.regions.get(&address) != Some(&home);
                 let reacted = match fault {
                     Fault::RegionLoss => stage.first_order(at, elsewhere, Duration::MAX).is_some(),
+                    // Beyond the lease of the side that is cut off, so that this is seen to stay harmless.
+                    Fault::Partition => {
+                        clock::now() >= at + lasts && stage.first_order(at, elsewhere, Duration::MAX).is_some()
+                    }
                     Fault::DatabaseLoss | Fault::NodeLoss | Fault::AppLoss | Fault::Pause => {
                         !paused && clock::now() >= at + lasts
                     }
@@ -416,6 +436,9 @@ impl Stage<'_> {
     /// Ends the outage, and waits until everything is protected as before. `false`: it is not, so nothing further is tried.
     async fn bring_back(&mut self) -> Result<bool, Error> {
         let home = self.facts.home.clone();
+        if let Some(asking) = self.asking.take() {
+            self.reunite(asking).await?;
+        }
         if matches!(self.options.fault, Fault::RegionLoss | Fault::NodeLoss) {
             self.world.start_node(&home)?;
             let now = clock::now();
@@ -434,6 +457,30 @@ impl Stage<'_> {
         let outcome = self.until(&what, clock::now() + limit, limit, async |stage| stage.unprotected_now().await).await;
         self.tolerate(outcome)?;
         Ok(self.problems.is_empty())
+    }
+
+    /// Tells what the side that was cut off said to orders of its own, and joins it to the others again.
+    async fn reunite(&mut self, asking: Asking) -> Result<(), Error> {
+        let home = self.facts.home.clone();
+        let asked = asking.stop().await;
+        let answer = match asked.acknowledged.len() {
+            0 => "none was acknowledged".into(),
+            some => format!("{some} were acknowledged"),
+        };
+        let what = format!("of {} orders that were placed inside it, {answer}", asked.placed);
+        self.did(clock::now(), &home, what, "the drill asked the side that is cut off directly".into());
+        self.inside = asked.acknowledged;
+        self.world.reconnect()?;
+        let now = clock::now();
+        if let Some(zero) = self.zero {
+            self.outages.push(Outage { region: home.clone(), from: zero, to: now });
+        }
+        self.did(now, &home, "reaches the others again".into(), "the drill ends the partition".into());
+        Ok(())
+    }
+
+    fn client_prefix(&self) -> String {
+        format!("drill-{}", self.repetition)
     }
 
     /// What keeps a failover, or the way back, from losing nothing.
@@ -521,10 +568,13 @@ impl Stage<'_> {
         if let (Some(phase), Some(order)) = (phases.last_mut(), history.acknowledged.last()) {
             phase.ended = phase.ended.max(order.at);
         }
+        // The side that was cut off must keep its word as well; but who reached only that was not served.
+        let mut everything = history.acknowledged.clone();
+        everything.append(&mut self.inside);
+        everything.sort_by_key(|order| order.at);
         let missing = match self.listed().await {
             Ok(there) => Some(
-                history
-                    .acknowledged
+                everything
                     .iter()
                     .filter(|order| !there.contains(&history.id(order.number)))
                     .map(|order| order.number)
@@ -568,7 +618,7 @@ impl Stage<'_> {
             database: &self.facts.database,
             home: &self.facts.home,
             events: &self.events,
-            acknowledged,
+            acknowledged: &everything,
             regions: &self.facts.regions,
             missing: missing.as_ref(),
             nodes: &nodes,

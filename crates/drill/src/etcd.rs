@@ -75,11 +75,12 @@ pub(crate) fn with_store(text: &str, app: &App) -> Result<String, Error> {
     }
 }
 
-/// Starts the member of a region, with its data in the region's directory below the run's. It ends with this process, however that ends.
+/// Starts the member of a region, with its data in the region's directory below the run's. `setpriv` is that program's command, where
+/// the region is. The member ends with this process, however that ends.
 ///
 /// # Errors
 /// A directory or log that cannot be made, or no `etcd` on this machine.
-pub(crate) fn start(app: &App, region: &RegionId, run: &Path) -> Result<Child, Error> {
+pub(crate) fn start(app: &App, region: &RegionId, run: &Path, mut setpriv: Command) -> Result<Child, Error> {
     let data = run.join(region.as_str()).join("etcd");
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -96,7 +97,7 @@ pub(crate) fn start(app: &App, region: &RegionId, run: &Path) -> Result<Child, E
     let cluster: Vec<String> =
         addresses(app).map(|(id, address)| format!("{id}={}", url(address, PEER_PORT))).collect();
     // `setpriv` (util-linux) asks the kernel to end etcd with the process that started it: etcd itself would not notice.
-    Command::new("setpriv")
+    setpriv
         .args([
             "--pdeathsig",
             "KILL",
@@ -212,7 +213,7 @@ mod tests {
             );
             assert_eq!(replaced.matches("store:").count(), 1, "{replaced}");
         }
-        let flow = "{app: shop, regions: {a: {place: local/a, address: 127.0.10.1}}, store: x.db}\n";
+        let flow = "{app: shop, regions: {a: {place: local/a, address: 127.0.10.1}}, components: {web: {kind: process, run: web}}, store: x.db}\n";
         let app = lifeboat_model::parse(flow).unwrap_or_else(|problems| panic!("{problems:?}"));
         assert!(matches!(with_store(flow, &app), Err(Error::Unsuitable(_))));
     }

@@ -20,6 +20,7 @@ pub mod http;
 mod lookup;
 mod measure;
 mod options;
+mod partition;
 mod ports;
 pub mod processes;
 mod promises;

@@ -43,7 +43,7 @@ pub enum StoreKind {
     Etcd,
 }
 
-/// What goes wrong. Everything is done with signals to real processes.
+/// What goes wrong. Everything is done to real processes and real links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// The whole region is gone at one moment: its node, its PostgreSQL servers, its processes.
@@ -54,13 +54,16 @@ pub enum Fault {
     NodeLoss,
     /// The region's processes (the app) are killed; node and databases live.
     AppLoss,
+    /// The region is cut off from the others and from the client, with everything in it alive. Needs namespaces and etcd.
+    Partition,
     /// The whole region stands still for the length of a lease and two seconds, then goes on as if nothing had been.
     Pause,
 }
 
 impl Fault {
     /// All of them, in the order in which they are listed to users.
-    pub const ALL: [Self; 5] = [Self::RegionLoss, Self::DatabaseLoss, Self::NodeLoss, Self::AppLoss, Self::Pause];
+    pub const ALL: [Self; 6] =
+        [Self::RegionLoss, Self::DatabaseLoss, Self::NodeLoss, Self::AppLoss, Self::Pause, Self::Partition];
 
     /// As on the command line.
     pub fn as_str(self) -> &'static str {
@@ -70,6 +73,7 @@ impl Fault {
             Self::NodeLoss => "node-loss",
             Self::AppLoss => "app-loss",
             Self::Pause => "pause",
+            Self::Partition => "partition",
         }
     }
 }
@@ -106,7 +110,7 @@ mod tests {
         }
         assert_eq!(
             "meteor".parse::<Fault>().unwrap_err().to_string(),
-            "`meteor` is not a fault; expected one of region-loss, database-loss, node-loss, app-loss, pause"
+            "`meteor` is not a fault; expected one of region-loss, database-loss, node-loss, app-loss, pause, partition"
         );
     }
 }

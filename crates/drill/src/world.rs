@@ -8,8 +8,10 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat_lab::Network;
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{App, Kind, Tls};
 use lifeboat_tls::{Connector, make};
@@ -48,17 +50,40 @@ pub struct World {
     has_etcd: bool,
     members: BTreeMap<RegionId, Child>,
     memory: BTreeSet<SharedMemory>,
+    /// Where regions are in namespaces, these.
+    network: Option<Arc<Network>>,
+    /// The region that is cut off from everybody else.
+    cut_off: Option<RegionId>,
 }
 
 impl World {
     /// The world of a drill.
     pub(crate) fn create(options: &Options) -> Result<Self, Error> {
-        let Options { file, app, lifeboat, shop, keep, store, .. } = options;
-        let world = Self::new(file, app, lifeboat, shop, *keep)?;
+        let Options { file, app, lifeboat, shop, keep, store, fault, .. } = options;
+        let world = match fault {
+            Fault::Partition => Self::in_network(file, app, lifeboat, shop, *keep)?,
+            _ => Self::new(file, app, lifeboat, shop, *keep)?,
+        };
         match store {
             StoreKind::File => Ok(world),
             StoreKind::Etcd => world.with_etcd(),
         }
+    }
+
+    /// The same as [`World::new`] with every region in a network namespace of its own. This process has to be in one of its own
+    /// (`lifeboat_lab::machine`).
+    ///
+    /// # Errors
+    /// As [`World::new`], or a network that cannot be made.
+    pub fn in_network(file: &Path, app: &App, lifeboat: &Path, shop: &Path, keep: bool) -> Result<Self, Error> {
+        let addresses = app.regions.iter().filter_map(|(id, region)| Some((id.clone(), region.address?))).collect();
+        let network = Network::make(&addresses).map_err(|error| Error::Unsuitable(error.to_string()))?;
+        Self::prepared(file, app, lifeboat, shop, keep, Some(network))
+    }
+
+    /// The namespaces of the regions, where they are in some.
+    pub fn network(&self) -> Option<&Arc<Network>> {
+        self.network.as_ref()
     }
 
     /// The same with a member of etcd in every region as the nodes' store, in place of what the file says.
@@ -66,7 +91,9 @@ impl World {
     /// # Errors
     /// A port of etcd that is taken, or a file whose store cannot be replaced.
     pub fn with_etcd(mut self) -> Result<Self, Error> {
-        ports::check_free_for_etcd(&self.app)?;
+        if self.network.is_none() {
+            ports::check_free_for_etcd(&self.app)?;
+        }
         let text = std::fs::read_to_string(&self.file).map_err(Error::io("cannot read", &self.file))?;
         let text = etcd::with_store(&text, &self.app)?;
         std::fs::write(&self.file, text).map_err(Error::io("cannot write", &self.file))?;
@@ -83,6 +110,17 @@ impl World {
     /// An address that is taken; a directory, file or program that is not there or cannot be made.
     pub fn new(file: &Path, app: &App, lifeboat: &Path, shop: &Path, keep: bool) -> Result<Self, Error> {
         ports::check_free(app)?;
+        Self::prepared(file, app, lifeboat, shop, keep, None)
+    }
+
+    fn prepared(
+        file: &Path,
+        app: &App,
+        lifeboat: &Path,
+        shop: &Path,
+        keep: bool,
+        network: Option<Network>,
+    ) -> Result<Self, Error> {
         let parent = std::env::temp_dir();
         // Short: a Unix socket's path below it has room for about a hundred bytes.
         let directory = tempfile::Builder::new()
@@ -119,6 +157,8 @@ impl World {
             has_etcd: false,
             members: BTreeMap::new(),
             memory: BTreeSet::new(),
+            network: network.map(Arc::new),
+            cut_off: None,
         })
     }
 
@@ -152,7 +192,8 @@ impl World {
         let log = open().map_err(Error::io("cannot write", &log_path))?;
         let same_log = log.try_clone().map_err(Error::io("cannot write", &log_path))?;
         let certs = self.certs.iter().flat_map(|certs| [OsStr::new("--certs"), certs.as_os_str()]);
-        let child = Command::new(&self.lifeboat)
+        let child = self
+            .command(region, self.lifeboat.as_os_str())
             .args(["node", "--region", region.as_str(), "--directory"])
             .arg(&self.path)
             .args(certs)
@@ -172,13 +213,26 @@ impl World {
         Ok(())
     }
 
+    /// A program in the network of a region. It keeps the number of the process.
+    fn command(&self, region: &RegionId, program: &OsStr) -> Command {
+        let mut words = self.network.as_ref().map(|network| network.prefix(region)).unwrap_or_default().into_iter();
+        match words.next() {
+            Some(first) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+            None => Command::new(program),
+        }
+    }
+
     /// Starts a region's member of etcd, where there is an etcd and it does not run.
     ///
     /// # Errors
     /// A log that cannot be written, or a program that cannot be started.
     pub fn start_member(&mut self, region: &RegionId) -> Result<(), Error> {
         if self.has_etcd && !self.members.contains_key(region) {
-            let member = etcd::start(&self.app, region, &self.path)?;
+            let member = etcd::start(&self.app, region, &self.path, self.command(region, "setpriv".as_ref()))?;
             self.members.insert(region.clone(), member);
         }
         Ok(())
@@ -217,17 +271,19 @@ impl World {
         }
     }
 
-    /// Whether a node runs there, as far as the drill itself has done anything to it.
+    /// Whether there is a node that can be asked, as far as the drill itself has done anything to it.
     pub(crate) fn has_node(&self, region: &RegionId) -> bool {
-        self.nodes.contains_key(region)
+        self.nodes.contains_key(region) && self.cut_off.as_ref() != Some(region)
     }
 
     /// Does the fault to the region and says what it did: `killed: node, PostgreSQL, web`.
     /// [`Fault::Pause`] only stops it; [`World::resume`] lets it go on.
+    /// [`Fault::Partition`] does nothing to processes.
     pub async fn inject(&mut self, fault: Fault, region: &RegionId) -> String {
         let directory = self.region_directory(region);
         let node = self.node(region);
         match fault {
+            Fault::Partition => String::new(),
             Fault::RegionLoss => {
                 let frozen = processes::freeze(|| processes::of_region(&directory, node));
                 let names = self.describe(&frozen, region);
@@ -263,6 +319,34 @@ impl World {
                 format!("killed: {names}")
             }
         }
+    }
+
+    /// Cuts a region off from the other regions and from the client, and says what is alive in it.
+    ///
+    /// # Errors
+    /// Regions that are in no network of namespaces, or links that cannot be cut.
+    pub(crate) fn cut_off(&mut self, region: &RegionId) -> Result<String, Error> {
+        let network = self.network.as_ref().ok_or_else(|| Error::Unsuitable("its regions share one network".into()))?;
+        let mut others = network.others(region);
+        others.push(None);
+        network
+            .set_cuts(lifeboat_lab::between(&[Some(region.clone())], &others))
+            .map_err(|error| Error::Unsuitable(error.to_string()))?;
+        self.cut_off = Some(region.clone());
+        let alive = processes::of_region(&self.region_directory(region), self.node(region));
+        Ok(self.describe(&alive, region))
+    }
+
+    /// Ends every cut.
+    ///
+    /// # Errors
+    /// Links that cannot be joined.
+    pub(crate) fn reconnect(&mut self) -> Result<(), Error> {
+        if let Some(network) = &self.network {
+            network.heal().map_err(|error| Error::Unsuitable(error.to_string()))?;
+        }
+        self.cut_off = None;
+        Ok(())
     }
 
     /// Lets a paused region go on.

@@ -76,7 +76,7 @@ pub struct Scene {
     mounts: Vec<Mounted>,
     pub app: App,
     clients: Option<Clients>,
-    _claim: TcpListener,
+    _claim: Option<TcpListener>,
 }
 
 impl Drop for Scene {
@@ -90,14 +90,26 @@ impl Scene {
     /// Makes the scene of a file in which `127.N.` stands for a network of its own. Starts nothing.
     pub fn set(text: &str) -> Self {
         let (app, world, claim) = stage(text);
-        Self { world, mounts: Vec::new(), app, clients: None, _claim: claim }
+        Self { world, mounts: Vec::new(), app, clients: None, _claim: Some(claim) }
     }
 
     /// The same with a member of etcd in every region as the nodes' store.
     #[allow(dead_code, reason = "not every test file has etcd")]
     pub fn set_on_etcd(text: &str) -> Self {
         let (app, world, claim) = stage(text);
-        Self { world: world.with_etcd().unwrap(), mounts: Vec::new(), app, clients: None, _claim: claim }
+        Self { world: world.with_etcd().unwrap(), mounts: Vec::new(), app, clients: None, _claim: Some(claim) }
+    }
+
+    /// The same with every region in a network namespace of its own, and etcd. Addresses need not be this scene's alone.
+    #[allow(dead_code, reason = "not every test file has namespaces")]
+    pub fn set_in_network(text: &str) -> Self {
+        let app = lifeboat_model::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lifeboat.yaml");
+        std::fs::write(&file, text).unwrap();
+        let lifeboat = Path::new(env!("CARGO_BIN_EXE_lifeboat"));
+        let world = World::in_network(&file, &app, lifeboat, lifeboat, false).unwrap().with_etcd().unwrap();
+        Self { world, mounts: Vec::new(), app, clients: None, _claim: None }
     }
 
     /// Starts every node and waits until the database is open and every synchronous standby confirms.
@@ -372,7 +384,7 @@ impl Scene {
     }
 
     /// A1: every epoch was claimed once, with a reason, in order; the open one was opened once.
-    async fn check_journal(&self) {
+    pub async fn check_journal(&self) {
         let journal = self.journal().await;
         let newest = self.newest_epoch().await;
         let of = |kind, epoch| {
