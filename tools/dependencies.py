@@ -22,14 +22,15 @@ MAY_USE = {
     "lifeboat-iac": ["lifeboat-model", "lifeboat-atlas"],
     "lifeboat-lab": ["lifeboat-model"],
     "lifeboat-drill": ["lifeboat-model", "lifeboat-dns", "lifeboat-lab", "lifeboat-tls"],
-    "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control"],
+    "lifeboat-protocol": [],
+    "lifeboat-sim": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"],
     "lifeboat-node": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-store", "lifeboat-store-etcd", "lifeboat-tls", "lifeboat-probe",
                       "lifeboat-dns", "lifeboat-driver-postgres", "lifeboat-driver-process"],
     "lifeboat": ["lifeboat-model", "lifeboat-plan", "lifeboat-control", "lifeboat-tls", "lifeboat-node", "lifeboat-lab", "lifeboat-drill",
                  "lifeboat-atlas", "lifeboat-assess", "lifeboat-iac"],
     "shop": [],
 }
-PURE = ["lifeboat-model", "lifeboat-atlas", "lifeboat-assess", "lifeboat-plan", "lifeboat-control"]
+PURE = ["lifeboat-model", "lifeboat-atlas", "lifeboat-assess", "lifeboat-plan", "lifeboat-control", "lifeboat-protocol"]
 # What a pure crate may not have below it: whoever brings sockets, clocks, threads' runtimes or chance.
 IMPURE = {"tokio", "hyper", "axum", "rusqlite", "tokio-postgres", "socket2", "rustix", "nix", "getrandom", "rand", "jiff", "chrono", "reqwest",
           "etcd-client", "kube"}

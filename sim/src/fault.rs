@@ -94,7 +94,7 @@ pub enum Broke {
 
 impl Broke {
     /// All that can be broken.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Brain(Mutation::ClaimAny),
         Self::Brain(Mutation::ConfirmBeforeOpen),
         Self::Brain(Mutation::SynchronousEarly),
@@ -108,6 +108,7 @@ impl Broke {
         Self::Brain(Mutation::Unlinked),
         Self::Brain(Mutation::OldWriterStays),
         Self::Brain(Mutation::AlsoUnfenced),
+        Self::Brain(Mutation::FollowsUnfenced),
         Self::Brain(Mutation::OldFollowersNamed),
         Self::Brain(Mutation::ReadIsEnough),
         Self::Brain(Mutation::KeepsEverything),

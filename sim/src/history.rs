@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::check::Broken;
+use crate::refinement::Refinement;
 use crate::scenario::{self, Fleet};
 use crate::world::{Broke, Fault, Way, World};
 
@@ -45,11 +46,14 @@ pub struct How {
     pub broke: Option<Broke>,
     /// Always this fleet, by its place among [`scenario::all`].
     pub fleet: Option<usize>,
+    /// Asks after every event whether the history is one of the protocol's model too, of every database that the model has room for.
+    /// What follows from none of its rules breaks the promise `protocol`.
+    pub refined: bool,
 }
 
 impl Default for How {
     fn default() -> Self {
-        Self { kind: Kind::Trouble, way: Way::Fast, broke: None, fleet: None }
+        Self { kind: Kind::Trouble, way: Way::Fast, broke: None, fleet: None, refined: false }
     }
 }
 
@@ -79,6 +83,8 @@ pub struct Ended {
     pub acknowledged: usize,
     /// Things that went wrong.
     pub incidents: usize,
+    /// What was followed in the model, if that was asked for.
+    pub refinements: Vec<Refinement>,
 }
 
 /// A broken promise with what is needed to see it again.
@@ -139,6 +145,9 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
     let mut world = World::fleet(fleet.apps.clone(), fleet.store, seed, how.broke, how.way);
     world.trace = record.trace.take();
     world.decisions = record.decisions.take();
+    if how.refined {
+        world.refinements = Refinement::of_all(&world);
+    }
     if how.kind == Kind::Trouble {
         world.keep_busy();
     }
@@ -166,6 +175,7 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
         claims: world.claims,
         acknowledged: world.ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum(),
         incidents: incidents.len(),
+        refinements: world.refinements,
     })
 }
 

@@ -7,7 +7,7 @@ use lifeboat_sim::history::{self, How, Kind};
 use lifeboat_sim::shrink;
 use lifeboat_sim::world::{Broke, Way};
 
-const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--broke RULE] [--slow] [--both] [--trace]
+const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--broke RULE] [--slow] [--both] [--refined] [--trace]
   --seed N          the first seed, of one history unless --histories says otherwise
   --histories N     how many histories (1000)
   --ordinary HOURS  each so long, with a fault every some minutes to hours; without it two minutes with many
@@ -15,6 +15,7 @@ const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary 
   --broke RULE      break one rule on purpose: a name of `Broke` or of `Mutation`
   --slow            leave nothing out and ask every check after every event
   --both            both ways, and the first decision that is not the same
+  --refined         also ask of every change whether the protocol's model allows it
   --trace           a promise that is broken: tell what happens in the shrunk history";
 
 fn main() -> ExitCode {
@@ -45,6 +46,10 @@ fn main() -> ExitCode {
             }
             "--both" => {
                 both = true;
+                true
+            }
+            "--refined" => {
+                how.refined = true;
                 true
             }
             "--trace" => {

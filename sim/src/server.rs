@@ -12,7 +12,7 @@ use crate::world::RegionIndex;
 pub type WriteId = u32;
 
 /// A server with its data; what is here survives a crash unless it says otherwise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// There are data.
     pub exists: bool,

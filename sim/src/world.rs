@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lifeboat_control::event::StoreFailure;
 use lifeboat_control::health::Evidence;
-use lifeboat_control::record::DatabaseRecord;
+use lifeboat_control::record::{DatabaseRecord, lease_key};
 use lifeboat_control::{Brain, Clock, Event};
 use lifeboat_model::app::{Component, WithoutStandby};
 use lifeboat_model::database::Order;
@@ -38,6 +38,7 @@ use crate::clock::Clocks;
 use crate::cluster::{Cluster, StoreKind};
 pub use crate::fault::{Broke, Fault};
 use crate::queue::Queue;
+use crate::refinement::Refinement;
 use crate::server::{Server, WriteId};
 use crate::store::Store;
 
@@ -149,6 +150,8 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// What was decided: every command of every brain with its moment, when that is recorded.
     pub decisions: Option<Vec<String>>,
+    /// Looks at every change, where the history has to be one of the model's too.
+    pub refinements: Vec<Refinement>,
     /// Events taken so far.
     pub steps: u64,
     /// Epochs claimed so far, over all databases.
@@ -213,6 +216,7 @@ impl World {
         let mut world = Self {
             ledgers: databases.iter().map(|_| Ledger::default()).collect(),
             trace: None,
+            refinements: Vec::new(),
             decisions: None,
             steps: 0,
             claims: 0,
@@ -298,6 +302,7 @@ impl World {
                     }
                 }
             }
+            self.refine();
             if let Some(broken) = self.broken.take() {
                 self.say(|| broken.to_string());
                 return Err(broken);
@@ -305,6 +310,17 @@ impl World {
         }
         self.now = until;
         Ok(())
+    }
+
+    /// Where the history has to be one of the protocol's model too: asks whether what has just changed is.
+    fn refine(&mut self) {
+        let mut refinements = std::mem::take(&mut self.refinements);
+        for refinement in &mut refinements {
+            if let Err(how) = refinement.look(self) {
+                self.breaks("protocol", || how);
+            }
+        }
+        self.refinements = refinements;
     }
 
     /// Notes a promise as broken; the first counts.
@@ -373,6 +389,12 @@ impl World {
 
     pub(crate) fn record_of(&self, database: DatabaseIndex) -> Option<&DatabaseRecord> {
         self.databases[database].record.as_ref()
+    }
+
+    /// Whose lease counts for a database.
+    pub(crate) fn lease_of(&self, database: DatabaseIndex) -> Option<RegionId> {
+        let Database { app, id, .. } = &self.databases[database];
+        self.stores[*app].get(&lease_key(id)).and_then(|entry| serde_json::from_slice(&entry.value).ok())
     }
 
     pub(crate) fn explains(&self, database: DatabaseIndex, epoch: Epoch) -> bool {

@@ -52,6 +52,8 @@ pub enum Mutation {
     OldWriterStays,
     /// A forced claim does not stop the standbys that the writer was about to be synchronous with.
     AlsoUnfenced,
+    /// Standbys follow a claimer that still has to stop the ones that the old writer was about to be synchronous with.
+    FollowsUnfenced,
     /// Standbys that have not acted under the writer's epoch are named in its gate.
     OldFollowersNamed,
     /// What the store says when it is read is taken for the end of a request whose answer was lost.

@@ -13,8 +13,8 @@ use lifeboat_plan::Intent;
 use crate::brain::{Brain, Mutation, keeps_copy, put};
 use crate::confirm;
 use crate::health::{Sight, Target};
-use crate::record::{self, DatabaseRecord, Origin, Request, Run, Stage};
-use crate::write::{OPENING, is_detached};
+use crate::record::{self, Also, DatabaseRecord, Origin, Request, Run, Stage};
+use crate::write::{OPENING, has_more, is_detached};
 
 /// How long a better placed region is waited for, for each one that is better placed.
 const DEFERENCE: Duration = Duration::from_secs(2);
@@ -180,15 +180,20 @@ impl Brain {
         None
     }
 
-    /// `ANY k of n`: a claimer that turns out to lack what this standby has gives way to it.
+    /// A claimer that turns out to lack what this standby has gives way to it: one of `ANY k of n`; and, by force, one of those that the
+    /// old writer was about to be synchronous with, for they may have confirmed commits after the claim.
     fn overtake(&mut self, database: &ComponentId, record: &DatabaseRecord) -> bool {
         let Some(own) = self.server(&self.me, database) else { return false };
-        let Gate::Peers { named, .. } = &record.gate else { return false };
+        let (named, forced) = match (&record.gate, &record.also) {
+            (Gate::Peers { named, .. }, _) => (named, false),
+            (Gate::Node, Some(Also { gate: Gate::Peers { named, .. }, of })) if *of != record.writer => (named, true),
+            (Gate::Node, _) => return false,
+        };
         if record.open || !named.contains(&self.me) || !is_detached(own, record.epoch) || own.role != Role::Standby {
             return false;
         }
         let Some(claimer) = self.server(&record.writer, database) else { return false };
-        if !is_detached(claimer, record.epoch) || (claimer.timeline, claimer.flushed) >= (own.timeline, own.flushed) {
+        if !forced && !is_detached(claimer, record.epoch) || !has_more(own, claimer) {
             return false;
         }
         let why = format!(
@@ -198,8 +203,15 @@ impl Brain {
             own.flushed.0.saturating_sub(claimer.flushed.0),
             self.me
         );
-        let origin = Origin::Failover { away_from: record.writer.clone(), forced: false, vouched: false };
-        self.claim(database, record, origin, Intent::Failover, Vec::new(), why);
+        let mut when = Vec::new();
+        if forced {
+            if self.leases.contains_key(database) || self.must_wait(database).is_some() {
+                return false;
+            }
+            when.push(Condition::Absent(record::lease_key(database)));
+        }
+        let origin = Origin::Failover { away_from: record.writer.clone(), forced, vouched: false };
+        self.claim(database, record, origin, Intent::Failover, when, why);
         true
     }
 

@@ -84,10 +84,13 @@ impl Brain {
 
     /// Whether anybody may follow the writer yet: once its epoch is open; and before, where it opens only with standbys, once it
     /// is promoted, for by then the old writer is fenced and the new one has everything. A server that was started as a primary has
-    /// the gate of its former life, and would acknowledge what is confirmed by that: it is followed when the gate is shut.
+    /// the gate of its former life, and would acknowledge what is confirmed by that: it is followed when the gate is shut. And while a
+    /// writer before it may have been about to be synchronous, nobody rewinds to it what it may still lack.
     fn may_be_followed(&self, database: &ComponentId, record: &DatabaseRecord) -> bool {
+        let is_fenced = record.also.is_none() || self.is_mutated(Mutation::FollowsUnfenced);
         record.open
-            || self.component(database).without_standby == WithoutStandby::Stop
+            || is_fenced
+                && self.component(database).without_standby == WithoutStandby::Stop
                 && self
                     .server(&record.writer, database)
                     .is_some_and(|s| s.role == Role::Primary && s.epoch == record.epoch && s.gate == Gate::Node)

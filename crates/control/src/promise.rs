@@ -301,6 +301,7 @@ impl Brain {
         record.writer == self.me
             && record.open
             && record.gate == Gate::Node
+            && self.may_be_alone(database)
             && self
                 .locals
                 .get(database)

@@ -115,6 +115,7 @@ impl Brain {
         let is_open = record.open || self.is_mutated(Mutation::ConfirmBeforeOpen);
         let alone = record.writer == self.me
             && is_open
+            && self.may_be_alone(database)
             && (record.gate == lifeboat_model::database::Gate::Node
                 || !record.open
                 || self.is_mutated(Mutation::AloneUnrecorded))

@@ -147,17 +147,23 @@ impl Brain {
             self.order(database, record.epoch, Action::Detach);
             return false;
         }
-        let stopped: Vec<(&RegionId, &DatabaseState)> = named
-            .iter()
-            .filter_map(|region| Some((region, self.server(region, database)?)))
-            .filter(|(_, server)| is_detached(server, record.epoch))
-            .collect();
+        let stopped = self.stopped_of(database, record, named);
         if stopped.len() < needed {
             return false;
         }
         // S2: the one of them that has most claims; see `consider_claim`.
-        self.is_mutated(Mutation::MostDataIgnored)
-            || stopped.iter().all(|(_, server)| (server.timeline, server.flushed) <= (state.timeline, state.flushed))
+        self.is_mutated(Mutation::MostDataIgnored) || !stopped.iter().any(|(_, server)| has_more(server, state))
+    }
+
+    /// Which of a gate's named standbys confirm nothing any more under epochs before the record's.
+    fn stopped_of<'a>(
+        &'a self,
+        database: &ComponentId,
+        record: &DatabaseRecord,
+        named: &'a BTreeSet<RegionId>,
+    ) -> Vec<(&'a RegionId, &'a DatabaseState)> {
+        let reports = named.iter().filter_map(|region| Some((region, self.server(region, database)?)));
+        reports.filter(|(_, server)| is_detached(server, record.epoch)).collect()
     }
 
     /// S1: a writer that was alone may have been on its way to other standbys, whom no lease stops.
@@ -177,16 +183,27 @@ impl Brain {
             self.order(database, record.epoch, Action::Detach);
             return false;
         }
-        let has_stopped =
-            |region: &&RegionId| self.server(region, database).is_some_and(|server| is_detached(server, record.epoch));
-        let stopped = named.iter().filter(has_stopped).count();
-        if stopped < needed {
+        let stopped = self.stopped_of(database, record, named);
+        let missing = needed.saturating_sub(stopped.len());
+        // S2: what was acknowledged there after this claim is in one of them; that one claims, see `overtake`.
+        let ahead = stopped.iter().find(|(_, server)| has_more(server, state)).map(|(region, _)| (*region).clone());
+        if missing > 0 {
             self.refrain(
                 database,
-                format!("{of} may be synchronous with {} by now, {needed} of which have to stop first", names(named)),
+                format!(
+                    "{of} may be synchronous with {} by now, {missing} more of which have to stop first",
+                    names(named)
+                ),
             );
+            return false;
         }
-        stopped >= needed
+        if let Some(ahead) = ahead
+            && !self.is_mutated(Mutation::MostDataIgnored)
+        {
+            self.refrain(database, format!("{ahead} has more of what {of} wrote, and is to take over"));
+            return false;
+        }
+        true
     }
 
     /// Keeps the server's gate and the record in step with the standbys that are there.
@@ -366,11 +383,17 @@ impl Brain {
             && named.iter().all(|region| state.followers.get(region).is_some_and(|f| f.streaming && f.flushed >= mark))
     }
 
+    /// Whether this region's node may confirm commits: not where the file says to stop without a standby. There a record that says alone
+    /// is only the way from one set of standbys to another.
+    pub(crate) fn may_be_alone(&self, database: &ComponentId) -> bool {
+        let component = self.component(database);
+        component.without_standby == WithoutStandby::Continue
+            || !self.app.data_regions().any(|region| *region != self.me && is_synchronous(component, region))
+    }
+
     /// Opens an epoch: alone with a lease, or, where the file forbids to be alone, with synchronous standbys.
     fn open(&mut self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState, desired: &Gate) {
-        let component = self.component(database);
-        let has_synchronous = self.app.data_regions().any(|r| *r != self.me && is_synchronous(component, r));
-        let may_be_alone = component.without_standby == WithoutStandby::Continue || !has_synchronous;
+        let may_be_alone = self.may_be_alone(database);
         // Shut until it is recorded: an epoch that is not open has acknowledged nothing, so that others who hold what was acknowledged
         // before may claim. Where peers are to confirm, the server's gate follows the record.
         if state.gate != Gate::Node {
@@ -390,6 +413,10 @@ impl Brain {
                     "promoted behind a shut gate; the node confirms while it holds its lease",
                 );
             }
+            return;
+        }
+        if record.also.is_some() {
+            self.record_also(database, record, None); // Only now may others follow: they would rewind what this claimer was to take from them.
             return;
         }
         match desired {
@@ -461,6 +488,11 @@ impl Brain {
 /// no standby any more.
 pub(crate) fn is_detached(server: &DatabaseState, epoch: Epoch) -> bool {
     server.epoch >= epoch && (server.role != Role::Standby || server.follows.is_none())
+}
+
+/// Whether one server has what the other lacks, where both have followed the same writer.
+pub(crate) fn has_more(one: &DatabaseState, other: &DatabaseState) -> bool {
+    (one.timeline, one.flushed) > (other.timeline, other.flushed)
 }
 
 fn names(regions: &BTreeSet<RegionId>) -> String {

@@ -37,7 +37,8 @@ impl World {
         (server.gate == Gate::Node).then(|| self.machines[region].clocks.when(until))
     }
 
-    fn gate_confirms(&self, database: DatabaseIndex, region: RegionIndex) -> bool {
+    /// Whether a region's node may confirm its server's commits at this moment.
+    pub(crate) fn gate_confirms(&self, database: DatabaseIndex, region: RegionIndex) -> bool {
         let node = self.node_of(database, region);
         if self.nodes[node].brain.is_none() || self.nodes[node].frozen {
             return false;
