@@ -245,9 +245,9 @@ impl Brain {
             }
             let allowed = self.app.failover.max_loss.or(self.component(database).objectives.rpo).unwrap_or_default();
             if *loss > allowed && !self.is_mutated(Mutation::LossIgnored) {
-                if let Some(rest) = Duration::from_secs(1).checked_sub(Duration::from_nanos(loss.subsec_nanos().into()))
-                {
-                    self.wake_by(self.clock.now + rest); // It is told by the second.
+                if *loss < Duration::MAX {
+                    let rest = Duration::from_secs(1) - Duration::from_nanos(loss.subsec_nanos().into());
+                    self.wake_by(self.clock.now + rest); // It grows, and is told by the second; what is unknown does not.
                 }
                 return Err(format!(
                     "up to {} s of writes would be lost, {} s are allowed (S3); a person decides",

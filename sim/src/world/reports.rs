@@ -52,7 +52,12 @@ impl World {
         if reporter.awake || !reporter.said.as_ref().is_some_and(|state| state.streaming) {
             return;
         }
-        let Some(last) = self.next_report(copy).checked_sub(1).filter(|last| *last > reporter.last) else { return };
+        // Their moments are jittered by more than lies between two of them, so the last is not the one with the highest number.
+        let next = self.next_report(copy);
+        let past = (next.saturating_sub(4)..next + 4).filter(|number| self.reported_at(copy, *number) < self.now);
+        let newest = past.max_by_key(|number| self.reported_at(copy, *number));
+        let is_later = |number: &u64| self.reported_at(copy, *number) > self.reported_at(copy, reporter.last);
+        let Some(last) = newest.filter(is_later) else { return };
         let Some(state) = reporter.said.clone() else { return };
         let (database, region) = (copy / self.regions.len(), copy % self.regions.len());
         let node = self.node_of(database, region);
