@@ -94,7 +94,7 @@ pub enum Broke {
 
 impl Broke {
     /// All that can be broken.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::Brain(Mutation::ClaimAny),
         Self::Brain(Mutation::ConfirmBeforeOpen),
         Self::Brain(Mutation::SynchronousEarly),
@@ -111,7 +111,6 @@ impl Broke {
         Self::Brain(Mutation::FollowsUnfenced),
         Self::Brain(Mutation::OldFollowersNamed),
         Self::Brain(Mutation::ReadIsEnough),
-        Self::Brain(Mutation::KeepsEverything),
         Self::Brain(Mutation::StopsWithoutStore),
         Self::Brain(Mutation::MostDataIgnored),
         Self::Brain(Mutation::OnePromiseEnough),

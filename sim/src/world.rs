@@ -107,6 +107,8 @@ struct Node {
     read: usize,
     watching: bool,
     wake: Moment,
+    /// What its brain's clock showed last.
+    told: Moment,
     /// A member of the store that kept silent, and until when it is asked last.
     passed_over: Option<(RegionIndex, Moment)>,
     chains: Vec<Chain>,

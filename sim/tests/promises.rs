@@ -61,11 +61,10 @@ const ONE_SYNCHRONOUS: Option<usize> = Some(0);
 const ANY_1_OF_2: Option<usize> = Some(1);
 const ASYNCHRONOUS: Option<usize> = Some(3);
 const TWO_ASYNCHRONOUS: Option<usize> = Some(7);
-const DRAWN: Option<usize> = Some(8);
 
 /// Each rule broken on purpose, the fleet in which that matters, within how many histories of it it has to be noticed, and as
 /// which broken promise.
-const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 19] = [
+const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 17] = [
     (Broke::Brain(Mutation::ClaimAny), ANY, 300, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::ConfirmBeforeOpen), ANY, 300, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::SynchronousEarly), ANY, 50, &["S2"]),
@@ -80,8 +79,6 @@ const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 19] = [
     (Broke::Brain(Mutation::OldWriterStays), ANY, 300, &["L1", "S1", "S2"]),
     (Broke::Brain(Mutation::PromiseBroken), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::OnePromiseEnough), TWO_ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
-    (Broke::Brain(Mutation::PromiseForgotten), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
-    (Broke::Brain(Mutation::KeepsEverything), DRAWN, 50, &["S6"]),
     (Broke::DriverIgnoresEpoch, ANY, 400, &["S5", "S1", "S2"]),
     (Broke::GateIgnoresTime, ASYNCHRONOUS, 600, &["S1", "S2", "S5"]),
     (Broke::LeaseTooShort, ASYNCHRONOUS, 400, &["S1", "S2", "S5"]),

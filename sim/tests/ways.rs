@@ -34,7 +34,7 @@ fn ordinary_life_is_the_same_both_ways() {
 /// Promises that are broken are broken in both, at the same moment.
 #[test]
 fn what_is_broken_is_seen_both_ways() {
-    for mutation in [Mutation::SynchronousEarly, Mutation::QuorumOfOne, Mutation::ConfirmPastLease] {
+    for mutation in [Mutation::SynchronousEarly, Mutation::ConfirmPastLease] {
         let how = How { broke: Some(Broke::Brain(mutation)), fleet: Some(0), ..How::default() };
         compare(0..20, how);
     }

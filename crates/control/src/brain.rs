@@ -58,8 +58,6 @@ pub enum Mutation {
     OldFollowersNamed,
     /// What the store says when it is read is taken for the end of a request whose answer was lost.
     ReadIsEnough,
-    /// A node keeps a copy of every database, wherever the file wants them.
-    KeepsEverything,
     /// A writer stops its server when the store does not answer.
     StopsWithoutStore,
     /// A standby that lacks what another confirming one has takes over all the same.
@@ -230,10 +228,6 @@ impl Brain {
     #[must_use]
     pub fn with_mutation(mut self, mutation: Option<Mutation>) -> Self {
         self.mutation = mutation;
-        if mutation == Some(Mutation::KeepsEverything) {
-            let all: Vec<ComponentId> = self.app.databases().map(|(id, _)| id.clone()).collect();
-            self.locals.extend(all.into_iter().map(|id| (id, Local::default())));
-        }
         self
     }
 

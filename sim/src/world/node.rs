@@ -19,6 +19,7 @@ impl Default for Node {
             read: usize::MAX,
             watching: false,
             wake: Moment(0),
+            told: Moment(0),
             passed_over: None,
             chains: Vec::new(),
         }
@@ -43,6 +44,7 @@ impl World {
             self.catch_up_reports(node);
         }
         let clock = self.local(node);
+        self.nodes[node].told = clock.now;
         let Some(brain) = &mut self.nodes[node].brain else { return };
         let commands = brain.step(clock, event);
         let wake_at = brain.wake_at();

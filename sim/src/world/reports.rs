@@ -64,7 +64,10 @@ impl World {
         if self.nodes[node].frozen {
             return;
         }
-        let clock = self.machines[region].clocks.read(self.reported_at(copy, last));
+        let mut clock = self.machines[region].clocks.read(self.reported_at(copy, last));
+        // Since then another copy's report was made up for, or the clock has been set to another rate.
+        clock.now = clock.now.max(self.nodes[node].told);
+        self.nodes[node].told = clock.now;
         self.reporters[copy].last = last;
         let component = self.databases[database].id.clone();
         if let Some(brain) = &mut self.nodes[node].brain {
