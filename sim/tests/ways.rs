@@ -31,11 +31,10 @@ fn ordinary_life_is_the_same_both_ways() {
     compare(0..6, How { kind: Kind::Ordinary(1), fleet: Some(0), ..How::default() });
 }
 
-/// Promises that are broken are broken in both, at the same moment.
+/// A promise that is broken is broken in both, at the same moment. (Some rules, broken, do something at every step, of which the fast
+/// way has fewer: those are no use here.)
 #[test]
 fn what_is_broken_is_seen_both_ways() {
-    for mutation in [Mutation::SynchronousEarly, Mutation::ConfirmPastLease] {
-        let how = How { broke: Some(Broke::Brain(mutation)), fleet: Some(0), ..How::default() };
-        compare(0..20, how);
-    }
+    let broke = Some(Broke::Brain(Mutation::SynchronousEarly));
+    compare(0..20, How { broke, fleet: Some(0), ..How::default() });
 }
