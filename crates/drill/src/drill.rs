@@ -489,17 +489,22 @@ impl Stage<'_> {
         if self.nodes.status_of(&home).await.is_none() {
             return Some(format!("the node of {home} does not answer"));
         }
-        let status = self.status().await?;
+        let Some(status) = self.status().await else { return Some("no node answers".into()) };
         for (id, component) in self.options.app.databases().filter(|(_, component)| component.kind == Kind::Postgres) {
             let Some(database) = status.databases.get(id) else { return Some(format!("nothing is known of {id}")) };
             if let Some(why) = unprotected(id, component, database) {
                 return Some(why);
             }
-            if database.writer.as_ref() != Some(&home)
-                && let Some(readiness) = database.readiness.get(&home)
-                && !readiness.ready
-            {
-                return Some(format!("{home} is not ready for {id}: {}", readiness.reason));
+            let Some(writer) = database.writer.clone().filter(|writer| *writer != home) else { continue };
+            // Each node judges by what it sees itself: the writer's is the one that is asked to switch over.
+            let Some(judge) = self.nodes.status_of(&writer).await else {
+                return Some(format!("the node of {writer} does not answer"));
+            };
+            let readiness = judge.databases.get(id).and_then(|database| database.readiness.get(&home));
+            match readiness {
+                Some(readiness) if readiness.ready => {}
+                Some(readiness) => return Some(format!("{home} is not ready for {id}: {}", readiness.reason)),
+                None => return Some(format!("nothing is known of {home}'s readiness for {id}")),
             }
         }
         None
