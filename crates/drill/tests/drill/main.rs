@@ -76,10 +76,10 @@ impl Scene {
             let second = 130 + u8::try_from(process / 250 % 100).unwrap();
             IpAddr::from([127, second, third, number * 10 + region])
         };
-        let regions = ["frankfurt", "ireland", "stockholm"];
+        let regions = ["dublin", "frankfurt", "stockholm"];
         let script = Script {
             addresses: regions.into_iter().map(RegionId::from).zip((1..).map(address)).collect(),
-            witness: "ireland".into(),
+            witness: "dublin".into(),
             home: "stockholm".into(),
             forgets: 0,
             ends: None,

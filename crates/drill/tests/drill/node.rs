@@ -15,7 +15,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, Record};
 use lifeboat_model::database::{DatabaseState, Role};
 use lifeboat_model::journal::{EntryKind, JournalEntry};
-use lifeboat_model::status::{DatabaseStatus, RouteAnswer, RunStatus, Status};
+use lifeboat_model::status::{DatabaseStatus, Readiness, RouteAnswer, RunStatus, Status};
 use lifeboat_model::{Epoch, Moment, RegionId};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,18 @@ struct State {
     /// Of an epoch, how many orders its successor knows of; all, if it is not here.
     known: BTreeMap<u64, usize>,
     runs: Vec<RunStatus>,
+    /// How often the writer's node has been asked since home is back: it trusts home later than the others do.
+    asked: usize,
+}
+
+/// How often the writer's node says that home is not ready, though the others say that it is.
+const DOUBTS: usize = 10;
+
+impl State {
+    /// Whether a region's node takes another one for ready.
+    fn trusts(&self, judge: &RegionId, region: &RegionId) -> bool {
+        self.holders.contains(region) && (self.writer.as_ref() != Some(judge) || self.asked > DOUBTS)
+    }
 }
 
 /// Changes the shared state. Each version is a file of its own, and a new one is there only if nobody else made it first: a
@@ -358,7 +370,15 @@ fn answer(request: &Request, region: &RegionId, directory: &Path, script: &Scrip
     match (request.method.as_str(), path) {
         ("GET", "/v1/health") => (200, String::new()),
         ("GET", "/v1/status") => {
-            let status = with_state(directory, |state| status(state, region, script));
+            let status = with_state(directory, |state| {
+                if state.writer.as_ref() == Some(region)
+                    && state.holders.contains(&script.home)
+                    && *region != script.home
+                {
+                    state.asked = (state.asked + 1).min(DOUBTS + 1);
+                }
+                status(state, region, script)
+            });
             (200, serde_json::to_string(&status).unwrap())
         }
         ("GET", "/v1/events") => {
@@ -374,6 +394,9 @@ fn answer(request: &Request, region: &RegionId, directory: &Path, script: &Scrip
         ("POST", "/v1/switchover") => {
             let asked: BTreeMap<String, RegionId> = serde_json::from_slice(&request.body).unwrap();
             let to = &asked["to"];
+            if !with_state(directory, |state| state.trusts(region, to)) {
+                return (409, r#"{"error": "not ready"}"#.into());
+            }
             let from = with_state(directory, |state| {
                 let from = state.writer.clone();
                 state.claim(to, "a planned switchover");
@@ -399,7 +422,7 @@ fn answer(request: &Request, region: &RegionId, directory: &Path, script: &Scrip
 
 fn status(state: &State, region: &RegionId, script: &Script) -> Status {
     let role = |region: &RegionId| if state.writer.as_ref() == Some(region) { Role::Primary } else { Role::Standby };
-    let data = script.addresses.keys().filter(|region| **region != script.witness);
+    let data = || script.addresses.keys().filter(|region| **region != script.witness);
     let writer = state.writer.iter();
     Status {
         requests: BTreeMap::new(),
@@ -416,10 +439,14 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
                 open: state.open,
                 holders: state.holders.clone(),
                 lease: None,
-                servers: data
+                servers: data()
                     .map(|id| (id.clone(), DatabaseState { role: role(id), ..DatabaseState::absent() }))
                     .collect(),
-                readiness: BTreeMap::new(),
+                readiness: data()
+                    .map(|id| {
+                        (id.clone(), Readiness { ready: state.trusts(region, id), reason: "as it sees it".into() })
+                    })
+                    .collect(),
             },
         )]),
         routes: BTreeMap::from([(
