@@ -10,14 +10,13 @@ import datetime
 import json
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 
 from contenders import CONTENDERS
 from contenders.common import DATABASE, query
 from contenders.patroni import postgres_programs
-from machine import ENDING, POSTGRES_PORT, STANDBY, WRITER, Failed, Loopback, World, checked, undisturbed
+from machine import POSTGRES_PORT, STANDBY, WRITER, Failed, Loopback, World, checked, ends_in_order, undisturbed
 from measure import spread
 from table import machine, postgres_version
 
@@ -161,8 +160,7 @@ def main():
     parser.add_argument("--results", type=Path, default=PROJECT / "bench" / "results" / "commit-gate.json")
     parser.add_argument("--table", type=Path, help="write the table there too [default: only print it]")
     arguments = parser.parse_args()
-    for number in ENDING:
-        signal.signal(number, stop)
+    ends_in_order()
 
     def say(what):
         if sys.stderr.isatty():
@@ -183,13 +181,6 @@ def main():
     print(text)
     if arguments.table:
         arguments.table.write_text(text, encoding="utf-8")
-
-
-def stop(number, _frame):
-    """Ends like Ctrl-C, so that everything is cleared up; an impatient second one does not keep that from being finished."""
-    for signals in ENDING:
-        signal.signal(signals, signal.SIG_IGN)
-    raise KeyboardInterrupt(f"signal {number}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,19 @@ POSTGRES_USER = "postgres"
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def stop(number, _frame):
+    """Ends like Ctrl-C, so that everything is cleared up; an impatient second one does not keep that from being finished."""
+    for signals in ENDING:
+        signal.signal(signals, signal.SIG_IGN)
+    raise KeyboardInterrupt(f"signal {number}")
+
+
+def ends_in_order():
+    """From here on whatever ends the benchmark early has it clear up first."""
+    for number in ENDING:
+        signal.signal(number, stop)
+
+
 @contextlib.contextmanager
 def undisturbed():
     """Clearing up is finished first; a signal that comes meanwhile is heard afterwards."""

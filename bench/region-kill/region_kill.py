@@ -5,14 +5,13 @@ import datetime
 import json
 import os
 import random
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import table
 from contenders import CONTENDERS
-from machine import ENDING, Failed, Namespaces
+from machine import Failed, Namespaces, ends_in_order
 from scene import FAULTS, play
 
 HERE = Path(__file__).resolve().parent
@@ -76,8 +75,7 @@ def main():
                         help="where the logs of runs that failed go [default: %(default)s]")
     arguments = parser.parse_args()
     contenders, faults = chosen(arguments), arguments.fault or FAULTS
-    for number in ENDING:
-        signal.signal(number, stop)
+    ends_in_order()
 
     no_cut = Namespaces.allowed() if "partition" in faults else None
     results = {"runs": [], "skipped": {}}
@@ -114,13 +112,6 @@ def main():
     if arguments.table:
         arguments.table.write_text(text, encoding="utf-8")
     return 1 if any("error" in run for run in results["runs"]) else 0
-
-
-def stop(number, _frame):
-    """Ends like Ctrl-C, so that everything is cleared up; an impatient second one does not keep that from being finished."""
-    for signals in ENDING:
-        signal.signal(signals, signal.SIG_IGN)
-    raise KeyboardInterrupt(f"signal {number}")
 
 
 if __name__ == "__main__":

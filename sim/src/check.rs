@@ -1,13 +1,13 @@
 //! The promises as checks, asked after every event that can break them.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use lifeboat_control::confirm;
 use lifeboat_control::record::{DatabaseRecord, Origin};
 use lifeboat_model::database::Gate;
 use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
+pub use lifeboat_protocol::promises::Broken;
 
 use crate::server::WriteId;
 use crate::world::{DatabaseIndex, RegionIndex, World};
@@ -15,21 +15,6 @@ use crate::world::{DatabaseIndex, RegionIndex, World};
 /// How long writing may be impossible though it ought not to be. The longest waits of the brain lie in it one after the other: a
 /// switchover that is given up (10 s), an epoch that is not opened (10 s), a standby that is waited for (2 s), detection and orders.
 const PROGRESS: Duration = Duration::from_secs(30);
-
-/// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// Which, such as `S1`.
-    pub promise: &'static str,
-    /// How.
-    pub how: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} broken: {}", self.promise, self.how)
-    }
-}
 
 /// One acknowledged write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Commands that ask a running node.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use lifeboat_plan::{Durations, Intent};
 use lifeboat_tls::{Setting, Stream};
 use serde::Deserialize;
 
-use crate::command::{Approve, Events, Plan, PlanIntent, Request, Which};
+use crate::command::{Approve, Asked, Events, Plan, PlanIntent, Request, Which};
 use crate::exit::Failure;
 use crate::{file, local, show};
 
@@ -37,9 +37,9 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn of(which: &Which) -> Result<Self, Failure> {
-        let app = file::read(&which.file)?;
-        if let Some(region) = which.region.as_ref().filter(|region| !app.regions.contains_key(*region)) {
+    fn of(path: &Path, asked: &Asked) -> Result<Self, Failure> {
+        let app = file::read(path)?;
+        if let Some(region) = asked.region.as_ref().filter(|region| !app.regions.contains_key(*region)) {
             let known: Vec<&str> = app.regions.keys().map(RegionId::as_str).collect();
             return Err(Failure::Wrong(format!(
                 "lifeboat: the file has no region `{region}`; it has: {}",
@@ -48,10 +48,10 @@ impl Nodes {
         }
         Ok(Self {
             app,
-            directory: local::directory(&which.file, which.directory.as_ref()),
-            region: which.region.clone(),
-            base: file::base(&which.file).to_owned(),
-            certs: which.certs.clone(),
+            directory: local::directory(path, asked.directory.as_ref()),
+            region: asked.region.clone(),
+            base: file::base(path).to_owned(),
+            certs: asked.certs.clone(),
         })
     }
 
@@ -157,8 +157,8 @@ fn read<T: serde::de::DeserializeOwned>(code: StatusCode, body: &Bytes) -> Resul
 
 /// `lifeboat status`: 0 where every database is open and has a ready standby, 1 otherwise.
 pub async fn status(which: &Which) -> Result<ExitCode, Failure> {
-    let (status, body) = Nodes::of(which)?.status().await?;
-    if which.json {
+    let (status, body) = Nodes::of(&which.file, &which.asked)?.status().await?;
+    if which.asked.json {
         println!("{}", String::from_utf8_lossy(&body));
     } else {
         print!("{}", show::status(&status));
@@ -182,7 +182,7 @@ struct Recorded {
 
 /// `lifeboat events`
 pub async fn events(events: &Events) -> Result<ExitCode, Failure> {
-    let nodes = Nodes::of(&events.which)?;
+    let nodes = Nodes::of(&events.which.file, &events.which.asked)?;
     if events.verify {
         return verify(&nodes, events).await;
     }
@@ -191,9 +191,9 @@ pub async fn events(events: &Events) -> Result<ExitCode, Failure> {
         let (code, body) = nodes.ask(Method::GET, &format!("/v1/events?after={after}"), None).await?;
         let recorded: Vec<Recorded> = read(code, &body)?;
         after = recorded.last().map_or(after, |last| last.revision);
-        if events.which.json && !events.follow {
+        if events.which.asked.json && !events.follow {
             println!("{}", String::from_utf8_lossy(&body));
-        } else if events.which.json {
+        } else if events.which.asked.json {
             for line in &recorded {
                 println!("{}", serde_json::to_string(line).map_err(|error| Failure::Failed(error.to_string()))?);
             }
@@ -222,7 +222,7 @@ async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
     let (code, body) = nodes.ask_within(JOURNAL_PATIENCE, Method::GET, "/v1/journal", None).await?;
     let journal: StoredJournal = read(code, &body)?;
     let audit = Audit::of(&journal, noted.as_ref());
-    if events.which.json {
+    if events.which.asked.json {
         println!("{}", serde_json::to_string_pretty(&audit).map_err(|error| Failure::Failed(error.to_string()))?);
     } else {
         print!("{}", show::audit(&audit, journal.kept));
@@ -232,7 +232,7 @@ async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
 
 /// `lifeboat failover`, `lifeboat switchover`
 pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure> {
-    let nodes = Nodes::of(&request.which)?;
+    let nodes = Nodes::of(&request.which.file, &request.which.asked)?;
     let by = std::env::var("USER").unwrap_or_else(|_| "an operator".into());
     let mut ask = serde_json::json!({ "by": by });
     if let Some(to) = &request.to {
@@ -251,7 +251,7 @@ pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure>
         run: String,
     }
     let accepted: Accepted = read(code, &body)?;
-    if request.which.json {
+    if request.which.asked.json {
         println!("{}", String::from_utf8_lossy(&body));
     } else {
         println!("{verb} accepted: {}\nwatch it with `lifeboat events --follow` and `lifeboat status`", accepted.run);
@@ -261,10 +261,8 @@ pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure>
 
 /// `lifeboat approve`
 pub async fn approve(approve: &Approve) -> Result<ExitCode, Failure> {
-    let Approve { what, file, certs, region, json } = approve;
-    let which =
-        Which { file: file.clone(), directory: None, certs: certs.clone(), region: region.clone(), json: *json };
-    let nodes = Nodes::of(&which)?;
+    let Approve { what, file, asked } = approve;
+    let nodes = Nodes::of(file, asked)?;
     let mut ask = serde_json::json!({});
     if let Some(what) = what {
         // A run is named after its database, its epoch and what it is for.
@@ -280,7 +278,7 @@ pub async fn approve(approve: &Approve) -> Result<ExitCode, Failure> {
         run: String,
     }
     let accepted: Accepted = read(code, &body)?;
-    if *json {
+    if asked.json {
         println!("{}", String::from_utf8_lossy(&body));
     } else {
         println!("approved: {}", accepted.run);
@@ -290,7 +288,7 @@ pub async fn approve(approve: &Approve) -> Result<ExitCode, Failure> {
 
 /// `lifeboat plan`
 pub async fn plan(plan: &Plan) -> Result<ExitCode, Failure> {
-    let nodes = Nodes::of(&plan.which)?;
+    let nodes = Nodes::of(&plan.which.file, &plan.which.asked)?;
     let app = &nodes.app;
     let database = match &plan.database {
         Some(database) => database.clone(),
@@ -321,7 +319,7 @@ pub async fn plan(plan: &Plan) -> Result<ExitCode, Failure> {
     };
     let made = lifeboat_plan::Plan::build(app, intent, &database, writer.as_ref(), &to, &Durations::default())
         .map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
-    if plan.which.json {
+    if plan.which.asked.json {
         let path = made.critical_path(true);
         let json =
             serde_json::json!({ "plan": made, "outage_ms": path.expected.as_millis(), "critical_path": path.steps });

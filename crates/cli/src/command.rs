@@ -69,6 +69,14 @@ pub struct Which {
     /// The app's file
     #[arg(default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
     pub file: PathBuf,
+    /// Whom to ask
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// Whom to ask, and how to answer.
+#[derive(Debug, Args)]
+pub struct Asked {
     /// Where the nodes keep what they share [default: the file's directory]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
@@ -134,15 +142,9 @@ pub struct Approve {
     /// The app's file
     #[arg(long, default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
     pub file: PathBuf,
-    /// Where `ca.pem` lies, instead of what the file says (`nodes.tls`)
-    #[arg(long, env = "LIFEBOAT_CERTS", value_name = "DIR")]
-    pub certs: Option<PathBuf>,
-    /// Ask this region's node [default: the first that answers]
-    #[arg(long)]
-    pub region: Option<RegionId>,
-    /// Answer in JSON
-    #[arg(long)]
-    pub json: bool,
+    /// Whom to ask
+    #[command(flatten)]
+    pub asked: Asked,
 }
 
 /// `token`

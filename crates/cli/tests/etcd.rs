@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod place;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod world;
 
@@ -13,32 +14,10 @@ use lifeboat_model::RegionId;
 use lifeboat_model::journal::EntryKind;
 use rustix::process::Signal;
 
-use world::{Scene, is_synchronous_with, open_in, play};
+use world::{Scene, is_synchronous_with, open_in, pair, play};
 
 const LEASE: Duration = Duration::from_secs(3);
 const REGIONS: [&str; 3] = ["stockholm", "frankfurt", "ireland"];
-
-fn file(replication: &str, rpo: &str) -> String {
-    format!(
-        "\
-app: faults
-objectives: {{rto: 15s, rpo: {rpo}}}
-regions:
-  stockholm: {{place: local/a, address: 127.N.1.1}}
-  frankfurt: {{place: local/b, address: 127.N.2.1}}
-  ireland: {{place: local/c, address: 127.N.3.1, role: witness}}
-components:
-  orders:
-    kind: postgres
-    pattern: warm-standby
-    writer: stockholm
-    standbys: {{frankfurt: {replication}}}
-failover: {{mode: automatic, hold-down: 60s}}
-detection: {{lease: 3s}}
-store: lifeboat.db
-"
-    )
-}
 
 /// Says so aloud where etcd is not installed.
 fn has_etcd(test: &str) -> bool {
@@ -80,7 +59,7 @@ fn a_region_is_lost_together_with_etcds_leader() {
         return;
     }
     play(async {
-        let mut scene = Scene::set_on_etcd(&file("synchronous", "0s"));
+        let mut scene = Scene::set_on_etcd(&pair("synchronous", "0s", ""));
         scene.open().await;
         scene.insert().await;
         scene.world.lead_etcd_from(&"stockholm".into()).await.unwrap();
@@ -99,7 +78,7 @@ fn while_etcd_is_lost_nothing_that_is_served_changes() {
         return;
     }
     play(async {
-        let mut scene = Scene::set_on_etcd(&file("asynchronous", "60s"));
+        let mut scene = Scene::set_on_etcd(&pair("asynchronous", "60s", ""));
         scene.open().await;
         scene.insert().await;
         let before = scene.status("stockholm").await.unwrap();
@@ -149,7 +128,7 @@ fn without_etcd_and_without_one_other_node_a_writer_stops_within_its_lease() {
         return;
     }
     play(async {
-        let mut scene = Scene::set_on_etcd(&file("asynchronous", "60s"));
+        let mut scene = Scene::set_on_etcd(&pair("asynchronous", "60s", ""));
         scene.open().await;
         scene.insert().await;
         kill_etcd(&mut scene).await;

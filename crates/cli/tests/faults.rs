@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod place;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,28 +23,9 @@ use world::{PATIENCE, Scene, is_alone, is_synchronous_with, open_in, play};
 /// The lease of every file here.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// Two regions with data and a witness; `policy` is what the writer does without its standby.
+/// Two regions with data, one synchronous with the other, and a witness; `policy` is what the writer does without its standby.
 fn pair(policy: &str) -> String {
-    format!(
-        "\
-app: faults
-objectives: {{rto: 15s, rpo: 0s}}
-regions:
-  stockholm: {{place: local/a, address: 127.N.1.1}}
-  frankfurt: {{place: local/b, address: 127.N.2.1}}
-  ireland: {{place: local/c, address: 127.N.3.1, role: witness}}
-components:
-  orders:
-    kind: postgres
-    pattern: warm-standby
-    writer: stockholm
-    standbys: {{frankfurt: synchronous}}
-    without-standby: {policy}
-failover: {{mode: automatic, hold-down: 60s}}
-detection: {{lease: 3s}}
-store: lifeboat.db
-"
-    )
+    world::pair("synchronous", "0s", &format!("    without-standby: {policy}\n"))
 }
 
 /// Everything of a region: its node, its PostgreSQL.
@@ -165,7 +147,7 @@ async fn kill_the_claimer(stage: Stage) {
     scene.insert().await;
     let before = scene.database("frankfurt").await.unwrap().servers["frankfurt"].timeline;
     let standby = scene.servers()["frankfurt"].clone();
-    let session = world::client::Session::open(&standby).await.unwrap();
+    let session = world::session::Session::open(&standby).await.unwrap();
     let claimer = scene.node("frankfurt");
     scene.world.inject(Fault::RegionLoss, &"stockholm".into()).await;
 
@@ -280,7 +262,7 @@ fn a_full_disk_at_the_writer_does_not_keep_clients_from_writing() {
         let servers = scene.servers();
         scene
             .eventually("the writer's server has met the full disk", async || {
-                let session = world::client::Session::open(&servers[&RegionId::from("stockholm")]).await;
+                let session = world::session::Session::open(&servers[&RegionId::from("stockholm")]).await;
                 let Some(session) = session else { return Some(()) };
                 (!session.acknowledges(wal).await).then_some(())
             })

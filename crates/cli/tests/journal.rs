@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 mod fleet;
+mod place;
 
 use fleet::{Fleet, told};
 use rusqlite::Connection;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod place;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod world;
 

@@ -1,13 +1,14 @@
 //! Nodes without databases, which start in a moment: for tests of who may ask them what, and of what they write down.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use lifeboat_drill::world::World;
 use lifeboat_model::App;
-use tempfile::TempDir;
+
+use crate::place::stage;
 
 /// The longest that anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,7 +20,6 @@ pub struct Fleet {
     pub app: App,
     /// The file that the nodes read, in their run directory.
     pub file: PathBuf,
-    _directory: TempDir,
     _claim: TcpListener,
     /// For the processes' ends.
     runtime: tokio::runtime::Runtime,
@@ -34,27 +34,14 @@ impl Drop for Fleet {
 impl Fleet {
     /// Makes the fleet; `more` is added to its file. Starts nothing.
     pub fn set(more: &str) -> Self {
-        let (network, claim) = network();
         let text = format!(
-            "app: fleet\nregions:\n  a: {{place: local/a, address: 127.{network}.1.1}}\n  \
-             b: {{place: local/b, address: 127.{network}.2.1}}\n  c: {{place: local/c, address: 127.{network}.3.1}}\n\
+            "app: fleet\nregions:\n  a: {{place: local/a, address: 127.N.1.1}}\n  \
+             b: {{place: local/b, address: 127.N.2.1}}\n  c: {{place: local/c, address: 127.N.3.1}}\n\
              components:\n  web: {{kind: process, run: sleep 600}}\n{more}"
         );
-        let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("lifeboat.yaml");
-        std::fs::write(&file, text).unwrap();
-        let lifeboat = Path::new(env!("CARGO_BIN_EXE_lifeboat"));
-        let world = World::new(&file, &app, lifeboat, lifeboat, false).unwrap();
+        let (app, world, claim) = stage(&text);
         let file = world.path().join("lifeboat.yaml");
-        Self {
-            world,
-            app,
-            file,
-            _directory: directory,
-            _claim: claim,
-            runtime: tokio::runtime::Runtime::new().unwrap(),
-        }
+        Self { world, app, file, _claim: claim, runtime: tokio::runtime::Runtime::new().unwrap() }
     }
 
     /// Starts the fleet.
@@ -110,13 +97,4 @@ impl Fleet {
 /// All that a command said.
 pub fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A second number of loopback addresses that no other fleet of this machine uses, with the socket that keeps it so.
-fn network() -> (u8, TcpListener) {
-    let first = u8::try_from(std::process::id() % 100).unwrap();
-    (0..100)
-        .map(|step| 30 + (first + step) % 100)
-        .find_map(|network| Some((network, TcpListener::bind(format!("127.{network}.250.250:7399")).ok()?)))
-        .expect("a hundred networks are enough")
 }

@@ -16,7 +16,8 @@ use lifeboat_model::{ComponentId, Moment, RegionId};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
-use crate::record::{Recorder, Session, now};
+use crate::record::{Recorder, now};
+use crate::world::session::Session;
 use crate::world::{DATABASE, Scene, is_confirmed_by};
 
 /// Writing must be possible again within this time after all faults are over (L1), on a machine that has much else to do.

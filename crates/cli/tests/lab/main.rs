@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 mod lab;
+#[path = "../place/mod.rs"]
+mod place;
 mod record;
 mod soak;
 mod stories;

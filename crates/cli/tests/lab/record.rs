@@ -1,7 +1,6 @@
 //! Clients that ask every server all the time, whoever it says is the writer, and remember all of it.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,11 +8,10 @@ use std::time::Duration;
 use lifeboat_lab::check::{Read, Write};
 use lifeboat_model::{Moment, RegionId};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
+use tokio::task::JoinSet;
 
-/// How long one statement may take before its client gives up and connects anew.
-const LIMIT: Duration = Duration::from_secs(2);
+use crate::world::session::Session;
+
 /// Between two writes that are acknowledged.
 const PAUSE: Duration = Duration::from_millis(15);
 /// After a server has refused.
@@ -105,7 +103,7 @@ async fn write(shared: Arc<Shared>, region: RegionId, url: String) {
             _ => &[],
         };
         let acknowledged = rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
-        let acknowledged: Option<u32> = acknowledged.filter(|_| !open.warned.load(Ordering::SeqCst));
+        let acknowledged: Option<u32> = acknowledged.filter(|_| !open.was_warned());
         shared.writes.lock().unwrap().push(Write { id, region: region.clone(), sent, ended: now(), acknowledged });
         match (acknowledged, answer) {
             (Some(_), _) => tokio::time::sleep(PAUSE).await,
@@ -145,58 +143,5 @@ async fn read(shared: Arc<Shared>, region: RegionId, url: String) {
             }
         }
         tokio::time::sleep(READ_EVERY).await;
-    }
-}
-
-/// One connection that hears the server's warnings.
-pub struct Session {
-    client: Client,
-    warned: Arc<AtomicBool>,
-    carrier: JoinHandle<()>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.carrier.abort();
-    }
-}
-
-/// Rows of texts, or the code of the server's refusal where it is one; `None`: no answer in time.
-type Answer = Option<Result<Vec<Vec<Option<String>>>, Option<String>>>;
-
-impl Session {
-    pub async fn open(url: &str) -> Option<Self> {
-        let (client, mut connection) =
-            tokio::time::timeout(LIMIT, tokio_postgres::connect(url, NoTls)).await.ok()?.ok()?;
-        let warned = Arc::new(AtomicBool::new(false));
-        let hears = warned.clone();
-        let carrier = tokio::spawn(async move {
-            // A server that cancels the wait for its standbys commits nevertheless, and says so in a warning.
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                if let AsyncMessage::Notice(notice) = message
-                    && notice.severity() == "WARNING"
-                {
-                    hears.store(true, Ordering::SeqCst);
-                }
-            }
-        });
-        Some(Self { client, warned, carrier })
-    }
-
-    /// Runs statements as one transaction; the answer comes after its commit.
-    pub async fn ask(&self, statements: &str) -> Answer {
-        let answer = tokio::time::timeout(LIMIT, self.client.simple_query(statements)).await.ok()?;
-        Some(match answer {
-            Ok(messages) => {
-                let row = |message| match message {
-                    SimpleQueryMessage::Row(row) => {
-                        Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-                    }
-                    _ => None,
-                };
-                Ok(messages.into_iter().filter_map(row).collect())
-            }
-            Err(error) => Err(error.code().map(|code| code.code().to_owned())),
-        })
     }
 }

@@ -1,17 +1,15 @@
 //! Clients that insert rows without pause and remember which were acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lifeboat_model::RegionId;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio::task::JoinSet;
 
-/// How long an insert may take before its client gives it up and asks the next server.
-const LIMIT: Duration = Duration::from_secs(2);
+use super::session::Session;
+
 /// Between two inserts of a client.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How many insert at one time.
@@ -93,62 +91,10 @@ async fn work(shared: Arc<Shared>) {
     }
 }
 
-/// One connection that hears the server's warnings.
-pub struct Session {
-    client: Client,
-    warned: Arc<AtomicBool>,
-    carrier: JoinHandle<()>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.carrier.abort();
-    }
-}
-
-impl Session {
-    pub async fn open(url: &str) -> Option<Self> {
-        let connecting = tokio_postgres::connect(url, NoTls);
-        let (client, mut connection) = tokio::time::timeout(LIMIT, connecting).await.ok()?.ok()?;
-        let warned = Arc::new(AtomicBool::new(false));
-        let hears = warned.clone();
-        let carrier = tokio::spawn(async move {
-            // A server that cancels the wait for its standbys commits nevertheless, and says so in a warning.
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                if let AsyncMessage::Notice(notice) = message
-                    && notice.severity() == "WARNING"
-                {
-                    hears.store(true, Ordering::SeqCst);
-                }
-            }
-        });
-        Some(Self { client, warned, carrier })
-    }
-
-    /// Whether the statement was committed in time and without a warning.
-    pub async fn acknowledges(&self, statement: &str) -> bool {
-        let committed = tokio::time::timeout(LIMIT, self.client.batch_execute(statement)).await;
-        matches!(committed, Ok(Ok(()))) && !self.warned.load(Ordering::SeqCst)
-    }
-}
-
-impl Session {
-    /// Whether its server is a standby; a server that does not answer is taken for one.
-    pub async fn is_standby(&self) -> bool {
-        match self.client.query_one("SELECT pg_is_in_recovery()", &[]).await {
-            Ok(row) => row.get(0),
-            Err(_) => true,
-        }
-    }
-}
-
 pub async fn create_table(url: &str) {
     let session = Session::open(url).await.expect("the writer's server answers");
-    session
-        .client
-        .batch_execute("CREATE TABLE rows (id bigint PRIMARY KEY); CREATE TABLE probes (at timestamptz)")
-        .await
-        .unwrap();
+    let made = session.ask("CREATE TABLE rows (id bigint PRIMARY KEY); CREATE TABLE probes (at timestamptz)").await;
+    assert!(matches!(made, Some(Ok(_))), "{made:?}");
 }
 
 /// Whether this server acknowledges a write now.
@@ -162,6 +108,6 @@ pub async fn acknowledges(url: String) -> bool {
 /// Every row's id.
 pub async fn ids(url: &str) -> BTreeSet<i64> {
     let session = Session::open(url).await.expect("the writer's server answers");
-    let rows = session.client.query("SELECT id FROM rows", &[]).await.unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
+    let Some(Ok(rows)) = session.ask("SELECT id FROM rows").await else { panic!("{url} does not tell its rows") };
+    rows.iter().filter_map(|row| row.first()?.as_ref()?.parse().ok()).collect()
 }

@@ -19,7 +19,9 @@ use lifeboat_model::{App, ComponentId, Epoch, RegionId};
 use serde::Deserialize;
 
 pub mod client;
+pub mod session;
 
+use crate::place::stage;
 use client::{Attempt, Clients};
 
 /// The database of every scene.
@@ -425,6 +427,31 @@ impl Scene {
     }
 }
 
+/// The file of two regions with data, stockholm and frankfurt, and a witness; `replication` is frankfurt's, and `more` lines follow of
+/// the database.
+#[allow(dead_code, reason = "not every test file has this one")]
+pub fn pair(replication: &str, rpo: &str, more: &str) -> String {
+    format!(
+        "\
+app: faults
+objectives: {{rto: 15s, rpo: {rpo}}}
+regions:
+  stockholm: {{place: local/a, address: 127.N.1.1}}
+  frankfurt: {{place: local/b, address: 127.N.2.1}}
+  ireland: {{place: local/c, address: 127.N.3.1, role: witness}}
+components:
+  orders:
+    kind: postgres
+    pattern: warm-standby
+    writer: stockholm
+    standbys: {{frankfurt: {replication}}}
+{more}failover: {{mode: automatic, hold-down: 60s}}
+detection: {{lease: 3s}}
+store: lifeboat.db
+"
+    )
+}
+
 /// Whether the gate is exactly these standbys', and the record says so.
 pub fn is_confirmed_by(status: &DatabaseStatus, standbys: &BTreeSet<RegionId>) -> bool {
     let Some(writer) = &status.writer else { return false };
@@ -452,28 +479,6 @@ pub fn open_in(status: &DatabaseStatus, region: &str) -> bool {
         && status.servers.get(&RegionId::from(region)).is_some_and(|server| server.role == Role::Primary)
 }
 
-fn stage(text: &str) -> (App, World, TcpListener) {
-    let (network, claim) = network();
-    let text = text.replace("127.N.", &format!("127.{network}."));
-    let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("lifeboat.yaml");
-    std::fs::write(&file, text).unwrap();
-    let lifeboat = Path::new(env!("CARGO_BIN_EXE_lifeboat"));
-    let world = World::new(&file, &app, lifeboat, lifeboat, false).unwrap();
-    (app, world, claim)
-}
-
 fn database() -> ComponentId {
     DATABASE.into()
-}
-
-/// A second number of loopback addresses that no other scene of this machine uses, with the socket that keeps it so.
-fn network() -> (u8, TcpListener) {
-    // Scenes of one process and of several begin at different numbers.
-    let first = u8::try_from(std::process::id() % 100).unwrap();
-    (0..100)
-        .map(|step| 130 + (first + step) % 100)
-        .find_map(|network| Some((network, TcpListener::bind(format!("127.{network}.250.250:7399")).ok()?)))
-        .expect("a hundred networks are enough")
 }
