@@ -94,7 +94,7 @@ pub enum Broke {
 
 impl Broke {
     /// All that can be broken.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Brain(Mutation::ClaimAny),
         Self::Brain(Mutation::ConfirmBeforeOpen),
         Self::Brain(Mutation::SynchronousEarly),
@@ -116,6 +116,9 @@ impl Broke {
         Self::Brain(Mutation::OnePromiseEnough),
         Self::Brain(Mutation::PromiseForgotten),
         Self::Brain(Mutation::PromiseBroken),
+        Self::Brain(Mutation::PromiseFromAnswer),
+        Self::Brain(Mutation::PromiseWhileClaiming),
+        Self::Brain(Mutation::CopyEverywhere),
         Self::DriverIgnoresEpoch,
         Self::GateIgnoresTime,
         Self::LeaseTooShort,

@@ -1,7 +1,7 @@
 //! What goes wrong in a history, drawn from a seed, and what comes of it.
 //!
-//! *Trouble* is two minutes with many faults and lost answers; *ordinary life* is a day in which something happens every some minutes
-//! to hours. The same seed always gives the same history.
+//! *Trouble* is two minutes with many faults and lost answers; *provoked* trouble has most of them at bad moments; *ordinary life* is a day
+//! in which something happens every some minutes to hours. The same seed always gives the same history.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::check::Broken;
+use crate::provoke::Provoker;
 use crate::refinement::Refinement;
 use crate::scenario::{self, Fleet};
 use crate::world::{Broke, Fault, Way, World};
@@ -31,6 +32,8 @@ const BEGIN: Duration = Duration::from_secs(8);
 pub enum Kind {
     /// Two minutes of many faults.
     Trouble,
+    /// The same, with few that come by chance and many that a [`Provoker`] adds.
+    Provoked,
     /// So many hours with a fault now and then.
     Ordinary(u64),
 }
@@ -123,6 +126,8 @@ pub struct Record {
     pub trace: Option<Vec<String>>,
     /// Every command of every brain, with its moment.
     pub decisions: Option<Vec<String>>,
+    /// Who makes more go wrong than what is played, and keeps what it was.
+    pub provoker: Option<Provoker>,
 }
 
 /// Runs the history of a seed.
@@ -131,10 +136,29 @@ pub struct Record {
 /// The broken promise, with what went wrong before.
 pub fn run(seed: u64, how: &How) -> Result<Ended, Box<Failure>> {
     let fleet = scenario::of_seed(seed, how.fleet);
-    let incidents = draw(seed, &fleet, how.kind);
-    play(&fleet, seed, how, &incidents, &mut Record::default()).map_err(|broken| {
+    let mut incidents = draw(seed, &fleet, how.kind);
+    let mut record = Record { provoker: provoker(seed, &fleet, how), ..Record::default() };
+    play(&fleet, seed, how, &incidents, &mut record).map_err(|broken| {
+        incidents.extend(record.provoker.into_iter().flat_map(|provoker| provoker.incidents));
+        incidents.sort_by_key(|incident| incident.at);
         Box::new(Failure { seed, scenario: fleet.name.clone(), broken, incidents, trace: Vec::new() })
     })
+}
+
+/// Everything that happens in the history of a seed, a line each.
+pub fn tell(seed: u64, how: &How) -> Vec<String> {
+    let fleet = scenario::of_seed(seed, how.fleet);
+    let provoker = provoker(seed, &fleet, how);
+    let mut record = Record { trace: Some(Vec::new()), provoker, ..Record::default() };
+    let end = match play(&fleet, seed, how, &draw(seed, &fleet, how.kind), &mut record) {
+        Ok(_) => "every promise held".to_owned(),
+        Err(broken) => broken.to_string(),
+    };
+    record.trace.unwrap_or_default().into_iter().chain([end]).collect()
+}
+
+fn provoker(seed: u64, fleet: &Fleet, how: &How) -> Option<Provoker> {
+    (how.kind == Kind::Provoked).then(|| Provoker::new(seed, fleet, Moment(0) + TROUBLE))
 }
 
 /// Plays given incidents.
@@ -145,14 +169,15 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
     let mut world = World::fleet(fleet.apps.clone(), fleet.store, seed, how.broke, how.way);
     world.trace = record.trace.take();
     world.decisions = record.decisions.take();
+    world.provoker = record.provoker.take();
     if how.refined {
         world.refinements = Refinement::of_all(&world);
     }
-    if how.kind == Kind::Trouble {
+    if matches!(how.kind, Kind::Trouble | Kind::Provoked) {
         world.keep_busy();
     }
     let mut last = match how.kind {
-        Kind::Trouble => Moment(0) + TROUBLE,
+        Kind::Trouble | Kind::Provoked => Moment(0) + TROUBLE,
         Kind::Ordinary(hours) => Moment(0) + Duration::from_secs(hours * 3_600),
     };
     for incident in incidents {
@@ -167,6 +192,7 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
     let result = live(&mut world, &fleet.apps, last);
     record.trace = world.trace.take();
     record.decisions = world.decisions.take();
+    record.provoker = world.provoker.take();
     result?;
     Ok(Ended {
         scenario: fleet.name.clone(),
@@ -174,7 +200,7 @@ pub fn play(fleet: &Fleet, seed: u64, how: &How, incidents: &[Incident], record:
         steps: world.steps,
         claims: world.claims,
         acknowledged: world.ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum(),
-        incidents: incidents.len(),
+        incidents: incidents.len() + record.provoker.as_ref().map_or(0, |provoker| provoker.incidents.len()),
         refinements: world.refinements,
     })
 }
@@ -184,7 +210,8 @@ pub fn difference(seed: u64, how: &How) -> Option<String> {
     let fleet = scenario::of_seed(seed, how.fleet);
     let incidents = draw(seed, &fleet, how.kind);
     let [fast, slow] = [Way::Fast, Way::Slow].map(|way| {
-        let mut record = Record { decisions: Some(Vec::new()), ..Record::default() };
+        let provoker = provoker(seed, &fleet, how);
+        let mut record = Record { decisions: Some(Vec::new()), provoker, ..Record::default() };
         let end = match play(&fleet, seed, &How { way, ..*how }, &incidents, &mut record) {
             Ok(ended) => format!("{} epochs, {} writes", ended.claims, ended.acknowledged),
             Err(broken) => broken.to_string(),
@@ -227,9 +254,10 @@ pub fn draw(seed: u64, fleet: &Fleet, kind: Kind) -> Vec<Incident> {
     let mut drawing = Drawing::new(seed ^ 0x5EED, fleet);
     let mut incidents = Vec::new();
     match kind {
-        Kind::Trouble => {
+        Kind::Trouble | Kind::Provoked => {
             incidents.push(Incident { at: Moment(0), faults: vec![Fault::Noise(2)], mended: None });
-            for _ in 0..=drawing.below(8) {
+            let most = if kind == Kind::Provoked { 3 } else { 8 };
+            for _ in 0..=drawing.below(most) {
                 let mut at = Moment(0) + BEGIN + Duration::from_millis(drawing.below(45_000) as u64);
                 let long = Duration::from_millis(200 + drawing.below(15_000) as u64);
                 if drawing.below(12) == 0 {
@@ -265,7 +293,9 @@ pub fn draw(seed: u64, fleet: &Fleet, kind: Kind) -> Vec<Incident> {
     incidents
 }
 
-struct Drawing {
+/// Draws faults that a fleet can have.
+#[derive(Debug)]
+pub(crate) struct Drawing {
     rng: ChaCha8Rng,
     regions: Vec<RegionId>,
     /// Each database with where its copies are.
@@ -273,7 +303,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn new(seed: u64, fleet: &Fleet) -> Self {
+    pub fn new(seed: u64, fleet: &Fleet) -> Self {
         let databases = fleet.apps.iter().flat_map(|app| app.databases()).map(|(id, component)| {
             (id.clone(), component.writer.iter().chain(component.standbys.keys()).cloned().collect())
         });
@@ -284,23 +314,28 @@ impl Drawing {
         }
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.rng.next_u64() % n.max(1) as u64).expect("less than a usize")
     }
 
     /// A time between so many seconds, short ones as likely as long ones.
-    fn between(&mut self, least: f64, most: f64) -> Duration {
+    pub fn between(&mut self, least: f64, most: f64) -> Duration {
         let chance = self.below(1 << 20) as f64 / f64::from(1 << 20);
         Duration::from_secs_f64(least * (most / least).powf(chance))
     }
 
-    fn region(&mut self) -> RegionId {
+    pub fn region(&mut self) -> RegionId {
         let at = self.below(self.regions.len());
         self.regions[at].clone()
     }
 
     fn incident(&mut self, at: Moment, long: Duration) -> Incident {
         let region = self.region();
+        self.incident_in(region, at, long)
+    }
+
+    /// Something that goes wrong in a region, or between it and others.
+    pub fn incident_in(&mut self, region: RegionId, at: Moment, long: Duration) -> Incident {
         let one = |fault: Fault, mend: Fault| (vec![fault], Some((long, mend)));
         let start = Fault::StartNode(region.clone());
         let thaw = Fault::Thaw(region.clone());

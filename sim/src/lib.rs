@@ -10,6 +10,7 @@ pub mod check;
 pub mod cluster;
 pub mod fault;
 pub mod history;
+pub mod provoke;
 pub mod refinement;
 pub mod scenario;
 pub mod server;

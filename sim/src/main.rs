@@ -7,16 +7,17 @@ use lifeboat_sim::history::{self, How, Kind};
 use lifeboat_sim::shrink;
 use lifeboat_sim::world::{Broke, Way};
 
-const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--fleet N] [--broke RULE] [--slow] [--both] [--refined] [--trace]
+const USAGE: &str = "usage: lifeboat-sim [--seed N] [--histories N] [--ordinary HOURS] [--provoked] [--fleet N] [--broke RULE] [--slow] [--both] [--refined] [--trace]
   --seed N          the first seed, of one history unless --histories says otherwise
   --histories N     how many histories (1000)
   --ordinary HOURS  each so long, with a fault every some minutes to hours; without it two minutes with many
+  --provoked        faults come at bad moments: when a record changes, an order begins, a promise is given
   --fleet N         always the fleet at this place of the list, from 0
   --broke RULE      break one rule on purpose: a name of `Broke` or of `Mutation`
   --slow            leave nothing out and ask every check after every event
   --both            both ways, and the first decision that is not the same
   --refined         also ask of every change whether the protocol's model allows it
-  --trace           a promise that is broken: tell what happens in the shrunk history";
+  --trace           tell what happens in one history; where a promise is broken, in the shrunk one";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -40,6 +41,10 @@ fn main() -> ExitCode {
             "--histories" => number().map(|n| histories = Some(n)).is_some(),
             "--ordinary" => number().map(|n| how.kind = Kind::Ordinary(n)).is_some(),
             "--fleet" => number().map(|n| how.fleet = usize::try_from(n).ok()).is_some(),
+            "--provoked" => {
+                how.kind = Kind::Provoked;
+                true
+            }
             "--slow" => {
                 how.way = Way::Slow;
                 true
@@ -73,6 +78,9 @@ fn main() -> ExitCode {
         }
         match history::run(seed, &how) {
             Ok(ended) => {
+                if trace && histories == 1 {
+                    history::tell(seed, &how).iter().for_each(|line| println!("    {line}"));
+                }
                 simulated += ended.length;
                 claims += ended.claims;
                 acknowledged += ended.acknowledged;

@@ -29,6 +29,7 @@ pub struct Refinement {
     history: Vec<model::Record>,
     last: Option<Seen>,
     marks: [usize; MAX_REGIONS],
+    fenced: [u8; MAX_REGIONS],
     /// Changes that follow from rules.
     pub explained: usize,
     /// Changes between which too many kinds of writes remained.
@@ -80,6 +81,7 @@ impl Refinement {
             history: Vec::new(),
             last: None,
             marks: [0; MAX_REGIONS],
+            fenced: [0; MAX_REGIONS],
             explained: 0,
             skipped: 0,
             steps: BTreeMap::new(),
@@ -107,6 +109,9 @@ impl Refinement {
             None => self.skipped += 1,
             Some((one, other)) => match self.protocol.allows(&self.history, &one, &other) {
                 Ok(steps) => {
+                    if let Some((region, epoch)) = self.protocol.fenced_for(&other) {
+                        self.fenced[usize::from(region)] = epoch;
+                    }
                     self.explained += 1;
                     for step in steps {
                         *self.steps.entry(kind(&step)).or_default() += 1;
@@ -229,6 +234,7 @@ impl Refinement {
                     observed.confirms = observed.confirms.with(place as u8);
                 }
             }
+            observed.fenced = self.fenced;
             for (number, kind) in kinds.kinds.iter().enumerate() {
                 observed.writes[number] = Made { fate: fates(kind), at: kind.at, votes: self.votes(&kind.votes) };
             }

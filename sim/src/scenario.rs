@@ -109,6 +109,12 @@ pub fn all() -> Vec<Scenario> {
             standbys: vec![Asynchronous, Asynchronous],
             witnesses: 2,
             rpo: Duration::from_secs(10),
+            ..synchronous.clone()
+        },
+        Scenario {
+            name: "any 1 of 2, stop without a standby",
+            standbys: vec![Synchronous, Synchronous],
+            without_standby: WithoutStandby::Stop,
             ..synchronous
         },
     ]

@@ -37,6 +37,8 @@ use crate::check::{Broken, Ledger};
 use crate::clock::Clocks;
 use crate::cluster::{Cluster, StoreKind};
 pub use crate::fault::{Broke, Fault};
+use crate::history::Incident;
+use crate::provoke::Provoker;
 use crate::queue::Queue;
 use crate::refinement::Refinement;
 use crate::server::{Server, WriteId};
@@ -154,6 +156,8 @@ pub struct World {
     pub decisions: Option<Vec<String>>,
     /// Looks at every change, where the history has to be one of the model's too.
     pub refinements: Vec<Refinement>,
+    /// Makes things go wrong at bad moments.
+    pub provoker: Option<Provoker>,
     /// Events taken so far.
     pub steps: u64,
     /// Epochs claimed so far, over all databases.
@@ -219,6 +223,7 @@ impl World {
             ledgers: databases.iter().map(|_| Ledger::default()).collect(),
             trace: None,
             refinements: Vec::new(),
+            provoker: None,
             decisions: None,
             steps: 0,
             claims: 0,
@@ -267,6 +272,19 @@ impl World {
     pub fn schedule(&mut self, at: Moment, fault: Fault) {
         self.at(at - BUSY_BEFORE, Happening::Busy(at + BUSY_AFTER));
         self.at(at, Happening::Fault(Box::new(fault)));
+    }
+
+    /// A bad moment: something has just happened in a region, which concerns a database.
+    fn provoke(&mut self, region: RegionIndex, database: DatabaseIndex) {
+        let (region, database) = (&self.regions[region], &self.databases[database].id);
+        let incident = self.provoker.as_mut().and_then(|provoker| provoker.provoke(self.now, region, database));
+        let Some(Incident { at, faults, mended }) = incident.cloned() else { return };
+        for fault in faults {
+            self.schedule(at, fault);
+        }
+        if let Some((after, mend)) = mended {
+            self.schedule(at + after, mend);
+        }
     }
 
     /// Clients write often all the time, not only around faults.

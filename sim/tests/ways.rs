@@ -27,6 +27,11 @@ fn trouble_of_larger_fleets_is_the_same_both_ways() {
 }
 
 #[test]
+fn trouble_at_bad_moments_is_the_same_both_ways() {
+    compare(0..18, How { kind: Kind::Provoked, ..How::default() });
+}
+
+#[test]
 fn ordinary_life_is_the_same_both_ways() {
     compare(0..6, How { kind: Kind::Ordinary(1), fleet: Some(0), ..How::default() });
 }

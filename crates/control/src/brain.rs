@@ -72,6 +72,17 @@ pub enum Mutation {
     PromiseBroken,
     /// A promise is given while a claim of one's own is under way.
     PromiseWhileClaiming,
+    /// A region in which the file keeps no copy of a database gets one.
+    CopyEverywhere,
+}
+
+/// Since when a node has seen an epoch, by its own clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EpochSeen {
+    pub epoch: Epoch,
+    pub since: Moment,
+    /// It was there when the node started, so that nobody here knows how old it is.
+    pub was_there: bool,
 }
 
 /// What the brain knows of a database in its own region.
@@ -101,8 +112,8 @@ pub(crate) struct Local {
     pub refrained: Option<String>,
     /// What was journaled of the person's request that waits here.
     pub told: BTreeSet<String>,
-    /// The epoch that this node saw come, and when: `None` for one that was there when it started.
-    pub epoch_seen: Option<(Epoch, Option<Moment>)>,
+    /// The newest epoch, and since when this node has seen it.
+    pub epoch_seen: Option<EpochSeen>,
     /// The run's stage that this node saw, and since when.
     pub stage_seen: Option<(Run, Moment)>,
     /// The trouble that was journaled last.
@@ -228,6 +239,12 @@ impl Brain {
     #[must_use]
     pub fn with_mutation(mut self, mutation: Option<Mutation>) -> Self {
         self.mutation = mutation;
+        if mutation == Some(Mutation::CopyEverywhere) {
+            for (id, _) in self.app.databases() {
+                let nothing = || Local { state: Some(DatabaseState::absent()), ..Local::default() };
+                self.locals.entry(id.clone()).or_insert_with(nothing);
+            }
+        }
         self
     }
 
@@ -445,15 +462,15 @@ impl Brain {
     fn see_epoch(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let now = self.clock.now;
         let Some(local) = self.locals.get_mut(database) else { return };
-        match local.epoch_seen {
-            Some((epoch, _)) if epoch == record.epoch => {}
-            Some(_) => {
-                local.epoch_seen = Some((record.epoch, Some(now)));
-                local.lost_since = None;
-                local.refrained = None;
-                local.mark = None;
-            }
-            None => local.epoch_seen = Some((record.epoch, None)),
+        if local.epoch_seen.is_some_and(|seen| seen.epoch == record.epoch) {
+            return;
+        }
+        let was_there = local.epoch_seen.is_none();
+        local.epoch_seen = Some(EpochSeen { epoch: record.epoch, since: now, was_there });
+        if !was_there {
+            local.lost_since = None;
+            local.refrained = None;
+            local.mark = None;
         }
     }
 

@@ -10,7 +10,7 @@ use lifeboat_model::status::Readiness;
 use lifeboat_model::{ComponentId, RegionId, RunId};
 use lifeboat_plan::Intent;
 
-use crate::brain::{Brain, Mutation, keeps_copy, put};
+use crate::brain::{Brain, EpochSeen, Mutation, keeps_copy, put};
 use crate::confirm;
 use crate::health::{Sight, Target};
 use crate::record::{self, Also, DatabaseRecord, Origin, Request, Run, Stage};
@@ -60,10 +60,13 @@ impl Brain {
         if node.sights.is_empty() {
             return None;
         }
-        Some(
-            node.is_gone()
-                && self.databases_in(region).all(|database| self.poll(&Target::database(region, database)).is_gone()),
-        )
+        Some(self.is_seen_gone(region))
+    }
+
+    /// Whether the vantage points outside a region, which may be this node's own, see all of it gone.
+    fn is_seen_gone(&self, region: &RegionId) -> bool {
+        self.poll(&Target::node(region)).is_gone()
+            && self.databases_in(region).all(|database| self.poll(&Target::database(region, database)).is_gone())
     }
 
     /// The reason of a verdict: what was seen of the region's node and databases, by whom.
@@ -132,8 +135,8 @@ impl Brain {
             return None; // A switchover stops it on purpose; it has a time limit of its own.
         }
         if !record.open {
-            let seen = self.locals.get(database).and_then(|local| local.epoch_seen)?.1?;
-            return self.has_lasted(seen, OPENING).then(|| {
+            let seen = self.locals.get(database).and_then(|local| local.epoch_seen)?;
+            return self.has_lasted(seen.since, OPENING).then(|| {
                 format!("{writer} has claimed epoch {} and not opened it within {} s", record.epoch, OPENING.as_secs())
             });
         }
@@ -189,7 +192,15 @@ impl Brain {
             (Gate::Node, Some(Also { gate: Gate::Peers { named, .. }, of })) if *of != record.writer => (named, true),
             (Gate::Node, _) => return false,
         };
-        if record.open || !named.contains(&self.me) || !is_detached(own, record.epoch) || own.role != Role::Standby {
+        if record.open || !named.contains(&self.me) || !is_detached(own, record.epoch) {
+            return false;
+        }
+        // Nobody has anything acknowledged that a holder lacks: what is more is of an epoch that was never opened.
+        if record.holders.contains(&record.writer) {
+            return false;
+        }
+        // One that was promoted under such an epoch and has stopped since is waited for like a standby that has more.
+        if !matches!(own.role, Role::Standby | Role::Stopped { was_primary: true }) {
             return false;
         }
         let Some(claimer) = self.server(&record.writer, database) else { return false };
@@ -226,6 +237,11 @@ impl Brain {
             return Err(format!("a person decides: `lifeboat failover --database {database} --to {}`", self.me));
         }
         let grounds = self.is_ready(database, record, &self.me)?;
+        if self.is_seen_gone(&self.me) {
+            // S4. And two regions that are both seen so would take it from each other over and over.
+            let (me, seen) = (&self.me, self.who_saw_what(&self.me));
+            return Err(format!("{me} itself is seen as down, and would be no better: {seen}"));
+        }
         if let Origin::Failover { away_from, .. } = &record.origin {
             let held = self.app.failover.hold_down;
             if *away_from == self.me && !matches!(grounds, Grounds::Holder) && self.epoch_is_younger(database, held) {
@@ -272,7 +288,7 @@ impl Brain {
 
     fn epoch_is_younger(&mut self, database: &ComponentId, age: Duration) -> bool {
         match self.locals.get(database).and_then(|local| local.epoch_seen) {
-            Some((_, Some(seen))) => !self.has_lasted(seen, age),
+            Some(EpochSeen { since, was_there: false, .. }) => !self.has_lasted(since, age),
             _ => false,
         }
     }
@@ -353,7 +369,9 @@ impl Brain {
         self.app
             .data_regions()
             .filter(|region| **region != self.me && **region != record.writer)
-            .filter(|region| !self.sight(&Target::node(region)).is_some_and(Sight::is_gone))
+            .filter(|region| {
+                !self.sight(&Target::node(region)).is_some_and(Sight::is_gone) && !self.is_seen_gone(region)
+            })
             .filter_map(|region| Some((region, self.is_ready(database, record, region).ok()?)))
             .filter(|(region, grounds)| rank(region, grounds) > mine)
             .map(|(region, _)| region.to_string())

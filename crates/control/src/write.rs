@@ -484,10 +484,11 @@ impl Brain {
     }
 }
 
-/// Whether a server has stopped confirming for older epochs, for good: it was told so under `epoch` and follows nobody, or is
-/// no standby any more.
+/// Whether a server has stopped confirming for older epochs, for good: it was told so under `epoch` and follows nobody, or is no
+/// standby any more. One that is down and would follow the old writer again once it runs has not.
 pub(crate) fn is_detached(server: &DatabaseState, epoch: Epoch) -> bool {
-    server.epoch >= epoch && (server.role != Role::Standby || server.follows.is_none())
+    let may_confirm = matches!(server.role, Role::Standby | Role::Starting | Role::Stopped { was_primary: false });
+    server.epoch >= epoch && !(may_confirm && server.follows.is_some())
 }
 
 /// Whether one server has what the other lacks, where both have followed the same writer.

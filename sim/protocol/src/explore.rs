@@ -172,9 +172,9 @@ impl Names {
 
     fn node(&self, node: &Node) -> u64 {
         let (kind, gate) = node.loose.parts();
-        let bits = [node.fresh, node.lease, node.unsure, node.bound];
+        let bits = [node.fresh, node.lease, node.unsure, node.bound, node.fenced];
         let flags = bits.iter().fold(0, |bits, bit| bits << 1 | u64::from(*bit));
-        ((self.record(&node.known) << 4 | flags) << 3 | self.set(node.heard)) << 12
+        ((self.record(&node.known) << 5 | flags) << 3 | self.set(node.heard)) << 12
             | u64::from(node.mark) << 9
             | u64::from(kind) << 5
             | self.gate(gate)

@@ -25,6 +25,8 @@ pub struct Observed {
     pub confirms: Regions,
     /// How long each server's log was when its gate was changed last.
     pub marks: [u8; MAX_REGIONS],
+    /// The newest epoch of each region for which it has seen the old writer fenced; 0: none.
+    pub fenced: [u8; MAX_REGIONS],
 }
 
 /// Why a change is not allowed.
@@ -76,6 +78,14 @@ impl Protocol {
         }
         let (_, explained, reached) = search.best;
         Err(Explanation { unexplained: differences(&reached, &target), explained })
+    }
+
+    /// The epoch that is claimed and not open, if its claimer sees the old writer fenced now.
+    pub fn fenced_for(&self, seen: &Observed) -> Option<(u8, u8)> {
+        let mut state = self.state(seen);
+        let Record { writer, epoch, open, .. } = state.record;
+        state.node_mut(writer).known = state.record;
+        (!open && self.fence_holds(&state, writer)).then_some((writer, epoch))
     }
 
     fn may_begin_to_confirm(&self, history: &[Record], after: &Observed, region: u8) -> bool {
@@ -144,7 +154,9 @@ impl Search<'_> {
                 // A lease that the store lets go must not be believed in any more; a promise may take its place.
                 for lease in [confirms, confirmed && !self.protocol.config.promises] {
                     guess.nodes = Default::default();
-                    guess.nodes[place] = Node { known, fresh: known == state.record, lease, mark, ..Node::default() };
+                    let fenced = known.epoch > 0 && self.before.fenced[place] == known.epoch;
+                    let fresh = known == state.record;
+                    guess.nodes[place] = Node { known, fresh, lease, mark, fenced, ..Node::default() };
                     self.protocol.steps_of(&guess, region, &mut some);
                     all.extend(
                         some.drain(..).filter(|(step, _)| lease == confirms || matches!(step, Step::LeaseGone(_))),

@@ -37,6 +37,8 @@ pub enum Step {
     Transact(Region, Change, Answer),
     /// A request whose answer was lost is carried out after all.
     Late(Region, Change),
+    /// A claimer sees the old writer fenced.
+    Learn(Region),
     /// A standby becomes a primary behind a shut gate.
     Promote(Region, u8),
     /// An order finds that there is nothing to do, and its epoch is remembered.
@@ -301,6 +303,7 @@ impl Protocol {
         let reader = next.node_mut(region);
         reader.known = state.record;
         reader.fresh = true;
+        reader.fenced &= reader.known == node.known;
         reader.unsure &= !self.config.breaks(Mutation::ReadIsEnough);
         if !node.fresh || reader.unsure != node.unsure {
             out.push((Step::Read(region), next));
@@ -338,7 +341,7 @@ impl Protocol {
                 let record = next.record;
                 let lease = next.lease == Some(region);
                 let node = next.node_mut(region);
-                (node.known, node.fresh) = (record, true);
+                (node.known, node.fresh, node.fenced) = (record, true, false);
                 node.lease |= lease;
                 out.push((Step::Transact(region, change, Answer::Came), next));
             }
@@ -371,9 +374,10 @@ impl Protocol {
             }
             return changes;
         }
-        if !server.writes() || server.epoch != known.epoch {
+        if !server.primary || server.epoch != known.epoch || !known.open && !server.up {
             return changes;
         }
+        // A record may follow its server after that has fallen: what it says was so when it was asked for.
         if !known.open {
             // S1: behind a gate in passing others may still confirm to the old writer.
             if !self.also_is_fenced(state, known, region) || self.must_wait(node) {
@@ -433,7 +437,11 @@ impl Protocol {
     fn have_caught_up(&self, state: &State, region: Region, gate: Gate) -> bool {
         let node = state.node(region);
         let mark = usize::from(node.mark);
-        gate.named().iter().all(|peer| state.streams(region, peer) && state.server(peer).wal.len() >= mark)
+        let is_down = !state.server(region).up;
+        gate.named().iter().all(|peer| {
+            let server = state.server(peer);
+            (state.streams(region, peer) || is_down && server.follows == Some(region)) && server.wal.len() >= mark
+        })
     }
 
     /// The store carries out a change that was conditioned on the present record; `None` if another condition fails.
@@ -496,7 +504,7 @@ impl Protocol {
             return;
         }
         let epoch = known.epoch;
-        let mut order = |step: Step, act: &dyn Fn(&mut State)| {
+        let order = |out: &mut Vec<(Step, State)>, step: Step, act: &dyn Fn(&mut State)| {
             let mut next = *state;
             next.server_mut(region).epoch = epoch;
             act(&mut next);
@@ -510,8 +518,14 @@ impl Protocol {
         };
         if known.writer == region {
             let must_wait = self.must_wait(node);
+            let learns = self.config.opening == Opening::BehindPeers && !known.open && !server.primary && !node.fenced;
+            if learns && self.fence_holds(state, region) {
+                let mut next = *state;
+                next.node_mut(region).fenced = true;
+                out.push((Step::Learn(region), next));
+            }
             if !known.open && !must_wait && server.up && !server.primary && self.fence_holds(state, region) {
-                order(Step::Promote(region, epoch), &|next| {
+                order(out, Step::Promote(region, epoch), &|next| {
                     let server = next.server_mut(region);
                     (server.primary, server.gate) = (true, Gate::NODE);
                     server.timeline += 1;
@@ -520,28 +534,28 @@ impl Protocol {
                 });
             }
             if server.writes() && server.epoch < epoch && !known.open && !must_wait {
-                order(Step::Shut(region, epoch), &set_gate(Gate::NODE));
+                order(out, Step::Shut(region, epoch), &set_gate(Gate::NODE));
             }
             // What this node asked for before may still be carried out, and then the record would not fit the gate.
             if server.writes() && server.epoch == epoch && !node.unsure {
                 for gate in self.wanted_gates(state, &known, &server, region) {
-                    order(Step::SetGate(region, gate), &set_gate(gate));
+                    order(out, Step::SetGate(region, gate), &set_gate(gate));
                 }
                 if self.config.breaks(Mutation::AloneUnrecorded) && known.open && !server.gate.is_node() {
-                    order(Step::SetGate(region, Gate::NODE), &|next| {
+                    order(out, Step::SetGate(region, Gate::NODE), &|next| {
                         next.server_mut(region).gate = Gate::NODE;
                         next.node_mut(region).lease = true;
                     });
                 }
             }
         } else if server.writes() && server.epoch < epoch {
-            order(Step::Stop(region, epoch), &|next| crash(next, region));
+            order(out, Step::Stop(region, epoch), &|next| crash(next, region));
         }
         let writer = state.server(known.writer);
         if known.writer != region && self.may_be_followed(&known, writer) && writer.writes() && writer.epoch >= epoch {
             let astray = server.primary || !server.up || server.follows != Some(known.writer);
             if astray || server.epoch < epoch {
-                order(Step::Follow(region, known.writer, epoch), &|next| {
+                order(out, Step::Follow(region, known.writer, epoch), &|next| {
                     crash(next, region);
                     let server = next.server_mut(region);
                     server.wal = server.wal.cut(server.wal.common(writer.wal));
@@ -558,10 +572,10 @@ impl Protocol {
             }
         }
         if server.epoch < epoch && (known.writer == region || !server.primary) {
-            order(Step::Touch(region, epoch), &|next| next.node_mut(region).mark = server.wal.len() as u8);
+            order(out, Step::Touch(region, epoch), &|next| next.node_mut(region).mark = server.wal.len() as u8);
         }
         if !server.primary && !known.open && (server.epoch < epoch || server.follows.is_some()) {
-            order(Step::Detach(region, epoch), &|next| next.server_mut(region).follows = None);
+            order(out, Step::Detach(region, epoch), &|next| next.server_mut(region).follows = None);
         }
     }
 
@@ -603,10 +617,13 @@ impl Protocol {
 
     /// Whether the old writer can acknowledge nothing any more, or will not once this standby is promoted, and this standby has
     /// everything. As `control::write::fence_holds`.
-    fn fence_holds(&self, state: &State, region: Region) -> bool {
+    pub(crate) fn fence_holds(&self, state: &State, region: Region) -> bool {
         let known = &state.node(region).known;
         if known.epoch < state.record.epoch && self.config.opening == Opening::Alone {
             return true; // What it is told of the others may be old. Its own epoch is never opened, and nobody follows it, any more.
+        }
+        if known.epoch < state.record.epoch && state.node(region).fenced {
+            return true; // It was so; what has changed since was done under newer epochs.
         }
         let gate = known.gate;
         if gate.is_node() {
@@ -720,6 +737,7 @@ impl Protocol {
                 node.heard = Regions::default();
             }
             node.lease &= own;
+            node.fenced &= own && !node.known.open && !server.primary;
             if !server.primary {
                 node.mark = 0;
             }
@@ -744,7 +762,7 @@ impl Protocol {
 /// Whether a server confirms to nobody any more under older epochs than `epoch`, for good. As `control::write::is_detached`.
 fn has_stopped(state: &State, region: Region, epoch: u8) -> bool {
     let server = state.server(region);
-    server.epoch >= epoch && (!server.up || server.primary || server.follows.is_none())
+    server.epoch >= epoch && (server.primary || server.follows.is_none())
 }
 
 fn spend(budget: &mut u8) {
@@ -799,6 +817,7 @@ impl fmt::Display for Step {
                 write!(f, "{}: {change}{answer}", letter(at))
             }
             Self::Late(at, change) => write!(f, "store: carries out an old request of {}: {change}", letter(at)),
+            Self::Learn(at) => write!(f, "{}: sees the old writer fenced", letter(at)),
             Self::Promote(at, epoch) => {
                 write!(f, "{}: promoted under epoch {epoch}, behind a shut gate", letter(at))
             }

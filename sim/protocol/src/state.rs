@@ -258,6 +258,8 @@ pub struct Node {
     pub heard: Regions,
     /// It claims nothing: it has promised so, or may have before it was restarted.
     pub bound: bool,
+    /// It has seen the old writer fenced for the epoch that it has claimed: an order may rest on that when it is old news.
+    pub fenced: bool,
     /// How long the log was when its server's gate was changed last: from there on only that gate confirms.
     pub mark: u8,
 }

@@ -33,7 +33,7 @@ fn two_regions_with_crashes_restarts_and_lost_answers() {
 
 #[test]
 fn two_regions_that_open_behind_peers() {
-    holds(Config { opening: Opening::BehindPeers, ..two() }, 2_500_000);
+    holds(Config { opening: Opening::BehindPeers, ..two() }, 3_000_000);
 }
 
 #[test]
@@ -48,7 +48,14 @@ fn two_of_two() {
 
 #[test]
 fn three_regions_that_open_behind_peers() {
-    holds(Config { opening: Opening::BehindPeers, ..three() }, 1_700_000);
+    holds(Config { opening: Opening::BehindPeers, ..three() }, 1_900_000);
+}
+
+#[test]
+fn three_regions_one_of_which_crashes() {
+    let crashes = Config { crashes: 1, epochs: 2, ..three() };
+    holds(crashes, 600_000);
+    holds(Config { opening: Opening::BehindPeers, ..crashes }, 700_000);
 }
 
 #[test]
@@ -82,7 +89,7 @@ fn every_broken_rule_breaks_a_promise() {
         (Mutation::AloneUnshut, three(), 10_000, "S1"),
         (Mutation::AlsoUnfenced, three(), 100_000, "S1"),
         (Mutation::AlsoDataSkipped, three(), 600_000, "S2"),
-        (Mutation::FollowedUnfenced, behind_peers, 1_800_000, "S2"),
+        (Mutation::FollowedUnfenced, behind_peers, 2_400_000, "S2"),
         (Mutation::OldFollowerCounted, behind_peers, 300_000, "S2"),
         (Mutation::PeersBeforeOpen, behind_peers, 60_000, "S2"),
     ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_control::Event;
+use lifeboat_control::record::Request;
 use lifeboat_model::database::Gate;
 use lifeboat_plan::Intent;
 
@@ -14,6 +15,18 @@ const WISH: Duration = Duration::from_secs(60);
 const CALM: Duration = Duration::from_secs(60);
 
 impl World {
+    /// What a person asks for explains, for a while, what happens.
+    pub(super) fn note_wish(&mut self, database: DatabaseIndex, request: &Request) {
+        let until = self.now + WISH;
+        let ledger = &mut self.ledgers[database];
+        if request.accept_loss {
+            ledger.loss_accepted_until = until;
+        }
+        if request.intent == Intent::Failover {
+            ledger.asked_until = until;
+        }
+    }
+
     pub(super) fn suffer(&mut self, fault: Fault) {
         for database in 0..self.databases.len() {
             self.freshen(database);
@@ -90,14 +103,7 @@ impl World {
             }
             Fault::Person(region, id, request) => {
                 let (database, region) = (self.database_index(&id), self.region_index(&region));
-                let until = self.now + WISH;
-                let ledger = &mut self.ledgers[database];
-                if request.accept_loss {
-                    ledger.loss_accepted_until = until;
-                }
-                if request.intent == Intent::Failover {
-                    ledger.asked_until = until;
-                }
+                self.note_wish(database, &request);
                 let node = self.node_of(database, region);
                 self.feed(node, Event::Person { ticket: 1, database: id, request });
             }

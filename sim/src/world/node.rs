@@ -152,6 +152,7 @@ impl World {
             Action::Start | Action::Stop { .. } | Action::Checkpoint => 500,
             Action::SetGate { .. } | Action::Detach => 50,
         };
+        self.provoke(region, copy / self.regions.len());
         let wait = self.random(long) * self.machines[region].disk_slowness;
         // Duplicated, late. A gate is not: drivers are called in the node's own process, one order at a time, and under
         // one epoch gates go back and forth.
@@ -257,6 +258,10 @@ impl World {
         here.frozen = false;
         let waiting = std::mem::take(&mut here.inbox);
         for event in waiting {
+            // A node that stood still hears only now what it was asked.
+            if let Event::Person { database, request, .. } = &event {
+                self.note_wish(self.database_index(database), request);
+            }
             self.feed(node, event);
         }
         self.feed(node, Event::Tick);

@@ -46,6 +46,10 @@ impl World {
     pub(super) fn answer_peer(&mut self, ticket: u64, answers: Answers) {
         let Asked { asker, incarnation, round, asked } = self.questions[ticket as usize].clone();
         let (from, to) = (self.region_of(asked), self.region_of(asker));
+        if let Some((id, Ok(()))) = answers.first_key_value() {
+            let database = self.database_index(id);
+            self.provoke(from, database);
+        }
         let wait: Duration = self.random(10) + self.network.delay(from, to);
         if self.network.is_linked(from, to) {
             let region = self.regions[from].clone();

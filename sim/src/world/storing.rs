@@ -109,6 +109,7 @@ impl World {
         };
         match call {
             Call::Transact(transaction) => {
+                self.provoke_by(node, &transaction);
                 let reach = self.reach(node, true);
                 let result = reach.executes.then(|| self.execute(app, &transaction));
                 if !reach.executes && reach.asked && self.cluster.kind == StoreKind::Etcd && self.chance(30) {
@@ -143,6 +144,20 @@ impl World {
                     self.after(wait, Happening::Call(node, incarnation, Box::new(Call::List)));
                 }
             }
+        }
+    }
+
+    /// A change of a record is on its way to the store.
+    fn provoke_by(&mut self, node: NodeIndex, transaction: &Transaction) {
+        let changed = |write: &Write| match write {
+            Write::Put { key, .. } => key.strip_prefix(record::DATABASES).map(str::to_owned),
+            Write::Delete { .. } => None,
+        };
+        let Some(name) = transaction.then.iter().find_map(changed) else { return };
+        if let Some(database) =
+            self.databases_of_app(self.app_of(node)).find(|at| self.databases[*at].id.as_str() == name)
+        {
+            self.provoke(self.region_of(node), database);
         }
     }
 
@@ -216,6 +231,10 @@ impl World {
         }
         for database in changed {
             self.check_record(database);
+            if let Some(record) = self.record_of(database) {
+                let writer = self.region_index(&record.writer);
+                self.provoke(writer, database);
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod seed;
 mod settings;
 mod sql;
 mod supervisor;
+mod thread;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ use tokio::task::JoinHandle;
 pub use error::Error;
 pub use secrets::Secrets;
 use supervisor::Supervisor;
+use thread::OwnThread;
 
 /// Which server to supervise, and where.
 #[derive(Clone, Debug)]
@@ -77,7 +79,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Postgres {
     supervisor: Arc<Supervisor>,
-    tasks: Vec<JoinHandle<()>>,
+    observing: JoinHandle<()>,
+    confirming: OwnThread,
 }
 
 impl Postgres {
@@ -93,13 +96,11 @@ impl Postgres {
             tracing::debug!(%error, "the server that was found does not answer");
         }
         supervisor.refresh(true).await;
-        let observer = supervisor.clone();
-        let gate = supervisor.clone();
-        let tasks = vec![
-            tokio::spawn(async move { observe::run(&observer).await }),
-            tokio::spawn(async move { gate.run_gate().await }),
-        ];
-        Ok(Self { supervisor, tasks })
+        let (observer, gate) = (supervisor.clone(), supervisor.clone());
+        let observing = tokio::spawn(async move { observe::run(&observer).await });
+        let confirming = OwnThread::run("commit gate", async move { gate.run_gate().await })
+            .map_err(|error| Error::Here(format!("the commit gate gets no thread of its own: {error}")))?;
+        Ok(Self { supervisor, observing, confirming })
     }
 
     /// What the server is, kept up to date: every [`Config::observe_every`], after each action before it returns, and at once when
@@ -129,18 +130,15 @@ impl Postgres {
 
     /// Stops observing and confirming, and gives the directory free. The server goes on running.
     pub async fn close(mut self) {
-        for task in std::mem::take(&mut self.tasks) {
-            task.abort();
-            // It ends by the abort, which is no news.
-            let _ = task.await;
-        }
+        self.observing.abort();
+        self.confirming.end().await;
+        // It ends by the abort, which is no news.
+        let _ = (&mut self.observing).await;
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.observing.abort();
     }
 }
