@@ -5,7 +5,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::assemble::{price, usd};
+use crate::bill::{price, usd};
 use crate::choice::Carriage;
 use crate::picture;
 use crate::recovery::seconds;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::assemble::{price, usd};
+use crate::bill::{price, usd};
 use crate::choice::Carriage;
 use crate::questions::Difference;
 use crate::recovery::seconds;
