@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_atlas::Figure;
-use lifeboat_model::app::{Pattern, Provider, RoutePolicy};
+use lifeboat_atlas::{Figure, PriceBook};
+use lifeboat_model::app::{Component, DeclaredPrice, Pattern, Provider, RoutePolicy};
 use lifeboat_model::{App, ComponentId};
 
 use crate::bill::{percent, price, usd};
@@ -17,7 +17,7 @@ use crate::report::{
 };
 use crate::site::may_be_in;
 use crate::solve::Solved;
-use crate::tariff::cents;
+use crate::tariff::{cents, skus};
 use crate::weak::weak_points;
 
 /// Assesses an app. The tables of patterns and the frontier stay empty: see [`crate::compare`] and [`crate::frontier`].
@@ -26,7 +26,7 @@ pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
     let mut answer = Solved::solve(app, inputs, &ground, together).report();
     if !inputs.history.recoveries.is_empty() {
         // What was predicted before anything was measured: against itself every measurement would hold.
-        let before = assess(app, &Inputs { history: History::default(), ..inputs.clone() });
+        let before = assess(&as_it_runs(app), &Inputs { history: History::default(), ..inputs.clone() });
         for (component, before) in answer.components.iter_mut().zip(&before.components) {
             let id = ComponentId::from(component.component.as_str());
             let seconds = inputs.history.recoveries.get(&id).filter(|seconds| !seconds.is_empty());
@@ -38,6 +38,16 @@ pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
         }
     }
     answer
+}
+
+/// The app as nodes run the file: compute that has no pattern runs in full in all its regions. What a drill measures is this,
+/// not what would be chosen instead.
+pub fn as_it_runs(app: &App) -> App {
+    let mut app = app.clone();
+    for component in app.components.values_mut().filter(|component| !component.kind.is_database()) {
+        component.pattern = component.pattern.or(Some(Pattern::ActiveActive));
+    }
+    app
 }
 
 impl Solved<'_> {
@@ -94,7 +104,7 @@ impl Solved<'_> {
                 format!(
                     "{} {verb} {} for {}{}",
                     self.app.name,
-                    protected(pattern),
+                    self.protection(pattern),
                     price(cost.added_usd, cost.unknown.len()),
                     if cost.today_usd > 0.0 { format!(" on top of {}", usd(cost.today_usd)) } else { String::new() }
                 )
@@ -111,6 +121,30 @@ impl Solved<'_> {
             overhead_percent: percent(cost.added_usd, cost.today_usd),
             unknown_prices: cost.unknown.len(),
             steering: steering(self.app),
+        }
+    }
+
+    /// The patterns that are used, the weakest first; with the components of each where there are several.
+    fn protection(&self, least: Pattern) -> String {
+        let of = |pattern: Pattern| -> Vec<&str> {
+            self.placed
+                .iter()
+                .filter(|(_, placed)| placed.choice.pattern == pattern)
+                .map(|(id, _)| id.as_str())
+                .collect()
+        };
+        let used: Vec<String> = Pattern::ALL
+            .iter()
+            .map(|pattern| (*pattern, of(*pattern)))
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(pattern, names)| {
+                let who = if names.len() > 4 { format!("{} components", names.len()) } else { names.join(", ") };
+                format!("{} ({who})", protected(pattern))
+            })
+            .collect();
+        match used.as_slice() {
+            [_] | [] => format!("protected by {}", protected(least)),
+            [first @ .., last] => format!("protected by {} and {last}", first.join(", ")),
         }
     }
 
@@ -186,6 +220,40 @@ impl Solved<'_> {
             .collect()
     }
 
+    /// Declared prices that nothing is billed by: a slip of the pen, more often than not.
+    fn unused_prices(&self) -> Option<String> {
+        let of_file = PriceBook::of_file(&self.app.prices);
+        let declared: BTreeSet<_> = of_file.iter().chain(self.inputs.declared.iter()).collect();
+        if declared.is_empty() {
+            return None;
+        }
+        let components: Vec<&Component> = self.app.components.values().collect();
+        let mut needed: BTreeMap<Provider, BTreeSet<String>> = BTreeMap::new();
+        for site in &self.ground.sites {
+            let provider = site.place.provider;
+            needed.entry(provider).or_insert_with(|| skus(&components, provider));
+        }
+        let used = |(provider, sku, region): &(Provider, &str, Option<&str>)| {
+            let mut sites =
+                self.ground.sites.iter().map(|site| &site.place).filter(|place| place.provider == *provider);
+            let there = sites.any(|place| region.is_none_or(|region| region == place.name));
+            there && needed.get(provider).is_some_and(|needed| needed.iter().any(|of| PriceBook::serves(sku, of)))
+        };
+        let unused: Vec<String> = declared
+            .iter()
+            .filter(|price| !used(price))
+            .map(|(provider, sku, region)| {
+                format!("{}/{}/{sku}", provider.as_str(), region.unwrap_or(DeclaredPrice::EVERYWHERE))
+            })
+            .collect();
+        let shown = if unused.len() > 5 {
+            format!("{} and {} more", unused[..5].join(", "), unused.len() - 5)
+        } else {
+            unused.join(", ")
+        };
+        (!unused.is_empty()).then(|| format!("Declared prices by which nothing of this app is billed: {shown}."))
+    }
+
     fn outlook(&self) -> Vec<Outlook> {
         let mut homes: BTreeMap<usize, f64> = BTreeMap::new();
         for (id, placed) in &self.placed {
@@ -212,7 +280,7 @@ impl Solved<'_> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            "Prices are list prices on demand, without tax and discounts; a month has 730 hours.".to_owned(),
+            "Prices are list prices on demand, without tax and discounts, save for those that are declared; a month has 730 hours.".to_owned(),
             "Not in the figures: Lifeboat's own nodes (one small machine a region), DNS queries, traffic to clients, log and metric services.".to_owned(),
             "Times are at the 95 % point unless it says otherwise; the clock runs from the onset of the fault.".to_owned(),
         ];
@@ -227,6 +295,16 @@ impl Solved<'_> {
                 "Routes with `policy: spread` lose only the clients of the lost region; the RTO is theirs.".to_owned(),
             );
         }
+        if !self.margins.is_empty() {
+            let names: Vec<&str> = self.margins.keys().map(ComponentId::as_str).collect();
+            let shown = if names.len() > 5 {
+                format!("{} and {} more", names[..5].join(", "), names.len() - 5)
+            } else {
+                names.join(", ")
+            };
+            notes.push(format!("Several steps at a time are slow more often than each alone: the plan keeps a margin for {shown}, and is the cheapest with it."));
+        }
+        notes.extend(self.unused_prices());
         let clouds: BTreeSet<Provider> = self.ground.sites.iter().map(|site| site.place.provider).collect();
         if clouds.contains(&Provider::Local) {
             notes.push("What runs on your own machines has no list price: a price file with the SKUs `machine`, `disk` and `transfer` of provider `local` gives it one.".to_owned());
@@ -237,9 +315,9 @@ impl Solved<'_> {
 
 fn protected(pattern: Pattern) -> &'static str {
     match pattern {
-        Pattern::BackupRestore => "protected by backup & restore",
-        Pattern::PilotLight => "protected by a pilot light",
-        Pattern::WarmStandby => "protected by a warm standby",
-        Pattern::ActiveActive => "active in several regions",
+        Pattern::BackupRestore => "backup & restore",
+        Pattern::PilotLight => "a pilot light",
+        Pattern::WarmStandby => "a warm standby",
+        Pattern::ActiveActive => "several active regions",
     }
 }

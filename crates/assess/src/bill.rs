@@ -6,7 +6,6 @@ use lifeboat_atlas::Price;
 use lifeboat_model::app::Component;
 
 use crate::choice::alone;
-use crate::inputs::Inputs;
 use crate::optimise::Placed;
 use crate::recovery::{Steering, steering};
 use crate::report::{ComponentReport, CostReport};
@@ -15,12 +14,7 @@ use crate::solve::Solved;
 use crate::tariff::{CostItem, Item, Measure, cents, items, line, traffic};
 
 /// The bill of a component: today's lines, and those that its protection adds.
-pub(crate) fn bill(
-    inputs: &Inputs<'_>,
-    ground: &Ground,
-    component: &Component,
-    placed: &Placed,
-) -> (Vec<CostItem>, Vec<CostItem>) {
+pub(crate) fn bill(ground: &Ground, component: &Component, placed: &Placed) -> (Vec<CostItem>, Vec<CostItem>) {
     let measure = Measure::of(component);
     let home = &ground.sites[placed.home];
     let tariffs = ground.tariffs(component);
@@ -32,7 +26,7 @@ pub(crate) fn bill(
         added.extend(items(component, &measure, &tariffs[*target], &placed.choice.per_target, &site.place, &site.name));
         if placed.choice.traffic_gb > 0.0 {
             let same_continent = ground.between(placed.home, *target).same_continent;
-            let (price, _) = traffic(&inputs.prices, &home.place, &site.place, same_continent);
+            let (price, _) = traffic(ground.book(), &home.place, &site.place, same_continent);
             let sku = match &price {
                 Price::Unknown { sku, .. } => sku.to_string(),
                 Price::Known(_) => "traffic between regions".into(),
@@ -60,7 +54,7 @@ impl Solved<'_> {
         }
         for (id, placed) in &self.placed {
             if let Some(component) = self.app.components.get(id) {
-                let (today, _) = bill(self.inputs, self.ground, component, placed);
+                let (today, _) = bill(self.ground, component, placed);
                 unknown.extend(today.iter().filter(|item| item.usd.is_none()).map(unknown_line));
             }
         }
@@ -92,7 +86,7 @@ impl Solved<'_> {
         };
         match steering(self.app) {
             Steering::Route53 => {
-                let price = self.inputs.prices.price(&site.place, "route53-hosted-zone");
+                let price = self.ground.book().price(&site.place, "route53-hosted-zone");
                 (vec![line(Item::Dns, "global", "route53-hosted-zone", "zone-month", 1.0, &price, None)], Vec::new())
             }
             Steering::TrafficManager | Steering::BuiltIn => (Vec::new(), Vec::new()),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lifeboat_atlas::Figure;
 use lifeboat_model::ComponentId;
-use lifeboat_model::app::{Component, Replication};
+use lifeboat_model::app::{Component, Objectives, Replication};
 
 use crate::bill::bill;
 use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, TargetRule, choices};
@@ -20,7 +20,7 @@ impl Solved<'_> {
     pub fn component(&self, id: &ComponentId, placed: &Placed) -> Option<ComponentReport> {
         let component = self.app.components.get(id)?;
         let prediction = self.predictions.get(id)?;
-        let (today, added) = bill(self.inputs, self.ground, component, placed);
+        let (today, added) = bill(self.ground, component, placed);
         let known = |items: &[CostItem]| cents(items.iter().filter_map(|item| item.usd).sum());
         let unknown = today.iter().chain(&added).filter(|item| item.usd.is_none()).count();
         let steps = begin(self.app, &self.inputs.history)
@@ -88,7 +88,7 @@ impl Solved<'_> {
             .needs
             .iter()
             .filter_map(|need| self.placed.get(need))
-            .map(|need| need.choice.planned_ms())
+            .map(|need| need.choice.planned().ready(0))
             .max()
             .unwrap_or(0);
         let mut told = BTreeSet::new();
@@ -107,7 +107,7 @@ impl Solved<'_> {
                 }
                 _ => choice.pattern.as_str().to_owned(),
             };
-            if let Some(why) = self.against(&choice, &objectives, overhead + needs)
+            if let Some(why) = self.against(&choice, &objectives, overhead, needs)
                 && told.insert(label.clone())
             {
                 reasons.push(format!("not {label}: {why}"));
@@ -117,7 +117,7 @@ impl Solved<'_> {
             .needs
             .iter()
             .filter(|need| self.placed.contains_key(*need))
-            .max_by_key(|need| self.placed.get(*need).map_or(0, |need| need.choice.planned_ms()))
+            .max_by_key(|need| self.placed.get(*need).map_or(0, |need| need.choice.planned().ready(0)))
             && let Some(prediction) = self.predictions.get(slowest)
         {
             reasons.push(format!("it waits for {slowest} (95 of 100 times within {})", seconds(prediction.rto.p95)));
@@ -137,7 +137,7 @@ impl Solved<'_> {
         reasons
     }
 
-    fn against(&self, choice: &Choice, objectives: &lifeboat_model::app::Objectives, before_ms: u64) -> Option<String> {
+    fn against(&self, choice: &Choice, objectives: &Objectives, overhead_ms: u64, needs_ms: u64) -> Option<String> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most some days")]
         let as_seconds = |ms: u64| seconds(ms as f64 / 1000.0);
         if let Some(rpo) = objectives.rpo
@@ -145,7 +145,7 @@ impl Solved<'_> {
         {
             return Some(format!("it may lose {} (RPO {})", as_seconds(choice.planned_loss_ms()), duration(rpo)));
         }
-        let total = choice.planned_ms() + before_ms;
+        let total = overhead_ms + choice.planned().ready(needs_ms);
         if let Some(rto) = objectives.rto
             && u128::from(total) > rto.as_millis()
         {

@@ -27,8 +27,12 @@ pub enum Candidates {
 pub struct Inputs<'a> {
     /// Facts.
     pub atlas: &'a Atlas,
-    /// Prices; [`Atlas::prices`], with a user's on top.
+    /// List prices; the app's own go before them.
     pub prices: PriceBook,
+    /// Prices of a user's price file, which go before both.
+    pub declared: PriceBook,
+    /// Questions of the kind "what if": every price whose SKU starts so is multiplied.
+    pub scaled: Vec<(String, f64)>,
     /// What was measured.
     pub history: History,
     /// Regions.
@@ -43,10 +47,18 @@ impl<'a> Inputs<'a> {
         Self {
             atlas,
             prices: atlas.prices().clone(),
+            declared: PriceBook::default(),
+            scaled: Vec::new(),
             history: History::default(),
             candidates: Candidates::Automatic,
             keep_pins: true,
         }
+    }
+
+    /// The prices that hold for an app.
+    pub fn book(&self, app: &App) -> PriceBook {
+        let own = self.prices.with_overrides(&PriceBook::of_file(&app.prices)).with_overrides(&self.declared);
+        self.scaled.iter().fold(own, |book, (sku, factor)| book.scaled(sku, *factor))
     }
 }
 
@@ -70,7 +82,8 @@ fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool) -> Out
 /// The regions that come into question, and whether the whole app is placed together. Regions that an account must ask for
 /// first come in only where nothing can be had without them.
 pub(crate) fn ground(app: &App, inputs: &Inputs<'_>) -> (Ground, bool) {
-    let of = |sites| Ground::new(inputs.atlas, &inputs.prices, sites);
+    let book = inputs.book(app);
+    let of = |sites| Ground::new(inputs.atlas, &book, sites);
     let own = declared(app);
     let own_is_enough = match inputs.candidates {
         Candidates::File => true,

@@ -19,6 +19,7 @@ mod inputs;
 pub mod optimise;
 mod picture;
 pub mod predict;
+pub mod proposal;
 mod questions;
 pub mod recovery;
 pub mod regions;
@@ -33,7 +34,7 @@ mod verdict;
 pub mod weak;
 pub mod write;
 
-pub use assemble::assess;
+pub use assemble::{as_it_runs, assess};
 pub use inputs::{Candidates, Inputs};
 pub use questions::{Change, Difference, WhatIf, WhatIfError, assess_fully, compare, frontier, what_if};
 pub use recovery::{History, StepKind};

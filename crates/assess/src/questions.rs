@@ -142,7 +142,7 @@ fn point(app: &App, inputs: &Inputs<'_>, rto_seconds: f64, rpo_seconds: f64) -> 
     let mut unknown_prices = 0;
     for (id, placed) in &outcome.placed {
         let component = app.components.get(id)?;
-        let (_, added) = crate::bill::bill(inputs, &ground, component, placed);
+        let (_, added) = crate::bill::bill(&ground, component, placed);
         added_usd += added.iter().filter_map(|item| item.usd).sum::<f64>();
         unknown_prices += added.iter().filter(|item| item.usd.is_none()).count();
     }
@@ -314,7 +314,7 @@ fn apply(app: &mut App, inputs: &mut Inputs<'_>, question: &WhatIf) -> Result<()
         WhatIf::Rto(id, rto) => on(app, id, &|objectives| objectives.rto = Some(*rto)),
         WhatIf::Rpo(id, rpo) => on(app, id, &|objectives| objectives.rpo = Some(*rpo)),
         WhatIf::Price(sku, factor) => {
-            inputs.prices = inputs.prices.scaled(sku, *factor);
+            inputs.scaled.push((sku.clone(), *factor));
             Ok(())
         }
         WhatIf::Traffic(factor) => {

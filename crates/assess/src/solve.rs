@@ -16,9 +16,43 @@ use crate::site::Ground;
 use crate::spread::PLANNING_QUANTILE;
 
 /// How often planning is repeated with a margin for groups whose prediction misses an objective that the plan holds.
-const ROUNDS: u32 = 6;
+const ROUNDS: u32 = 10;
 /// Contradictions are explained for so many groups; in an enormous file with more, the others are counted.
 const EXPLAINED: usize = 20;
+
+/// The margins that were tried for a group.
+struct Tried {
+    /// The last one with a solution.
+    solved: f64,
+    /// The least one without.
+    unsolved: Option<f64>,
+    last: f64,
+}
+
+impl Default for Tried {
+    fn default() -> Self {
+        Self { solved: 1.0, unsolved: None, last: 1.0 }
+    }
+}
+
+impl Tried {
+    /// A greater margin than the last one with a solution, and a smaller one than any without.
+    fn next(&mut self, exceeded_by: f64) -> f64 {
+        self.last = match self.unsolved {
+            Some(unsolved) => (self.solved * unsolved).sqrt(),
+            None => self.solved * exceeded_by.clamp(1.05, 1.3),
+        };
+        self.last
+    }
+
+    fn learn(&mut self, impossible: bool) {
+        if impossible {
+            self.unsolved = Some(self.last);
+        } else {
+            self.solved = self.last;
+        }
+    }
+}
 
 /// What was found, before it is put into words.
 pub(crate) struct Solved<'a> {
@@ -30,6 +64,8 @@ pub(crate) struct Solved<'a> {
     pub conflicts: Vec<Conflict>,
     /// Components whose demands contradict each other, and whether dropping what the file fixes resolves it.
     pub troubled: BTreeMap<ComponentId, bool>,
+    /// By which factor the plan of a component stays below its RTO, so that drawn recoveries hold it.
+    pub margins: BTreeMap<ComponentId, f64>,
     pub unexplained: usize,
     pub optimal: bool,
 }
@@ -38,7 +74,6 @@ impl<'a> Solved<'a> {
     pub fn solve(app: &'a App, inputs: &'a Inputs<'a>, ground: &'a Ground, together: bool) -> Self {
         let setting = Setting { atlas: inputs.atlas, app, history: &inputs.history };
         let nothing = BTreeSet::new();
-        let mut margins = BTreeMap::new();
         let mut this = Self {
             app,
             inputs,
@@ -47,6 +82,7 @@ impl<'a> Solved<'a> {
             predictions: BTreeMap::new(),
             conflicts: Vec::new(),
             troubled: BTreeMap::new(),
+            margins: BTreeMap::new(),
             unexplained: 0,
             optimal: true,
         };
@@ -59,36 +95,62 @@ impl<'a> Solved<'a> {
         for group in outcome.impossible {
             this.settle(&first, &group);
         }
-        this.predictions = predict(setting, &this.placed);
-        let all = groups(&first);
-        for round in 1..=ROUNDS {
-            let missing: Vec<&Vec<ComponentId>> =
-                all.iter().filter(|group| group.iter().any(|id| this.misses(id))).collect();
+        this.predictions = predict(setting, ground, &this.placed, None);
+        this.mend(&first);
+        this.too_close();
+        this
+    }
+
+    /// Where drawn recoveries miss an RTO that the plan holds, planning is repeated with a margin: as small a one as it takes, for
+    /// as long as there is a solution with it.
+    fn mend(&mut self, first: &Task<'_>) {
+        let all = groups(first);
+        let mut margins: BTreeMap<ComponentId, f64> = BTreeMap::new();
+        let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();
+        for _ in 0..ROUNDS {
+            let missing: Vec<(usize, f64)> = all
+                .iter()
+                .enumerate()
+                .filter_map(|(number, group)| {
+                    let by =
+                        group.iter().filter(|id| self.misses(id)).map(|id| self.exceeds(id)).max_by(f64::total_cmp);
+                    Some((number, by?))
+                })
+                .collect();
             if missing.is_empty() {
                 break;
             }
-            for id in missing.iter().copied().flatten().filter(|id| this.misses(id)) {
-                let component = app.components.get(id);
-                let wanted =
-                    component.and_then(|component| objectives(app, component).rto).map(|rto| rto.as_secs_f64());
-                let found = this.predictions.get(id).map(|prediction| prediction.rto.p95);
-                if let (Some(wanted), Some(found)) = (wanted, found) {
-                    // A small miss can need a large margin where the tail of a step is long, so each round asks for more.
-                    *margins.entry(id.clone()).or_insert(1.0) *= (found / wanted).max(1.02).powi(round.cast_signed());
-                }
+            for (number, by) in &missing {
+                let margin = tried.entry(*number).or_default().next(*by);
+                margins.extend(all[*number].iter().filter(|id| self.misses(id)).map(|id| (id.clone(), margin)));
             }
-            let again = Task { margins: &margins, ..first };
-            let solved = optimise_groups(&again, missing.into_iter().cloned().collect());
-            if solved.placed.is_empty() {
-                break;
+            let again = Task { margins: &margins, ..*first };
+            let asked = missing.iter().map(|(number, _)| all[*number].clone()).collect();
+            let solved = optimise_groups(&again, asked);
+            for (number, _) in &missing {
+                tried.entry(*number).or_default().learn(solved.impossible.contains(&all[*number]));
             }
-            this.optimal &= solved.proved;
-            let changed = solved.placed;
-            this.placed.extend(changed.clone());
-            this.predictions.extend(predict(setting, &changed));
+            self.optimal &= solved.proved;
+            let changed: BTreeSet<ComponentId> = solved
+                .placed
+                .iter()
+                .filter(|(id, placed)| self.placed.get(*id).is_none_or(|before| !before.is_as(placed)))
+                .map(|(id, _)| id.clone())
+                .collect();
+            let predictions = predict(first.setting, self.ground, &solved.placed, Some(&changed));
+            self.placed.extend(solved.placed);
+            self.predictions.extend(predictions);
         }
-        this.too_close();
-        this
+        self.margins = margins.into_iter().filter(|(id, _)| !self.misses(id)).collect();
+    }
+
+    /// By what factor 95 of 100 recoveries exceed the RTO.
+    fn exceeds(&self, id: &ComponentId) -> f64 {
+        let wanted = self.app.components.get(id).and_then(|component| objectives(self.app, component).rto);
+        match (wanted, self.predictions.get(id)) {
+            (Some(wanted), Some(prediction)) => prediction.rto.p95 / wanted.as_secs_f64(),
+            _ => 1.0,
+        }
     }
 
     /// RTOs that hold step by step, but not together: of several recoveries at a time one is slow more often than each alone.

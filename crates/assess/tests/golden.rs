@@ -17,8 +17,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
+/// A file of `testdata`, or an example such as `examples/aws/shop.yaml`.
 fn file(name: &str) -> String {
-    std::fs::read_to_string(folder().join(name)).unwrap()
+    let path = if name.starts_with("examples/") { folder().join("../../..").join(name) } else { folder().join(name) };
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn read(text: &str) -> App {
@@ -49,8 +51,16 @@ fn compare(name: &str, found: &str) {
 
 #[test]
 fn the_terminal_reports_are_as_they_were_reviewed() {
-    for name in ["aws-shop", "azure-shop", "both-clouds", "contradictory", "impossible"] {
-        let app = read(&file(&format!("{name}.yaml")));
+    for (name, path) in [
+        ("example-aws-shop", "examples/aws/shop.yaml"),
+        ("example-azure-shop", "examples/azure/shop.yaml"),
+        ("aws-shop", "aws-shop.yaml"),
+        ("azure-shop", "azure-shop.yaml"),
+        ("both-clouds", "both-clouds.yaml"),
+        ("contradictory", "contradictory.yaml"),
+        ("impossible", "impossible.yaml"),
+    ] {
+        let app = read(&file(path));
         compare(&format!("{name}.txt"), &text::render(&assess_fully(&app, &Inputs::new(Atlas::embedded()))));
     }
 }
@@ -67,6 +77,24 @@ fn the_aws_shop_recovers_where_the_law_allows_and_its_objectives_ask() {
     let virginia = answer.regions.iter().find(|region| region.region == "virginia").unwrap();
     assert_eq!(virginia.refused.as_deref(), Some("outside the residency"));
     assert!(answer.optimal);
+}
+
+/// Nobody should be given an example that cannot be had.
+#[test]
+fn every_example_can_hold_its_objectives() {
+    for folder in ["aws", "azure", "kubernetes", "local"] {
+        for entry in std::fs::read_dir(folder_of_examples().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let app = read(&std::fs::read_to_string(&path).unwrap());
+            let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+            assert_eq!(answer.conflicts, [], "{}", path.display());
+            assert_ne!(answer.summary.standing, Standing::Unattainable, "{}", path.display());
+        }
+    }
+}
+
+fn folder_of_examples() -> PathBuf {
+    folder().join("../../../examples")
 }
 
 #[test]
@@ -155,7 +183,15 @@ fn patterns_come_out_in_the_order_of_the_guides() {
 fn the_answer_is_the_same_to_the_byte_and_matches_its_schema() {
     let schema = serde_json::to_value(schemars::schema_for!(Assessment)).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for name in ["aws-shop.yaml", "azure-shop.yaml", "contradictory.yaml", "impossible.yaml", "both-clouds.yaml"] {
+    for name in [
+        "examples/aws/shop.yaml",
+        "examples/azure/shop.yaml",
+        "aws-shop.yaml",
+        "azure-shop.yaml",
+        "contradictory.yaml",
+        "impossible.yaml",
+        "both-clouds.yaml",
+    ] {
         let app = read(&file(name));
         let inputs = Inputs::new(Atlas::embedded());
         let (one, two) = (assess_fully(&app, &inputs), assess_fully(&app, &inputs));
@@ -184,7 +220,9 @@ fn the_schema_is_the_one_that_is_checked_in() {
 #[test]
 fn what_is_written_back_is_what_was_proposed_and_nothing_else() {
     let inputs = Inputs::new(Atlas::embedded());
-    for name in ["aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"] {
+    for name in
+        ["examples/aws/shop.yaml", "examples/azure/shop.yaml", "aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"]
+    {
         let before = file(name);
         let proposal = assess(&read(&before), &inputs);
         let after = write::write(&before, &proposal).unwrap();
