@@ -13,7 +13,7 @@ use crate::predict::Quantiles;
 use crate::recovery::{History, steering};
 use crate::report::{
     Assessment, ComponentReport, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook, RegionReport,
-    Standing, Summary,
+    RouteReport, Standing, Summary,
 };
 use crate::site::may_be_in;
 use crate::solve::Solved;
@@ -65,6 +65,7 @@ impl Solved<'_> {
         Assessment {
             app: self.app.name.to_string(),
             summary,
+            routes: self.routes(&components),
             objectives,
             conflicts,
             regions: self.regions(),
@@ -76,8 +77,38 @@ impl Solved<'_> {
             patterns: Vec::new(),
             frontier: Vec::new(),
             optimal: self.optimal && self.unexplained == 0,
+            margins: self
+                .margins
+                .iter()
+                .map(|(id, margin)| (id.to_string(), (margin * 1000.0).round() / 1000.0))
+                .collect(),
             notes: self.notes(),
         }
+    }
+
+    fn routes(&self, components: &[ComponentReport]) -> Vec<RouteReport> {
+        let by_name: BTreeMap<&str, &ComponentReport> =
+            components.iter().map(|component| (component.component.as_str(), component)).collect();
+        let mut reports = Vec::new();
+        for (host, route) in &self.app.routes {
+            let (Some(component), Some(found)) = (self.app.components.get(&route.to), by_name.get(route.to.as_str()))
+            else {
+                continue;
+            };
+            let behind = self.app.databases_behind(&route.to);
+            let losses = behind.iter().filter_map(|id| by_name.get(id.as_str())).map(|database| database.rpo);
+            reports.push(RouteReport {
+                host: host.to_string(),
+                component: route.to.to_string(),
+                rto: found.rto,
+                wanted_rto: objectives(self.app, component).rto.map(|rto| rto.as_secs_f64()),
+                rpo: losses.max_by(|a, b| a.p95.total_cmp(&b.p95)),
+            });
+        }
+        // The most urgent first.
+        let urgency = |report: &RouteReport| report.wanted_rto.unwrap_or(f64::INFINITY);
+        reports.sort_by(|a, b| urgency(a).total_cmp(&urgency(b)));
+        reports
     }
 
     fn summary(&self, components: &[ComponentReport], objectives: &[ObjectiveReport], cost: &CostReport) -> Summary {

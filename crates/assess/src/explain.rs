@@ -16,6 +16,9 @@ use crate::solve::Solved;
 use crate::spread::{PLANNING_QUANTILE, Spread};
 use crate::tariff::{CostItem, cents};
 
+/// Up to so many components it is looked for what waits for each.
+const SEARCHED: usize = 300;
+
 impl Solved<'_> {
     pub fn component(&self, id: &ComponentId, placed: &Placed) -> Option<ComponentReport> {
         let component = self.app.components.get(id)?;
@@ -91,27 +94,36 @@ impl Solved<'_> {
             .map(|need| need.choice.planned().ready(0))
             .max()
             .unwrap_or(0);
+        let late = self.kept_for(id);
         let mut told = BTreeSet::new();
+        let mut smaller: Option<(u32, String)> = None;
         for choice in choices(setting, id, component) {
             let simpler = (choice.pattern, choice.complexity, choice.standby)
                 < (placed.choice.pattern, placed.choice.complexity, placed.choice.standby);
             if !simpler || choice.how == placed.choice.how {
                 continue;
             }
+            let why = self
+                .against(&choice, &objectives, overhead, needs)
+                .or_else(|| late.as_ref().map(|(who, rto)| format!("{who} would miss its RTO of {rto} too often")));
+            let Some(why) = why else { continue };
             let label = match choice.carriage {
                 Carriage::Nothing if choice.pattern == placed.choice.pattern => {
-                    format!("{} of {}", choice.standby, component.size.count.unwrap_or(1))
+                    smaller = Some((choice.standby, why));
+                    continue;
                 }
                 Carriage::Asynchronous | Carriage::Synchronous if choice.pattern == placed.choice.pattern => {
                     format!("{} ({})", choice.pattern.as_str(), choice.carriage.as_str())
                 }
                 _ => choice.pattern.as_str().to_owned(),
             };
-            if let Some(why) = self.against(&choice, &objectives, overhead, needs)
-                && told.insert(label.clone())
-            {
+            if told.insert(label.clone()) {
                 reasons.push(format!("not {label}: {why}"));
             }
+        }
+        if let Some((most, why)) = smaller {
+            let fewer = if most > 1 { " or fewer" } else { "" };
+            reasons.push(format!("not {most} of {}{fewer}: {why}", component.size.count.unwrap_or(1)));
         }
         if let Some(slowest) = component
             .needs
@@ -137,6 +149,28 @@ impl Solved<'_> {
         reasons
     }
 
+    /// The component with the shortest RTO among those that wait for this one, itself included, if it is shorter than this
+    /// one's or a margin is kept for it. Enormous apps are not searched.
+    fn kept_for(&self, id: &ComponentId) -> Option<(ComponentId, String)> {
+        if self.app.components.len() > SEARCHED {
+            return None;
+        }
+        let mut found: BTreeSet<&ComponentId> = BTreeSet::from([id]);
+        let mut grown = true;
+        while grown {
+            let waiting =
+                self.app.components.iter().filter(|(_, other)| other.needs.iter().any(|need| found.contains(need)));
+            let more: Vec<&ComponentId> =
+                waiting.map(|(other, _)| other).filter(|other| !found.contains(*other)).collect();
+            grown = !more.is_empty();
+            found.extend(more);
+        }
+        let rto = |id: &ComponentId| objectives(self.app, self.app.components.get(id)?).rto;
+        let shortest = found.into_iter().filter(|other| *other != id || self.margins.contains_key(*other));
+        let who = shortest.filter(|other| rto(other).is_some()).min_by_key(|other| rto(other))?;
+        Some((who.clone(), duration(rto(who)?)))
+    }
+
     fn against(&self, choice: &Choice, objectives: &Objectives, overhead_ms: u64, needs_ms: u64) -> Option<String> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most some days")]
         let as_seconds = |ms: u64| seconds(ms as f64 / 1000.0);
@@ -149,7 +183,12 @@ impl Solved<'_> {
         if let Some(rto) = objectives.rto
             && u128::from(total) > rto.as_millis()
         {
-            return Some(format!("it takes {} (RTO {})", as_seconds(total), duration(rto)));
+            let takes = if as_seconds(total) == duration(rto) {
+                format!("a little more than {}", duration(rto))
+            } else {
+                as_seconds(total)
+            };
+            return Some(format!("it takes {takes} (RTO {})", duration(rto)));
         }
         None
     }

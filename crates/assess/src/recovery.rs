@@ -247,6 +247,23 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// [`seconds`], rounded up, and a little finer: what an objective can be set to.
+pub fn at_least(value: f64) -> String {
+    let step = match value {
+        v if v < 10.0 => 0.01,
+        v if v < 120.0 => 1.0,
+        v if v < 5400.0 => 6.0,
+        _ => 360.0,
+    };
+    // The ceiling of a little less than zero is a negative zero.
+    let up = (value / step - 1e-9).ceil() * step + 0.0;
+    if (120.0..5400.0).contains(&up) {
+        let text = format!("{:.1}", up / 60.0);
+        return format!("{} min", text.trim_end_matches(".0"));
+    }
+    seconds(up)
+}
+
 /// [`seconds`] of a [`Duration`].
 pub fn duration(value: Duration) -> String {
     seconds(value.as_secs_f64())
@@ -268,6 +285,16 @@ mod tests {
             (100.0, "100 s"),
         ] {
             assert_eq!(seconds(value), expected);
+        }
+        for (value, expected) in [
+            (0.0, "0 s"),
+            (0.471, "0.48 s"),
+            (15.2, "16 s"),
+            (901.0, "15.1 min"),
+            (900.0, "15 min"),
+            (14_401.0, "4.1 h"),
+        ] {
+            assert_eq!(at_least(value), expected);
         }
     }
 }

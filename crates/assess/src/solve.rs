@@ -10,7 +10,7 @@ use crate::conflict::contradiction;
 use crate::inputs::Inputs;
 use crate::optimise::{Constraint, Placed, Task, groups, objectives, optimise, optimise_groups, optimise_only};
 use crate::predict::{Prediction, predict};
-use crate::recovery::{duration, seconds};
+use crate::recovery::{at_least, duration};
 use crate::report::Conflict;
 use crate::site::Ground;
 use crate::spread::PLANNING_QUANTILE;
@@ -159,7 +159,7 @@ impl<'a> Solved<'a> {
         let conflicts: Vec<Conflict> = missed
             .map(|(id, prediction)| {
                 let wanted = self.app.components.get(id).and_then(|component| objectives(self.app, component).rto);
-                let least = seconds(prediction.rto.p95);
+                let least = at_least(prediction.rto.p95);
                 Conflict {
                     between: vec![format!("RTO of {id}: {}", wanted.map(duration).unwrap_or_default())],
                     relax: vec![format!(
@@ -186,8 +186,12 @@ impl<'a> Solved<'a> {
     fn settle(&mut self, task: &Task<'_>, group: &[ComponentId]) {
         if self.conflicts.len() >= EXPLAINED {
             self.unexplained += 1;
-            for id in group {
-                self.troubled.insert(id.clone(), false);
+            self.troubled.extend(group.iter().map(|id| (id.clone(), false)));
+            // Not as near as could be: what costs least if no time is demanded.
+            let relaxed =
+                group.iter().flat_map(|id| [Constraint::Rto(id.clone()), Constraint::Rpo(id.clone())]).collect();
+            if let Some(outcome) = optimise_only(&Task { relaxed: &relaxed, ..*task }, group) {
+                self.placed.extend(outcome.placed);
             }
             return;
         }
