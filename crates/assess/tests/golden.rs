@@ -147,8 +147,8 @@ fn the_guides_pairs_are_found_for_apps_that_name_one_region() {
     let europe = alone(
         "azure-storage",
         "azure/westeurope",
-        // Geo-redundant storage, which goes where Azure pairs.
-        "{storage: 1000GB, writes: 1GB/day}\n    pattern: pilot-light",
+        // Among regions of one price, the pair.
+        "{storage: 1000GB, writes: 1GB/day}\nprices: {azure/global/blob-hot-lrs: 0.02}",
         "{rto: 4h, rpo: 1h, residency: [EU]}",
     );
     assert_eq!(
