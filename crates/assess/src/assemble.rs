@@ -131,7 +131,8 @@ impl Solved<'_> {
             }
             (_, None) => "there is nothing to protect".into(),
             (standing, Some(pattern)) => {
-                let verb = if standing == Standing::Met { "is" } else { "should be" };
+                let as_is = standing == Standing::Met && components.iter().all(|component| component.as_declared);
+                let verb = if as_is { "is" } else { "should be" };
                 format!(
                     "{} {verb} {} for {}{}",
                     self.app.name,

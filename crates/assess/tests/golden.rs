@@ -169,6 +169,17 @@ fn the_guides_pairs_are_found_for_apps_that_name_one_region() {
     );
 }
 
+#[test]
+fn an_app_stays_in_the_region_that_its_file_names() {
+    let text = "app: one\nobjectives: {rto: 1h, residency: [EU]}\nregions: {a: {place: aws/eu-north-1}}\ncomponents:\n  c: {kind: rds, size: {instance: db.r6g.large}}\n";
+    let app = read(text);
+    let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+    assert_eq!(component(&answer, "c").home, "a");
+    assert!(answer.summary.line.starts_with("one should be protected"), "{}", answer.summary.line);
+    let anew = assess(&app, &Inputs { keep_pins: false, ..Inputs::new(Atlas::embedded()) });
+    assert_eq!(anew.conflicts, [], "anywhere in the EU");
+}
+
 /// The four-row table of the providers' guidance: hours, tens of minutes, minutes, (near) nothing.
 #[test]
 fn patterns_come_out_in_the_order_of_the_guides() {

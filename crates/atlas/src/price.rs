@@ -44,7 +44,14 @@ impl PriceBook {
     /// Reads a user's price file: the columns `provider,region,sku,price_usd` and, if wanted, `basis` and `date`. Region
     /// `global` stands for every region of the provider. Providers are those of places, `local` and `kubernetes` included.
     pub fn parse_declared(text: &str) -> Result<Self, DataError> {
-        Self::parse("the price file", text, |_| Grade::Declared)
+        const FILE: &str = "the price file";
+        let book = Self::parse(FILE, text, |_| Grade::Declared)?;
+        if book.rows.is_empty() {
+            let what =
+                "there is no price; expected the columns `provider,region,sku,price_usd` and a line for each price";
+            return Err(DataError { file: FILE.into(), line: 1, what: what.into() });
+        }
+        Ok(book)
     }
 
     /// The prices that an app's file gives.
@@ -262,6 +269,10 @@ mod tests {
             (
                 "provider,region,sku,price_usd\naws,x,y,-1\n",
                 "the price file, line 2: column `price_usd`: a price cannot be -1; expected 0 to 1000000",
+            ),
+            (
+                "provider,region,sku,price_usd\n",
+                "the price file, line 1: there is no price; expected the columns `provider,region,sku,price_usd` and a line for each price",
             ),
             ("provider,region,sku\naws,x,y\n", "the price file, line 2: there is no column `price_usd`"),
         ] {

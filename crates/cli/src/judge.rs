@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use lifeboat_assess::report::Standing;
 use lifeboat_assess::{
-    Assessment, Inputs, WhatIf, assess as plainly, assess_fully, compare, frontier, html, regions as places, text, what_if, write,
+    Assessment, Inputs, WhatIf, assess as plainly, assess_fully, compare, frontier, html, regions as places, text,
+    what_if, write,
 };
 use lifeboat_atlas::{Atlas, PriceBook};
 use lifeboat_model::App;

@@ -57,6 +57,7 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
     let mut home = vec![IMPOSSIBLE; choices.len() * sites];
     let mut target = vec![IMPOSSIBLE; choices.len() * sites];
     let base = alone(component);
+    let named = task.keep_pins && task.ground.sites.iter().any(|site| site.region.is_some());
     let limits = deadlines(task, id, &objectives);
     for (at, site) in task.ground.sites.iter().enumerate() {
         let refused = may_be_in(task.setting.atlas, component, residency, regions, site);
@@ -65,7 +66,8 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
             Some(pin) => {
                 site.region.as_ref() == Some(pin) && matches!(refused, Ok(()) | Err(crate::site::Refusal::Status(_)))
             }
-            None => refused.is_ok(),
+            // An app stays in the regions that the file names, whatever else comes into question to recover in.
+            None => refused.is_ok() && (site.region.is_some() || !named),
         };
         let without = rates[at].compare(&base);
         for (option, choice) in choices.iter().enumerate() {
