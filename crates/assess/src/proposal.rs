@@ -1,8 +1,8 @@
 //! The app as it is proposed, and the plan that it gets for the loss of a region: the one that `lifeboat_plan` builds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::app::{Pattern, Replication};
+use lifeboat_model::app::{Component, Objectives, Pattern, Replication, Size};
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Durations, RegionLoss};
 
@@ -28,34 +28,64 @@ pub fn losses(
     moves.into_iter().map(|(home, moves)| (home, RegionLoss::build(&app, &moves, durations))).collect()
 }
 
-/// The app with what was chosen in it. Whatever starts machines at a failover is a pilot light to the plan, also where some
-/// of them run.
+/// The app with what was chosen in it, as far as a plan asks for it. Whatever starts machines at a failover is a pilot light to
+/// the plan, also where some of them run.
 fn proposed(app: &App, ground: &Ground, placed: &BTreeMap<ComponentId, Placed>) -> App {
-    let mut app = app.clone();
-    for (id, placed) in placed {
-        let Some(component) = app.components.get_mut(id) else { continue };
-        let starts = placed.choice.steps.iter().any(|step| matches!(step.kind, StepKind::Launch | StepKind::Build));
-        component.pattern = Some(if starts { Pattern::PilotLight } else { placed.choice.pattern });
-        if !component.kind.is_database() {
-            continue;
-        }
+    let components = placed
+        .iter()
+        .filter_map(|(id, placed)| Some((id.clone(), as_placed(app.components.get(id)?, ground, placed))))
+        .collect();
+    App {
+        name: app.name.clone(),
+        objectives: Objectives::default(),
+        regions: BTreeMap::new(),
+        components,
+        routes: app.routes.clone(),
+        failover: app.failover.clone(),
+        detection: app.detection.clone(),
+        store: app.store.clone(),
+        dns: app.dns.clone(),
+        nodes: app.nodes.clone(),
+        prices: Vec::new(),
+    }
+}
+
+fn as_placed(component: &Component, ground: &Ground, placed: &Placed) -> Component {
+    let starts = placed.choice.steps.iter().any(|step| matches!(step.kind, StepKind::Launch | StepKind::Build));
+    let mut proposed = Component {
+        kind: component.kind,
+        pattern: Some(if starts { Pattern::PilotLight } else { placed.choice.pattern }),
+        objectives: Objectives::default(),
+        writer: None,
+        standbys: BTreeMap::new(),
+        confirmations: component.confirmations,
+        without_standby: component.without_standby,
+        reads: component.reads,
+        needs: component.needs.clone(),
+        regions: BTreeSet::new(),
+        run: None,
+        check: None,
+        port: None,
+        size: Size::default(),
+    };
+    if component.kind.is_database() {
         let mode = match placed.choice.carriage {
             Carriage::Synchronous => Replication::Synchronous,
             Carriage::Asynchronous | Carriage::SeveralWriters | Carriage::Backups | Carriage::Nothing => {
                 Replication::Asynchronous
             }
         };
-        let before = component.standbys.clone();
         let writer = region(&ground.sites[placed.home]);
-        component.standbys.remove(&writer);
-        component.standbys.extend(placed.targets.iter().map(|target| (region(&ground.sites[*target]), mode)));
-        component.writer = Some(writer);
-        if component.standbys != before {
-            let synchronous = component.standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
-            component.confirmations = synchronous.max(1);
+        proposed.standbys.clone_from(&component.standbys);
+        proposed.standbys.remove(&writer);
+        proposed.standbys.extend(placed.targets.iter().map(|target| (region(&ground.sites[*target]), mode)));
+        proposed.writer = Some(writer);
+        if proposed.standbys != component.standbys {
+            let synchronous = proposed.standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
+            proposed.confirmations = synchronous.max(1);
         }
     }
-    app
+    proposed
 }
 
 /// A site's name in the proposed app.

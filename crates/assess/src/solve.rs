@@ -27,11 +27,13 @@ struct Tried {
     /// The least one without.
     unsolved: Option<f64>,
     last: f64,
+    /// How many times in a row a margin has changed nothing: each time the next one is further away.
+    idle: i32,
 }
 
 impl Default for Tried {
     fn default() -> Self {
-        Self { solved: 1.0, unsolved: None, last: 1.0 }
+        Self { solved: 1.0, unsolved: None, last: 1.0, idle: 0 }
     }
 }
 
@@ -40,17 +42,23 @@ impl Tried {
     fn next(&mut self, exceeded_by: f64) -> f64 {
         self.last = match self.unsolved {
             Some(unsolved) => (self.solved * unsolved).sqrt(),
-            None => self.solved * exceeded_by.clamp(1.05, 1.3),
+            None => self.solved * exceeded_by.clamp(1.05, 1.3).powi(self.idle + 1),
         };
         self.last
     }
 
-    fn learn(&mut self, impossible: bool) {
+    /// Whether no margin is left that would make a difference.
+    fn is_exhausted(&self) -> bool {
+        self.unsolved.is_some_and(|unsolved| unsolved < self.solved * 1.02)
+    }
+
+    fn learn(&mut self, impossible: bool, changed: bool) {
         if impossible {
             self.unsolved = Some(self.last);
         } else {
             self.solved = self.last;
         }
+        self.idle = if changed { 0 } else { self.idle + 1 };
     }
 }
 
@@ -111,6 +119,7 @@ impl<'a> Solved<'a> {
             let missing: Vec<(usize, f64)> = all
                 .iter()
                 .enumerate()
+                .filter(|(number, _)| !tried.get(number).is_some_and(Tried::is_exhausted))
                 .filter_map(|(number, group)| {
                     let by =
                         group.iter().filter(|id| self.misses(id)).map(|id| self.exceeds(id)).max_by(f64::total_cmp);
@@ -127,9 +136,6 @@ impl<'a> Solved<'a> {
             let again = Task { margins: &margins, ..*first };
             let asked = missing.iter().map(|(number, _)| all[*number].clone()).collect();
             let solved = optimise_groups(&again, asked);
-            for (number, _) in &missing {
-                tried.entry(*number).or_default().learn(solved.impossible.contains(&all[*number]));
-            }
             self.optimal &= solved.proved;
             let changed: BTreeSet<ComponentId> = solved
                 .placed
@@ -137,9 +143,17 @@ impl<'a> Solved<'a> {
                 .filter(|(id, placed)| self.placed.get(*id).is_none_or(|before| !before.is_as(placed)))
                 .map(|(id, _)| id.clone())
                 .collect();
-            let predictions = predict(first.setting, self.ground, &solved.placed, Some(&changed));
-            self.placed.extend(solved.placed);
-            self.predictions.extend(predictions);
+            for (number, _) in &missing {
+                let group = &all[*number];
+                let (impossible, changed) =
+                    (solved.impossible.contains(group), group.iter().any(|id| changed.contains(id)));
+                tried.entry(*number).or_default().learn(impossible, changed);
+            }
+            if !changed.is_empty() {
+                let predictions = predict(first.setting, self.ground, &solved.placed, Some(&changed));
+                self.placed.extend(solved.placed);
+                self.predictions.extend(predictions);
+            }
         }
         self.margins = margins.into_iter().filter(|(id, _)| !self.misses(id)).collect();
     }

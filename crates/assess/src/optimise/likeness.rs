@@ -19,6 +19,8 @@ fn likeness_of(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Component
     let Some(component) = app.components.get(id) else { return String::new() };
     let needs: Vec<usize> = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
     let Component { kind, pattern, writer, standbys, reads, regions, size, .. } = component;
+    // Compute without regions of its own runs in all of them: sixty names that need not be compared.
+    let regions = (regions.len() < app.data_regions().count()).then_some(regions);
     let objectives = objectives(app, component);
     let margin = task.margins.get(id);
     let routes: Vec<_> = app.routes.values().filter(|route| route.to == *id).map(|route| route.ttl).collect();
@@ -39,6 +41,9 @@ pub(super) fn merged(task: &Task<'_>, group: &[ComponentId]) -> (Vec<usize>, Vec
     let mut stands_for = Vec::with_capacity(group.len());
     let mut kept: Vec<(ComponentId, i64)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
+    if group.iter().filter(|id| !needed.contains(id)).count() < 2 {
+        return ((0..group.len()).collect(), group.iter().map(|id| (id.clone(), 1)).collect());
+    }
     for id in group {
         let next = kept.len();
         let number =
