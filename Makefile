@@ -28,11 +28,12 @@ soak: ## A hundred fault schedules from seeds, on real servers in network namesp
 	@tools/install etcd network
 	cargo test --quiet -p lifeboat --test lab -- soak "$(SEED)" "$(SCHEDULES)" "$(MINUTES)"
 
-bench: ## Lifeboat beside its peers, and what the commit gate costs; some two hours, on a machine that does nothing else
+bench: ## Lifeboat beside its peers, what the commit gate costs, how an assessment grows; some two hours, on a machine that does nothing else
 	@tools/install bench
 	cargo build --release --quiet -p lifeboat
 	bench/commit-gate/run --table docs/bench-commit-gate.md
 	bench/region-kill/run --runs $(RUNS) --table docs/bench-region-kill.md
+	bench/assess-growth/run --runs $(RUNS) --table docs/bench-assess-growth.md
 
 lint: ## Format, clippy, licences, the direction of dependencies
 	cargo fmt --check

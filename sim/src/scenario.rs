@@ -219,6 +219,7 @@ impl Scenario {
             store: StoreChoice::File(PathBuf::new()),
             dns: Dns { port: 5353 },
             nodes: Nodes::default(),
+            prices: Vec::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use lifeboat_model::app::Objectives;
 
 use crate::choice::choices;
 use crate::optimise::{Constraint, Outcome, Task, objectives, optimise_only};
-use crate::recovery::{duration, seconds};
+use crate::recovery::{at_least, duration};
 use crate::report::Conflict;
 use crate::site::lies_in;
 
@@ -155,11 +155,11 @@ impl Question<'_> {
         let name = |site: usize| self.task.ground.sites[site].name.as_str();
         match one {
             Constraint::Rto(id) => match self.least_rto(set, id) {
-                Some(least) => format!("RTO of {id}: at least {}", seconds(least)),
+                Some(least) => format!("RTO of {id}: at least {}", at_least(least)),
                 None => format!("leave the RTO of {id} out"),
             },
             Constraint::Rpo(id) => match self.least_rpo(set, id) {
-                Some(least) => format!("RPO of {id}: at least {}", seconds(least)),
+                Some(least) => format!("RPO of {id}: at least {}", at_least(least)),
                 None => format!("leave the RPO of {id} out"),
             },
             Constraint::Availability(id) => format!("demand less availability of {id}"),

@@ -5,9 +5,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::assemble::{price, usd};
+use crate::bill::{price, usd};
 use crate::choice::Carriage;
 use crate::picture;
+use crate::predict::Quantiles;
 use crate::recovery::seconds;
 use crate::report::{Assessment, ComponentReport, ObjectiveReport, Severity, Standing};
 use crate::tariff::CostItem;
@@ -63,9 +64,15 @@ fn header(answer: &Assessment) -> Markup {
             h1 { (summary.line) }
             @if !answer.components.is_empty() {
                 div class="tiles" {
-                    (tile("RTO", &seconds(summary.rto.p95), &format!("half within {}, 99 % within {}", seconds(summary.rto.p50), seconds(summary.rto.p99))))
-                    (tile("RPO", &seconds(summary.rpo.p95), &format!("99 % within {}", seconds(summary.rpo.p99))))
-                    (tile("Protection adds", &price(summary.added_usd, summary.unknown_prices), &summary.overhead_percent.map_or("today's cost is not known".into(), |percent| format!("{percent:.1} % of {} today", usd(summary.today_usd)))))
+                    @if answer.routes.len() < 2 || answer.routes.len() > TILES {
+                        (tile("RTO", &seconds(summary.rto.p95), &spread_of(summary.rto)))
+                    } @else {
+                        @for route in &answer.routes {
+                            (tile(&format!("RTO of {}", route.host), &seconds(route.rto.p95), &format!("{}{}", route.wanted_rto.map_or(String::new(), |wanted| format!("wanted {}; ", seconds(wanted))), spread_of(route.rto))))
+                        }
+                    }
+                    (tile("RPO, at worst", &seconds(summary.rpo.p95), &format!("99 % within {}", seconds(summary.rpo.p99))))
+                    (tile("Protection adds", &format!("{}/month", usd(summary.added_usd)), &added_hint(answer)))
                     @for outlook in answer.outlook.iter().take(1) {
                         (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned * 60.0)), &outlook.minutes_waiting.map_or(String::new(), |minutes| format!("instead of {}, if {} is waited for ({})", seconds(minutes * 60.0), outlook.region, outlook.losses_per_year.grade))))
                     }
@@ -73,6 +80,26 @@ fn header(answer: &Assessment) -> Markup {
             }
         }
     }
+}
+
+/// Up to so many routes have a tile each.
+const TILES: usize = 3;
+
+fn spread_of(rto: Quantiles) -> String {
+    format!("half within {}, 99 % within {}", seconds(rto.p50), seconds(rto.p99))
+}
+
+fn added_hint(answer: &Assessment) -> String {
+    let summary = &answer.summary;
+    let unknown = match summary.unknown_prices {
+        0 => String::new(),
+        1 => "and 1 unknown price; ".into(),
+        many => format!("and {many} unknown prices; "),
+    };
+    let today = summary.overhead_percent.map_or("today's cost is not known".into(), |percent| {
+        format!("{percent:.1} % of {} today", usd(summary.today_usd))
+    });
+    unknown + &today
 }
 
 fn tile(name: &str, value: &str, hint: &str) -> Markup {
@@ -84,12 +111,30 @@ fn conflicts(answer: &Assessment) -> Markup {
         @if !answer.conflicts.is_empty() {
             section {
                 h2 { "What contradicts itself" }
+                @if answer.conflicts.len() > MANY_CONFLICTS { (conflict_table(answer)) } @else {
                 @for conflict in &answer.conflicts {
                     div class="conflict" {
                         p { strong { (conflict.between.join("  ×  ")) } }
-                        p { "Give up one of them:" }
+                        p { @if conflict.relax.len() > 1 { "Give up one of them:" } @else { "What it takes:" } }
                         ul { @for relax in &conflict.relax { li { (relax) } } }
                     }
+                }
+                }
+            }
+        }
+    }
+}
+
+/// Above so many, contradictions are rows of a table.
+const MANY_CONFLICTS: usize = 6;
+
+fn conflict_table(answer: &Assessment) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "Demands that cannot hold together" } th { "Either of these would do" } } }
+            tbody {
+                @for conflict in &answer.conflicts {
+                    tr { td { (conflict.between.join(" × ")) } td { (conflict.relax.join("; or ")) } }
                 }
             }
         }
@@ -116,7 +161,7 @@ fn objectives(answer: &Assessment) -> Markup {
 fn objective_table(objectives: &[&ObjectiveReport]) -> Markup {
     html! {
         table {
-            thead { tr { th { "Verdict" } th { "Objective" } th { "Wanted" } th { "Expected" } th { "Missed" } th { "By" } } }
+            thead { tr { th { "Verdict" } th { "Objective" } th { "Wanted" } th { "Expected" } th { abbr title="Share of recoveries that miss it" { "Missed" } } th { "By" } } }
             tbody {
                 @for objective in objectives {
                     tr {
@@ -285,11 +330,12 @@ fn patterns(answer: &Assessment) -> Markup {
         @if !answer.patterns.is_empty() {
             section {
                 h2 { "Patterns side by side" }
+                @let mixed = answer.components.iter().any(|component| Some(&component.pattern) != answer.summary.pattern.as_ref());
                 table {
                     thead { tr { th { "Pattern" } th { "RTO" } th { "RPO" } th { "Adds, USD/month" } th { "Overhead" } th { "Usual" } th { "Complexity" } th { "Meets objectives" } } }
                     tbody {
                         @for row in &answer.patterns {
-                            tr class=[(answer.summary.pattern.as_deref() == Some(&row.pattern)).then_some("chosen")] {
+                            tr class=[(!mixed && answer.summary.pattern.as_deref() == Some(&row.pattern)).then_some("chosen")] {
                                 td {
                                     (row.pattern)
                                     @if !row.instead.is_empty() { div class="hint" { "not there for " (names(&row.instead)) } }
@@ -302,9 +348,29 @@ fn patterns(answer: &Assessment) -> Markup {
                                 td { @if row.meets_objectives { "yes" } @else { "no" } }
                             }
                         }
+                        @if mixed { (as_proposed(answer)) }
                     }
                 }
             }
+        }
+    }
+}
+
+/// The proposal's own row, where it is none of the patterns alone.
+fn as_proposed(answer: &Assessment) -> Markup {
+    let summary = &answer.summary;
+    let held = answer.objectives.iter().all(|objective| {
+        objective.standing != Standing::Unattainable || !matches!(objective.objective.as_str(), "rto" | "rpo")
+    });
+    html! {
+        tr class="chosen" {
+            td { "as proposed" div class="hint" { "each component its own" } }
+            td class="number" { (seconds(summary.rto.p95)) } td class="number" { (seconds(summary.rpo.p95)) }
+            td class="number" { (format!("{:.2}", summary.added_usd)) @if summary.unknown_prices > 0 { " +?" } }
+            td class="number" { @if let Some(percent) = summary.overhead_percent { (format!("{percent:.1} %")) } @else { "?" } }
+            td {}
+            td { (answer.components.iter().map(|component| component.complexity).max().unwrap_or(0)) " of 5" }
+            td { @if held { "yes" } @else { "no" } }
         }
     }
 }
@@ -358,7 +424,7 @@ fn footer(answer: &Assessment) -> Markup {
             }
         }
         footer {
-            p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
+            p { @if answer.optimal && answer.margins.is_empty() { "It is proved that nothing cheaper meets the objectives." } @else if answer.optimal { "It is proved that nothing cheaper meets the objectives with the margin named below." } @else { "It is not proved that nothing cheaper meets the objectives." } }
             @for note in &answer.notes { p { (note) } }
             @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (outlook.losses_per_year.source) "." } }
         }

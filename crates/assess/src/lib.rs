@@ -10,25 +10,32 @@
 //! is none, [`predict`] draws recoveries, [`weak`] looks for what the plan leans on.
 
 mod assemble;
+mod bill;
 pub mod choice;
 pub mod conflict;
+mod explain;
 pub mod html;
+mod inputs;
 pub mod optimise;
 mod picture;
 pub mod predict;
+pub mod proposal;
 mod questions;
 pub mod recovery;
 pub mod regions;
 pub mod report;
 pub mod schedule;
 pub mod site;
+mod solve;
 pub mod spread;
 pub mod tariff;
 pub mod text;
+mod verdict;
 pub mod weak;
 pub mod write;
 
-pub use assemble::{Candidates, Inputs, assess};
+pub use assemble::{as_it_runs, assess};
+pub use inputs::{Candidates, Inputs};
 pub use questions::{Change, Difference, WhatIf, WhatIfError, assess_fully, compare, frontier, what_if};
 pub use recovery::{History, StepKind};
 pub use report::Assessment;

@@ -160,7 +160,7 @@ const CHART_WIDTH: f64 = 860.0;
 const CHART_HEIGHT: f64 = 320.0;
 const LEFT: f64 = 78.0;
 const BOTTOM: f64 = 48.0;
-const TOP: f64 = 16.0;
+const TOP: f64 = 30.0;
 const RIGHT: f64 = 130.0;
 
 /// Cost against RTO, a line for each RPO.
@@ -202,7 +202,7 @@ pub fn frontier(points: &[FrontierPoint], wanted_rto: Option<f64>) -> Markup {
                 line class="grid" x1=(LEFT) x2=(CHART_WIDTH - RIGHT) y1=(round(y(amount))) y2=(round(y(amount))) {}
                 text class="axis" x=(LEFT - 8.0) y=(round(y(amount) + 4.0)) text-anchor="end" { (format!("{amount:.0}")) }
             }
-            text class="axis" x="4" y=(TOP - 4.0) { "USD/month" }
+            text class="axis" x="4" y=(TOP - 16.0) { "USD/month" }
             @for rto in [5.0_f64, 15.0, 60.0, 300.0, 1800.0, 14_400.0, 86_400.0] {
                 @if rto.ln() >= low - 0.01 {
                     line class="grid" x1=(round(x(rto))) x2=(round(x(rto))) y1=(TOP) y2=(CHART_HEIGHT - BOTTOM) {}

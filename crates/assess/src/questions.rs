@@ -8,8 +8,10 @@ use lifeboat_model::{App, ComponentId, RegionId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::assemble::{Candidates, Inputs, assess, percent};
+use crate::assemble::assess;
+use crate::bill::percent;
 use crate::choice::{Setting, choices};
+use crate::inputs::{Candidates, Inputs};
 use crate::optimise::objectives;
 use crate::predict::Quantiles;
 use crate::recovery::{duration, seconds};
@@ -132,7 +134,7 @@ pub fn frontier(app: &App, inputs: &Inputs<'_>) -> Vec<FrontierPoint> {
 }
 
 fn point(app: &App, inputs: &Inputs<'_>, rto_seconds: f64, rpo_seconds: f64) -> Option<FrontierPoint> {
-    let (outcome, ground) = crate::assemble::placements(app, inputs);
+    let (outcome, ground) = crate::inputs::placements(app, inputs);
     if !outcome.impossible.is_empty() || outcome.placed.is_empty() {
         return None;
     }
@@ -140,7 +142,7 @@ fn point(app: &App, inputs: &Inputs<'_>, rto_seconds: f64, rpo_seconds: f64) -> 
     let mut unknown_prices = 0;
     for (id, placed) in &outcome.placed {
         let component = app.components.get(id)?;
-        let (_, added) = crate::assemble::bill(inputs, &ground, component, placed);
+        let (_, added) = crate::bill::bill(&ground, component, placed);
         added_usd += added.iter().filter_map(|item| item.usd).sum::<f64>();
         unknown_prices += added.iter().filter(|item| item.usd.is_none()).count();
     }
@@ -289,7 +291,7 @@ fn one_line(component: &ComponentReport) -> String {
         component.targets.join(" and "),
         seconds(component.rto.p95),
         seconds(component.rpo.p95),
-        crate::assemble::price(component.added_usd, component.unknown_prices)
+        crate::bill::price(component.added_usd, component.unknown_prices)
     )
 }
 
@@ -312,7 +314,7 @@ fn apply(app: &mut App, inputs: &mut Inputs<'_>, question: &WhatIf) -> Result<()
         WhatIf::Rto(id, rto) => on(app, id, &|objectives| objectives.rto = Some(*rto)),
         WhatIf::Rpo(id, rpo) => on(app, id, &|objectives| objectives.rpo = Some(*rpo)),
         WhatIf::Price(sku, factor) => {
-            inputs.prices = inputs.prices.scaled(sku, *factor);
+            inputs.scaled.push((sku.clone(), *factor));
             Ok(())
         }
         WhatIf::Traffic(factor) => {

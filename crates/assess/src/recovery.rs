@@ -1,8 +1,8 @@
 //! The steps of a recovery and how long each takes: measured durations of this app where there are any, otherwise
 //! published figures with their source, otherwise an assumption that says so.
 //!
-//! The clock runs from the onset of the fault. Detecting and deciding come once for the app; then each component
-//! recovers as soon as what it needs has; last, its route turns to the new region.
+//! The clock runs from the onset of the fault. Detecting and deciding come once for the app; then the plan of the region's
+//! loss runs (`lifeboat_plan::RegionLoss`), each of whose steps takes as long as the steps here that are a part of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use lifeboat_atlas::{Atlas, Grade, Metric};
 use lifeboat_model::App;
 use lifeboat_model::app::{FailoverMode, Kind, Provider, Reads, RegionRole, Route};
+use lifeboat_plan::Durations;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -59,6 +60,30 @@ impl StepKind {
     }
 }
 
+impl StepKind {
+    /// Whether it happens within this step of the plan: what providers and machines do is finer than the plan, which knows
+    /// what Lifeboat does.
+    pub fn is_part_of(self, step: &lifeboat_plan::StepKind) -> bool {
+        use lifeboat_plan::StepKind as Planned;
+        match step {
+            // By force, an epoch is claimed when the lease has run out.
+            Planned::Claim(_) => self == Self::Fence,
+            Planned::Promote(_) => {
+                matches!(self, Self::Restore | Self::Build | Self::Launch | Self::Attach | Self::Promote)
+            }
+            Planned::StartCompute(_) => matches!(self, Self::Build | Self::Launch),
+            Planned::Open(_) | Planned::AwaitCompute(_) => self == Self::Connect,
+            Planned::Route(_) => self == Self::Route,
+            Planned::Detach(_)
+            | Planned::Checkpoint(_)
+            | Planned::Drain(_)
+            | Planned::CatchUp(_)
+            | Planned::Follow(_)
+            | Planned::Synchronize(_) => false,
+        }
+    }
+}
+
 /// A step and its duration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -73,6 +98,8 @@ pub struct Step {
 pub struct History {
     /// Durations of steps; of detecting, deciding and routing under `None`, of a component's steps under its kind.
     pub steps: BTreeMap<(Option<Kind>, StepKind), Vec<f64>>,
+    /// Durations of the plan's own steps, as nodes keep them.
+    pub planned: Durations,
     /// The whole recovery times of components, from the onset of the fault.
     pub recoveries: BTreeMap<lifeboat_model::ComponentId, Vec<f64>>,
     /// Days since the last drill; `None`: there was none.
@@ -220,6 +247,23 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// [`seconds`], rounded up, and a little finer: what an objective can be set to.
+pub fn at_least(value: f64) -> String {
+    let step = match value {
+        v if v < 10.0 => 0.01,
+        v if v < 120.0 => 1.0,
+        v if v < 5400.0 => 6.0,
+        _ => 360.0,
+    };
+    // The ceiling of a little less than zero is a negative zero.
+    let up = (value / step - 1e-9).ceil() * step + 0.0;
+    if (120.0..5400.0).contains(&up) {
+        let text = format!("{:.1}", up / 60.0);
+        return format!("{} min", text.trim_end_matches(".0"));
+    }
+    seconds(up)
+}
+
 /// [`seconds`] of a [`Duration`].
 pub fn duration(value: Duration) -> String {
     seconds(value.as_secs_f64())
@@ -241,6 +285,16 @@ mod tests {
             (100.0, "100 s"),
         ] {
             assert_eq!(seconds(value), expected);
+        }
+        for (value, expected) in [
+            (0.0, "0 s"),
+            (0.471, "0.48 s"),
+            (15.2, "16 s"),
+            (901.0, "15.1 min"),
+            (900.0, "15 min"),
+            (14_401.0, "4.1 h"),
+        ] {
+            assert_eq!(at_least(value), expected);
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Assessment {
     pub app: String,
     /// The answer at a glance.
     pub summary: Summary,
+    /// What clients of each route get.
+    pub routes: Vec<RouteReport>,
     /// Every objective with its verdict, what is not held first.
     pub objectives: Vec<ObjectiveReport>,
     /// Objectives that contradict each other, each set as small as it can be.
@@ -38,8 +40,10 @@ pub struct Assessment {
     pub patterns: Vec<PatternRow>,
     /// Cost against RTO and RPO; empty unless asked for.
     pub frontier: Vec<FrontierPoint>,
-    /// Whether it is proved that nothing cheaper meets the objectives.
+    /// Whether it is proved that nothing cheaper meets the objectives by planned durations, with the margins below.
     pub optimal: bool,
+    /// By component: the factor by which its plan stays below its RTO, so that drawn recoveries hold it.
+    pub margins: BTreeMap<String, f64>,
     /// What was assumed, and what is not in the figures.
     pub notes: Vec<String>,
 }
@@ -90,6 +94,21 @@ pub struct Summary {
     pub unknown_prices: usize,
     /// What turns clients to another region.
     pub steering: Steering,
+}
+
+/// What the clients of a route get when the home is lost.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RouteReport {
+    /// The host name.
+    pub host: String,
+    /// The component behind it.
+    pub component: String,
+    /// Time without service.
+    pub rto: Quantiles,
+    /// What is demanded of the component, in seconds.
+    pub wanted_rto: Option<f64>,
+    /// Loss of the database behind it that loses most; `None`: there is none.
+    pub rpo: Option<Quantiles>,
 }
 
 /// An objective and its verdict.

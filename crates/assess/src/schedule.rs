@@ -1,8 +1,9 @@
 //! The cheapest way for parts that depend on each other to be ready in time: exact.
 //!
-//! Each part has options (cost, duration) and becomes ready its duration after the last of what it needs. Choose an option
-//! for each so that everybody meets the own deadline and the sum of costs is least: the discrete time-cost trade-off
-//! problem. It is hard in general and easy in practice, because most parts are never in each other's way:
+//! Each part has options of a cost and two durations: what it does alone, from the beginning on, and what it does after that
+//! and after the last of what it needs is ready. Choose an option for each so that everybody meets the own deadline and the
+//! sum of costs is least: the discrete time-cost trade-off problem. It is hard in general and easy in practice, because most
+//! parts are never in each other's way:
 //!
 //! 1. options that can never be in time are dropped, and so are dependencies that can never bind;
 //! 2. what is left falls into pieces that have nothing to do with each other;
@@ -28,8 +29,29 @@ pub struct Part {
 pub struct Cost {
     /// What it costs.
     pub cost: i64,
-    /// How long it takes, in ms.
-    pub takes: u64,
+    /// How long it takes.
+    pub takes: Takes,
+}
+
+/// How long an option takes, in ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Takes {
+    /// Beside whatever it needs, from the beginning on.
+    pub alone: u64,
+    /// After that, and after what it needs is ready.
+    pub after: u64,
+}
+
+impl Takes {
+    /// When it is ready if what it needs is ready at `start`.
+    pub fn ready(self, start: u64) -> u64 {
+        start.max(self.alone).saturating_add(self.after)
+    }
+
+    /// By when what it needs must be ready, so that it is itself by `ready`; `None`: it cannot be.
+    pub fn latest_start(self, ready: u64) -> Option<u64> {
+        (self.alone.saturating_add(self.after) <= ready).then(|| ready - self.after)
+    }
 }
 
 /// The cheapest way.
@@ -68,7 +90,7 @@ pub fn solve(parts: &[Part]) -> Option<Solution> {
     for piece in search.pieces(&all) {
         let bounds: Vec<(u64, u64)> = piece.iter().map(|index| (0, nodes[*index as usize].deadline)).collect();
         let (piece_cost, picks) = search.piece(&piece, &bounds)?;
-        cost += piece_cost;
+        cost = piece_cost.saturating_add(cost);
         for (index, option) in picks {
             chosen[index as usize] = option;
         }
@@ -111,29 +133,30 @@ pub fn topological(needs: &[&[usize]]) -> Option<Vec<usize>> {
 }
 
 fn windows(parts: &[Part], consumers: &[Vec<usize>], order: &[usize]) -> Option<Windows> {
-    let mut fastest = Vec::with_capacity(parts.len());
-    for part in parts {
-        fastest.push(part.options.iter().map(|option| option.takes).min()?);
-    }
     let mut earliest_start = vec![0; parts.len()];
+    let mut earliest_ready = vec![0; parts.len()];
     for index in order {
-        earliest_start[*index] =
-            parts[*index].needs.iter().map(|need| earliest_start[*need] + fastest[*need]).max().unwrap_or(0);
+        let start = parts[*index].needs.iter().map(|need| earliest_ready[*need]).max().unwrap_or(0);
+        earliest_start[*index] = start;
+        earliest_ready[*index] = parts[*index].options.iter().map(|option| option.takes.ready(start)).min()?;
     }
     let mut latest_ready = vec![NEVER; parts.len()];
     for index in order.iter().rev() {
-        let own = parts[*index].deadline.unwrap_or(NEVER).min(NEVER);
-        let downstream =
-            consumers[*index].iter().map(|consumer| latest_ready[*consumer].saturating_sub(fastest[*consumer]));
-        latest_ready[*index] = downstream.min().unwrap_or(NEVER).min(own);
-        if earliest_start[*index] + fastest[*index] > latest_ready[*index] {
+        let mut latest = parts[*index].deadline.unwrap_or(NEVER).min(NEVER);
+        for consumer in &consumers[*index] {
+            let options = parts[*consumer].options.iter();
+            let start = options.filter_map(|option| option.takes.latest_start(latest_ready[*consumer])).max()?;
+            latest = latest.min(start);
+        }
+        latest_ready[*index] = latest;
+        if earliest_ready[*index] > latest {
             return None;
         }
     }
     Some(Windows { earliest_start, latest_ready })
 }
 
-/// Of each part the options that can be in time, cheapest first, without those that another beats in both respects.
+/// Of each part the options that can be in time, cheapest first, without those that another beats in every respect.
 fn useful_options(parts: &[Part], windows: &Windows) -> Option<Vec<Vec<(Cost, usize)>>> {
     let mut all = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
@@ -141,15 +164,17 @@ fn useful_options(parts: &[Part], windows: &Windows) -> Option<Vec<Vec<(Cost, us
             .options
             .iter()
             .enumerate()
-            .filter(|(_, option)| windows.earliest_start[index] + option.takes <= windows.latest_ready[index])
+            .filter(|(_, option)| option.takes.ready(windows.earliest_start[index]) <= windows.latest_ready[index])
             .map(|(number, option)| (*option, number))
             .collect();
         options.sort_by_key(|(option, number)| (option.cost, option.takes, *number));
-        let mut best = u64::MAX;
-        options.retain(|(option, _)| {
-            let useful = option.takes < best;
-            best = best.min(option.takes);
-            useful
+        let mut kept: Vec<Takes> = Vec::new();
+        options.retain(|(Cost { takes, .. }, _)| {
+            let beaten = kept.iter().any(|other| other.alone <= takes.alone && other.after <= takes.after);
+            if !beaten {
+                kept.push(*takes);
+            }
+            !beaten
         });
         if options.is_empty() {
             return None;
@@ -175,11 +200,12 @@ fn prune_edges(
     windows: &Windows,
 ) -> Vec<Node> {
     let slowest: Vec<u64> =
-        options.iter().map(|options| options.iter().map(|(option, _)| option.takes).max().unwrap_or(0)).collect();
+        options.iter().map(|options| options.iter().map(|(option, _)| option.takes.after).max().unwrap_or(0)).collect();
     let mut latest_finish = vec![0; parts.len()];
     for index in order {
         let start = parts[*index].needs.iter().map(|need| latest_finish[*need]).max().unwrap_or(0);
-        latest_finish[*index] = start + slowest[*index];
+        latest_finish[*index] =
+            options[*index].iter().map(|(option, _)| option.takes.ready(start)).max().unwrap_or(start);
     }
     let mut always_fine = vec![NEVER; parts.len()];
     for index in order.iter().rev() {
@@ -248,7 +274,7 @@ impl Search<'_> {
     fn piece(&mut self, piece: &[u32], bounds: &[(u64, u64)]) -> Answer {
         if let ([only], [(start, ready)]) = (piece, bounds) {
             let (option, number) =
-                self.nodes[*only as usize].options.iter().find(|(option, _)| start + option.takes <= *ready)?;
+                self.nodes[*only as usize].options.iter().find(|(option, _)| option.takes.ready(*start) <= *ready)?;
             return Some((option.cost, vec![(*only, *number)]));
         }
         let key = (piece.to_vec(), bounds.to_vec());
@@ -280,9 +306,9 @@ impl Search<'_> {
         let mut best: Answer = None;
         let node = &self.nodes[pivot as usize];
         for (option, number) in &node.options {
-            if start + option.takes > ready {
+            let Some(latest_start) = option.takes.latest_start(ready).filter(|latest| start <= *latest) else {
                 continue;
-            }
+            };
             if self.steps >= STEPS && best.is_some() {
                 self.proved = false;
                 break;
@@ -297,14 +323,14 @@ impl Search<'_> {
                 let Ok(at) = rest.binary_search(neighbour) else { continue };
                 let (neighbour_start, neighbour_ready) = &mut rest_bounds[at];
                 if is_source {
-                    *neighbour_start = (*neighbour_start).max(start + option.takes);
+                    *neighbour_start = (*neighbour_start).max(option.takes.ready(start));
                 } else {
-                    *neighbour_ready = (*neighbour_ready).min(ready.saturating_sub(option.takes));
+                    *neighbour_ready = (*neighbour_ready).min(latest_start);
                 }
             }
             let limit = best.as_ref().map_or(i64::MAX, |(cost, _)| *cost);
             if let Some((cost, mut picks)) = self.rest(&rest, &rest_bounds, limit.saturating_sub(option.cost)) {
-                let cost = cost + option.cost;
+                let cost = option.cost.saturating_add(cost);
                 if cost < limit {
                     picks.push((pivot, *number));
                     best = Some((cost, picks));
@@ -319,8 +345,8 @@ impl Search<'_> {
         let mut least = 0;
         for (index, (start, ready)) in members.iter().zip(bounds) {
             let (option, _) =
-                self.nodes[*index as usize].options.iter().find(|(option, _)| start + option.takes <= *ready)?;
-            least += option.cost;
+                self.nodes[*index as usize].options.iter().find(|(option, _)| option.takes.ready(*start) <= *ready)?;
+            least = option.cost.saturating_add(least);
         }
         if least >= limit {
             return None;
@@ -331,7 +357,7 @@ impl Search<'_> {
             let bounds: Vec<(u64, u64)> =
                 piece.iter().filter_map(|index| members.binary_search(index).ok()).map(|at| bounds[at]).collect();
             let (cost, mut more) = self.piece(&piece, &bounds)?;
-            total += cost;
+            total = cost.saturating_add(total);
             picks.append(&mut more);
         }
         Some((total, picks))
@@ -355,7 +381,7 @@ mod tests {
             for index in &order {
                 let option = parts[*index].options[chosen[*index]];
                 let start = parts[*index].needs.iter().map(|need| ready[*need]).max().unwrap_or(0);
-                ready[*index] = start + option.takes;
+                ready[*index] = option.takes.ready(start);
                 fine &= parts[*index].deadline.is_none_or(|deadline| ready[*index] <= deadline);
                 cost += option.cost;
             }
@@ -373,7 +399,7 @@ mod tests {
     fn problem() -> impl Strategy<Value = Vec<Part>> {
         proptest::collection::vec(
             (
-                proptest::collection::vec((0_i64..20, 0_u64..12), 1..4),
+                proptest::collection::vec((0_i64..20, 0_u64..12, 0_u64..12), 1..4),
                 proptest::collection::vec(any::<bool>(), 7),
                 proptest::option::weighted(0.6, 3_u64..30),
             ),
@@ -384,7 +410,10 @@ mod tests {
                 .into_iter()
                 .enumerate()
                 .map(|(index, (options, needs, deadline))| Part {
-                    options: options.into_iter().map(|(cost, takes)| Cost { cost, takes }).collect(),
+                    options: options
+                        .into_iter()
+                        .map(|(cost, alone, after)| Cost { cost, takes: Takes { alone, after } })
+                        .collect(),
                     needs: (0..index).filter(|need| needs[*need]).collect(),
                     deadline,
                 })
@@ -405,7 +434,8 @@ mod tests {
                 let mut cost = 0;
                 for index in order {
                     let option = parts[index].options[solution.chosen[index]];
-                    ready[index] = parts[index].needs.iter().map(|need| ready[*need]).max().unwrap_or(0) + option.takes;
+                    ready[index] =
+                        option.takes.ready(parts[index].needs.iter().map(|need| ready[*need]).max().unwrap_or(0));
                     prop_assert!(parts[index].deadline.is_none_or(|deadline| ready[index] <= deadline));
                     cost += option.cost;
                 }
@@ -416,7 +446,10 @@ mod tests {
 
     fn part(options: &[(i64, u64)], needs: &[usize], deadline: Option<u64>) -> Part {
         Part {
-            options: options.iter().map(|(cost, takes)| Cost { cost: *cost, takes: *takes }).collect(),
+            options: options
+                .iter()
+                .map(|(cost, after)| Cost { cost: *cost, takes: Takes { alone: 0, after: *after } })
+                .collect(),
             needs: needs.to_vec(),
             deadline,
         }

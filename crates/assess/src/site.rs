@@ -63,6 +63,8 @@ pub struct Ground {
     /// The sites; indices elsewhere point here.
     pub sites: Vec<Site>,
     between: Vec<Between>,
+    /// By site: the least that a GB costs from there to any that fails apart from it.
+    least_traffic_usd: Vec<f64>,
     book: PriceBook,
     tariffs: RefCell<HashMap<Priced, Rc<Vec<Tariff>>>>,
 }
@@ -100,7 +102,16 @@ impl Ground {
                 between.push(Between::of(atlas, book, from, to));
             }
         }
-        Self { sites, between, book: book.clone(), tariffs: RefCell::default() }
+        let least = |between: &[Between]| {
+            between.iter().filter(|between| between.apart).map(|between| between.traffic_usd).min_by(f64::total_cmp)
+        };
+        let least_traffic_usd = between.chunks(sites.len().max(1)).map(|of| least(of).unwrap_or(0.0)).collect();
+        Self { sites, between, least_traffic_usd, book: book.clone(), tariffs: RefCell::default() }
+    }
+
+    /// The least that a GB costs from a site to any that fails apart from it, in USD, for comparisons.
+    pub fn least_traffic_usd(&self, from: usize) -> f64 {
+        self.least_traffic_usd[from]
     }
 
     /// What is known from one site to another.
@@ -114,6 +125,11 @@ impl Ground {
         let look_up =
             || Rc::new(self.sites.iter().map(|site| Tariff::of(&self.book, component, &site.place)).collect());
         self.tariffs.borrow_mut().entry(key).or_insert_with(look_up).clone()
+    }
+
+    /// The prices that hold.
+    pub fn book(&self) -> &PriceBook {
+        &self.book
     }
 
     /// The site of a region of the file.

@@ -40,7 +40,13 @@ impl Spread {
     pub fn published(row: &Published) -> Option<Self> {
         let typical = row.typical_s.as_ref()?;
         let worst = row.worst_s.unwrap_or(typical.value * 2.0).max(typical.value);
-        let source = format!("{}: {} ({})", row.mechanism, row.condition, typical.source);
+        let source = format!(
+            "{}: {} ({}, read {})",
+            row.mechanism,
+            row.condition,
+            typical.source.trim_end_matches(','),
+            typical.date
+        );
         Some(Self {
             seconds: [typical.value / 2.0, typical.value, worst, worst * 1.5, worst * 2.0],
             grade: typical.grade,

@@ -4,6 +4,8 @@
 //! unknown in the report; only for comparing regions and patterns a stand-in takes its place (the dearest known price of
 //! the same thing, else a guess per kind), so that ignorance never makes a choice look cheap.
 
+use std::collections::BTreeSet;
+
 use lifeboat_atlas::{Price, PriceBook};
 use lifeboat_model::app::{Component, Kind, Place, Provider};
 use schemars::JsonSchema;
@@ -277,17 +279,36 @@ impl Tariff {
     /// The cost of quantities for comparisons, in millionths of a USD a month: whole numbers, so that sums do not depend
     /// on their order.
     pub fn compare(&self, quantities: &Quantities) -> i64 {
-        quantities.0.iter().zip(&self.comparable).map(|(amount, usd)| micro_usd(amount * usd)).sum()
+        let billed = quantities.0.iter().zip(&self.comparable).filter(|(amount, _)| **amount != 0.0);
+        billed.map(|(amount, usd)| micro_usd(amount * usd)).sum::<i64>().min(MOST_COMPARED)
     }
 }
 
-/// Millionths of a USD.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "no bill comes near 2^63 millionths of a dollar; the cast saturates"
-)]
+/// A hundred million USD a month, in millionths: whatever costs more is compared as if it cost that, so that no sum overflows.
+const MOST_COMPARED: i64 = 100_000_000_000_000;
+
+/// Millionths of a USD, for comparisons.
+#[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and there is a bound below that")]
 pub fn micro_usd(usd: f64) -> i64 {
-    (usd * 1e6).round() as i64
+    ((usd * 1e6).round() as i64).min(MOST_COMPARED)
+}
+
+/// Every SKU by which something of an app could be billed at a provider.
+pub fn skus(components: &[&Component], provider: Provider) -> BTreeSet<String> {
+    let of_component = |component: &&Component| {
+        Item::PER_PLACE.into_iter().filter_map(|item| sku(component, item, provider)).collect()
+    };
+    let own = components.iter().flat_map(|component| -> Vec<Sku> { of_component(component) }).map(|sku| sku.name);
+    let traffic: &[&str] = match provider {
+        Provider::Aws => &["transfer-inter-region", "transfer-out-internet-first-10tb", "route53-hosted-zone"],
+        Provider::Azure => &[
+            "transfer-inter-region-same-continent",
+            "transfer-inter-region-other-continent",
+            "transfer-out-internet-first-10tb",
+        ],
+        Provider::Local | Provider::Kubernetes => &["transfer"],
+    };
+    own.chain(traffic.iter().map(ToString::to_string)).collect()
 }
 
 /// The price of a GB sent from one place to another, and what stands in for an unknown one.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::assemble::{price, usd};
+use crate::bill::{price, usd};
 use crate::choice::Carriage;
 use crate::questions::Difference;
 use crate::recovery::seconds;
@@ -10,6 +10,12 @@ use crate::report::{Assessment, FrontierPoint, PatternRow, Severity, Standing};
 
 /// Components that are listed; the others are counted.
 const LISTED: usize = 40;
+
+/// Notes that stand under every answer, and are left to the page.
+const USUAL_NOTES: usize = 3;
+
+/// Routes that are listed.
+const ROUTES: usize = 8;
 
 /// The report. Plain text without colours: who prints it knows whether there is a terminal.
 pub fn render(answer: &Assessment) -> String {
@@ -27,6 +33,16 @@ pub fn render(answer: &Assessment) -> String {
             seconds(summary.rpo.p95),
             seconds(summary.rpo.p99)
         );
+    }
+    if answer.routes.len() > 1 {
+        for route in answer.routes.iter().take(ROUTES) {
+            let wanted = route.wanted_rto.map_or(String::new(), |wanted| format!(" of {}", seconds(wanted)));
+            let loss = route.rpo.map_or(String::new(), |rpo| format!(", RPO {}", seconds(rpo.p95)));
+            let _ = writeln!(out, "    {:<32} RTO {}{wanted}{loss}", route.host, seconds(route.rto.p95));
+        }
+        if answer.routes.len() > ROUTES {
+            let _ = writeln!(out, "    … and {} more routes", answer.routes.len() - ROUTES);
+        }
     }
     let overhead = summary.overhead_percent.map_or(String::new(), |percent| format!("  + {percent:.1} %"));
     let _ = writeln!(
@@ -213,7 +229,14 @@ fn footer(out: &mut String, answer: &Assessment) {
     if answer.cost.unknown.len() > 8 {
         let _ = writeln!(out, "  … and {} more unknown prices", answer.cost.unknown.len() - 8);
     }
-    let proof = if answer.optimal { "proved to be the cheapest" } else { "not proved to be the cheapest" };
+    for note in answer.notes.iter().skip(USUAL_NOTES) {
+        let _ = writeln!(out, "  {note}");
+    }
+    let proof = match (answer.optimal, answer.margins.is_empty()) {
+        (true, true) => "proved to be the cheapest",
+        (true, false) => "proved to be the cheapest with that margin",
+        (false, _) => "not proved to be the cheapest",
+    };
     let grades: Vec<String> =
         answer.cost.by_grade.iter().map(|(grade, amount)| format!("{} {grade}", usd(*amount))).collect();
     let grades = if grades.is_empty() { String::new() } else { format!("; of the added cost: {}", grades.join(", ")) };

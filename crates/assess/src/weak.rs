@@ -426,7 +426,7 @@ impl Finder<'_> {
                 };
                 let compute = matches!(component.kind, Kind::Asg | Kind::Eks | Kind::Ecs | Kind::Vmss | Kind::Aks);
                 compute
-                    && match self.setting.atlas.prices().instance(place, &format!("{prefix}{instance}")) {
+                    && match self.ground.book().instance(place, &format!("{prefix}{instance}")) {
                         Price::Known(figure) => figure.grade == Grade::Estimated,
                         Price::Unknown { .. } => true,
                     }

@@ -11,8 +11,8 @@ use granit_parser::{Event, Parser};
 use lifeboat_model::app::{Pattern, Replication};
 use lifeboat_model::{App, ComponentId, RegionId};
 
-use crate::assemble::Inputs;
 use crate::choice::Carriage;
+use crate::inputs::Inputs;
 use crate::report::Assessment;
 
 /// Why nothing was written.

@@ -17,8 +17,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
+/// A file of `testdata`, or an example such as `examples/aws/shop.yaml`.
 fn file(name: &str) -> String {
-    std::fs::read_to_string(folder().join(name)).unwrap()
+    let path = if name.starts_with("examples/") { folder().join("../../..").join(name) } else { folder().join(name) };
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn read(text: &str) -> App {
@@ -49,8 +51,16 @@ fn compare(name: &str, found: &str) {
 
 #[test]
 fn the_terminal_reports_are_as_they_were_reviewed() {
-    for name in ["aws-shop", "azure-shop", "both-clouds", "contradictory", "impossible"] {
-        let app = read(&file(&format!("{name}.yaml")));
+    for (name, path) in [
+        ("example-aws-shop", "examples/aws/shop.yaml"),
+        ("example-azure-shop", "examples/azure/shop.yaml"),
+        ("aws-shop", "aws-shop.yaml"),
+        ("azure-shop", "azure-shop.yaml"),
+        ("both-clouds", "both-clouds.yaml"),
+        ("contradictory", "contradictory.yaml"),
+        ("impossible", "impossible.yaml"),
+    ] {
+        let app = read(&file(path));
         compare(&format!("{name}.txt"), &text::render(&assess_fully(&app, &Inputs::new(Atlas::embedded()))));
     }
 }
@@ -67,6 +77,24 @@ fn the_aws_shop_recovers_where_the_law_allows_and_its_objectives_ask() {
     let virginia = answer.regions.iter().find(|region| region.region == "virginia").unwrap();
     assert_eq!(virginia.refused.as_deref(), Some("outside the residency"));
     assert!(answer.optimal);
+}
+
+/// Nobody should be given an example that cannot be had.
+#[test]
+fn every_example_can_hold_its_objectives() {
+    for folder in ["aws", "azure", "kubernetes", "local"] {
+        for entry in std::fs::read_dir(folder_of_examples().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let app = read(&std::fs::read_to_string(&path).unwrap());
+            let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+            assert_eq!(answer.conflicts, [], "{}", path.display());
+            assert_ne!(answer.summary.standing, Standing::Unattainable, "{}", path.display());
+        }
+    }
+}
+
+fn folder_of_examples() -> PathBuf {
+    folder().join("../../../examples")
 }
 
 #[test]
@@ -119,10 +147,15 @@ fn the_guides_pairs_are_found_for_apps_that_name_one_region() {
     let europe = alone(
         "azure-storage",
         "azure/westeurope",
-        "{storage: 1000GB, writes: 1GB/day}",
+        // Among regions of one price, the pair.
+        "{storage: 1000GB, writes: 1GB/day}\nprices: {azure/global/blob-hot-lrs: 0.02}",
         "{rto: 4h, rpo: 1h, residency: [EU]}",
     );
-    assert!(!component(&europe, "data").targets.is_empty());
+    assert_eq!(
+        component(&europe, "data").targets,
+        ["azure/northeurope"],
+        "West Europe with North Europe, which Azure pairs"
+    );
     let sweden = alone(
         "aurora-global",
         "aws/eu-north-1",
@@ -134,6 +167,17 @@ fn the_guides_pairs_are_found_for_apps_that_name_one_region() {
         "Stockholm with Frankfurt or Ireland: {:?}",
         component(&sweden, "data").targets
     );
+}
+
+#[test]
+fn an_app_stays_in_the_region_that_its_file_names() {
+    let text = "app: one\nobjectives: {rto: 1h, residency: [EU]}\nregions: {a: {place: aws/eu-north-1}}\ncomponents:\n  c: {kind: rds, size: {instance: db.r6g.large}}\n";
+    let app = read(text);
+    let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+    assert_eq!(component(&answer, "c").home, "a");
+    assert!(answer.summary.line.starts_with("one should be protected"), "{}", answer.summary.line);
+    let anew = assess(&app, &Inputs { keep_pins: false, ..Inputs::new(Atlas::embedded()) });
+    assert_eq!(anew.conflicts, [], "anywhere in the EU");
 }
 
 /// The four-row table of the providers' guidance: hours, tens of minutes, minutes, (near) nothing.
@@ -151,11 +195,98 @@ fn patterns_come_out_in_the_order_of_the_guides() {
     assert!((60.0..=900.0).contains(&rows[2].rto.p95), "warm standby: minutes, not {}", rows[2].rto.p95);
 }
 
+/// Azure's guidance has the same four under other names: redeploy, cold, warm and hot; its SQL failover group within a minute, its
+/// geo-restore within half a day.
+#[test]
+fn azure_s_patterns_come_out_in_the_order_of_its_guides() {
+    let app = read(&file("azure-shop.yaml"));
+    let rows = lifeboat_assess::compare(&app, &Inputs::new(Atlas::embedded()));
+    for pair in rows.windows(2) {
+        assert!(pair[0].rto.p95 >= pair[1].rto.p95, "{} is not slower than {}", pair[0].pattern, pair[1].pattern);
+        assert!(pair[0].added_usd <= pair[1].added_usd, "{} is dearer than {}", pair[0].pattern, pair[1].pattern);
+    }
+    assert!(rows[0].rto.p95 > 43_200.0 && rows[3].rto.p95 < 120.0, "{} {}", rows[0].rto.p95, rows[3].rto.p95);
+    let answer = answer("azure-shop.yaml");
+    let orders = component(&answer, "orders");
+    assert!(orders.rto.p95 <= 60.0, "a failover group takes {}", orders.rto.p95);
+    assert_eq!(orders.rpo.p95, 5.0);
+}
+
+/// A price in the file goes before the list, a price file before both; each keeps its basis and date, and what is misspelt is
+/// told.
+#[test]
+fn prices_of_the_file_go_before_the_list_and_a_price_file_before_both() {
+    let text = "\
+app: one
+objectives: {rto: 1m}
+regions:
+  stockholm: {place: aws/eu-north-1}
+  frankfurt: {place: aws/eu-central-1}
+  ireland: {place: aws/eu-west-1, role: witness}
+components:
+  web: {kind: asg, pattern: warm-standby, size: {instance: m6g.large, count: 1}}
+prices:
+  aws/eu-north-1/ec2/m6g.large: 1
+  aws/global/ec2/m6g.large: {usd: 2, basis: contract 7, date: 2026-10-01}
+  aws/global/ec2/m6g.lagre: 3
+";
+    let app = read(text);
+    let inputs = Inputs::new(Atlas::embedded());
+    let web = |answer: &Assessment| {
+        let item = component(answer, "web").items.iter().find(|item| item.item.as_str() == "compute").unwrap().clone();
+        (item.region.clone(), item.usd, item.grade.unwrap().as_str(), item.basis)
+    };
+    let answer = assess(&app, &inputs);
+    let dear = ("frankfurt".to_owned(), Some(1460.0), "declared", "contract 7, 2026-10-01".to_owned());
+    let cheap = ("stockholm".to_owned(), Some(730.0), "declared", "the app's file".to_owned());
+    assert!([dear, cheap].contains(&web(&answer)), "{:?}", web(&answer));
+    let slip = "Declared prices by which nothing of this app is billed: aws/global/ec2/m6g.lagre.";
+    assert!(answer.notes.contains(&slip.to_owned()), "{:?}", answer.notes);
+    assert!(text::render(&answer).contains(slip));
+    let declared = PriceBook::parse_declared("provider,region,sku,price_usd\naws,global,ec2/m6g.large,0.5\n").unwrap();
+    let answer = assess(&app, &Inputs { declared, ..inputs.clone() });
+    assert_eq!(web(&answer).1, Some(365.0));
+    let doubled = what_if(&app, &inputs, &WhatIf::parse("price.ec2/=2").unwrap()).unwrap();
+    assert_eq!(doubled.added_usd.1, doubled.added_usd.0 * 2.0, "what is asked multiplies declared prices too");
+}
+
+/// No file is too much: neither an absurd price nor an absurd number makes it panic or the answer anything but a number.
+#[test]
+fn absurd_sizes_and_prices_are_answered() {
+    let text = "\
+app: one
+objectives: {rto: 1ms, rpo: 0s, availability: 99.9999999%, cost: 0 USD/month}
+regions:
+  a: {place: aws/eu-north-1}
+  b: {place: aws/eu-central-1}
+  c: {place: aws/eu-west-1}
+components:
+  data: {kind: rds, writer: a, size: {instance: db.r6g.large, count: 100000, storage: 9000000TB, writes: 9000000TB/day}}
+  web: {kind: asg, needs: [data], size: {instance: m6g.large, count: 100000}}
+prices: {aws/global/ec2/m6g.large: 1000000, aws/global/rds-postgres/db.r6g.large: 1000000, aws/global/rds-storage: 1000000}
+";
+    let answer = assess_fully(&read(text), &Inputs::new(Atlas::embedded()));
+    assert_eq!(answer.summary.standing, Standing::Unattainable);
+    assert!(answer.cost.added_usd.is_finite() && !answer.conflicts.is_empty());
+    html::page(&answer, Some(0.001));
+    let free = text.replace("rto: 1ms, rpo: 0s, availability: 99.9999999%, cost: 0 USD/month", "rto: 90d");
+    let answer = assess(&read(&free), &Inputs::new(Atlas::embedded()));
+    assert_eq!(answer.conflicts, [], "whatever it costs");
+}
+
 #[test]
 fn the_answer_is_the_same_to_the_byte_and_matches_its_schema() {
     let schema = serde_json::to_value(schemars::schema_for!(Assessment)).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for name in ["aws-shop.yaml", "azure-shop.yaml", "contradictory.yaml", "impossible.yaml", "both-clouds.yaml"] {
+    for name in [
+        "examples/aws/shop.yaml",
+        "examples/azure/shop.yaml",
+        "aws-shop.yaml",
+        "azure-shop.yaml",
+        "contradictory.yaml",
+        "impossible.yaml",
+        "both-clouds.yaml",
+    ] {
         let app = read(&file(name));
         let inputs = Inputs::new(Atlas::embedded());
         let (one, two) = (assess_fully(&app, &inputs), assess_fully(&app, &inputs));
@@ -184,7 +315,9 @@ fn the_schema_is_the_one_that_is_checked_in() {
 #[test]
 fn what_is_written_back_is_what_was_proposed_and_nothing_else() {
     let inputs = Inputs::new(Atlas::embedded());
-    for name in ["aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"] {
+    for name in
+        ["examples/aws/shop.yaml", "examples/azure/shop.yaml", "aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"]
+    {
         let before = file(name);
         let proposal = assess(&read(&before), &inputs);
         let after = write::write(&before, &proposal).unwrap();

@@ -169,7 +169,7 @@ fn priced(
             cost += tariff(site).compare(&choice.per_target) + micro_usd(choice.traffic_gb * between.traffic_usd);
         }
         let start = component.needs.iter().map(|need| ready[need]).max().unwrap_or(0);
-        let done = start + choice.planned_ms();
+        let done = choice.planned().ready(start);
         ready.insert(id, done);
         if wanted.rto.is_some_and(|rto| u128::from(done + overhead_ms(setting, id)) > rto.as_millis()) {
             return None;

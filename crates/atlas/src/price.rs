@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lifeboat_model::app::{Place, Provider};
+use lifeboat_model::app::{DeclaredPrice, Place, Provider};
 
 use crate::figure::{Figure, Grade};
 use crate::table::{DataError, rows};
@@ -44,7 +44,40 @@ impl PriceBook {
     /// Reads a user's price file: the columns `provider,region,sku,price_usd` and, if wanted, `basis` and `date`. Region
     /// `global` stands for every region of the provider. Providers are those of places, `local` and `kubernetes` included.
     pub fn parse_declared(text: &str) -> Result<Self, DataError> {
-        Self::parse("the price file", text, |_| Grade::Declared)
+        const FILE: &str = "the price file";
+        let book = Self::parse(FILE, text, |_| Grade::Declared)?;
+        if book.rows.is_empty() {
+            let what =
+                "there is no price; expected the columns `provider,region,sku,price_usd` and a line for each price";
+            return Err(DataError { file: FILE.into(), line: 1, what: what.into() });
+        }
+        Ok(book)
+    }
+
+    /// The prices that an app's file gives.
+    pub fn of_file(prices: &[DeclaredPrice]) -> Self {
+        let mut book = Self::default();
+        for price in prices {
+            let source = price.basis.as_deref().unwrap_or("the app's file");
+            let figure = Figure::new(price.usd, Grade::Declared, source, price.date.as_deref().unwrap_or(""));
+            let region = price.region.as_deref().unwrap_or(GLOBAL[0]);
+            book.rows.entry((price.provider, price.sku.clone())).or_default().insert(region.into(), figure);
+        }
+        book
+    }
+
+    /// Every price, by provider, SKU and region (`None`: all of them).
+    pub fn iter(&self) -> impl Iterator<Item = (Provider, &str, Option<&str>)> {
+        self.rows.iter().flat_map(|((provider, sku), regions)| {
+            let region = |name: &'_ String| (name != GLOBAL[0]).then_some(());
+            regions.keys().map(move |name| (*provider, sku.as_str(), region(name).map(|()| name.as_str())))
+        })
+    }
+
+    /// Whether the price of one SKU can stand for the other's: the same one, or another size of its family.
+    pub fn serves(declared: &str, needed: &str) -> bool {
+        let same_family = || matches!((family(declared), family(needed)), (Some(one), Some(other)) if one.0 == other.0);
+        declared == needed || same_family()
     }
 
     fn parse(file: &str, text: &str, grade: impl Fn(&str) -> Grade) -> Result<Self, DataError> {
@@ -55,8 +88,9 @@ impl PriceBook {
                 row.error(format!("`{provider}` is no provider; expected aws, azure, kubernetes or local"))
             })?;
             let usd: f64 = row.required("price_usd")?;
-            if !usd.is_finite() || usd < 0.0 {
-                return Err(row.error(format!("a price cannot be {usd}")));
+            if !(0.0..=DeclaredPrice::MOST_USD).contains(&usd) {
+                let most = DeclaredPrice::MOST_USD;
+                return Err(row.error(format!("column `price_usd`: a price cannot be {usd}; expected 0 to {most}")));
             }
             let basis = row.text("basis").unwrap_or("");
             let source = if basis.is_empty() { file } else { basis };
@@ -232,7 +266,14 @@ mod tests {
     #[test]
     fn a_faulty_price_file_is_told_by_line() {
         for (text, expected) in [
-            ("provider,region,sku,price_usd\naws,x,y,-1\n", "the price file, line 2: a price cannot be -1"),
+            (
+                "provider,region,sku,price_usd\naws,x,y,-1\n",
+                "the price file, line 2: column `price_usd`: a price cannot be -1; expected 0 to 1000000",
+            ),
+            (
+                "provider,region,sku,price_usd\n",
+                "the price file, line 1: there is no price; expected the columns `provider,region,sku,price_usd` and a line for each price",
+            ),
             ("provider,region,sku\naws,x,y\n", "the price file, line 2: there is no column `price_usd`"),
         ] {
             assert_eq!(PriceBook::parse_declared(text).err().unwrap().to_string(), expected);

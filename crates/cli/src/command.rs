@@ -264,8 +264,9 @@ pub struct Assess {
     /// Choose anew what the file fixes (patterns, writers, standbys, regions)
     #[arg(long)]
     pub anew: bool,
-    /// The report.json of a drill of this app, whose durations go before published ones; may be repeated
-    #[arg(long, value_name = "REPORT")]
+    /// What was measured goes before what was published: the report.json of a drill of this app, or a node's history.jsonl;
+    /// may be repeated
+    #[arg(long, value_name = "FILE")]
     pub measured: Vec<PathBuf>,
     /// Prices of your own, a CSV file that goes before the list
     #[arg(long, value_name = "CSV")]

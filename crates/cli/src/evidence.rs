@@ -1,13 +1,15 @@
 //! What drills have measured, on its way into an assessment; and what an assessment predicts, on its way into a drill.
 
 use std::path::Path;
+use std::time::Duration;
 
-use lifeboat_assess::{History, Inputs, StepKind, assess};
+use lifeboat_assess::{History, Inputs, StepKind, as_it_runs, assess};
 use lifeboat_atlas::Atlas;
 use lifeboat_drill::Report;
 use lifeboat_drill::report::Prediction;
 use lifeboat_model::App;
 use lifeboat_model::app::Kind;
+use serde::Deserialize;
 
 use crate::exit::Failure;
 use crate::file;
@@ -15,12 +17,17 @@ use crate::file;
 /// The fault whose recovery is what an assessment predicts.
 const LOSS: &str = "region-loss";
 
-/// Reads the `report.json` files of drills of this app.
+/// Reads the `report.json` files of drills of this app, and the `history.jsonl` files that its nodes keep.
 pub fn history(app: &App, reports: &[impl AsRef<Path>]) -> Result<History, Failure> {
     let mut history = History::default();
     for path in reports {
         let path = path.as_ref();
         let wrong = |why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let text = String::from_utf8_lossy(&file::bytes(path)?).into_owned();
+            steps_of_a_node(&mut history, app, &text).map_err(wrong)?;
+            continue;
+        }
         let report: Report = serde_json::from_slice(&file::bytes(path)?)
             .map_err(|error| wrong(format!("not a drill's report.json: {error}")))?;
         if report.app != app.name.as_str() {
@@ -56,16 +63,41 @@ fn add(history: &mut History, app: &App, report: &Report) {
     }
 }
 
+/// A step that a node has carried out, as it keeps it.
+#[derive(Deserialize)]
+struct Carried {
+    step: lifeboat_plan::StepKind,
+    took_ms: u64,
+}
+
+/// What a node's steps have taken. A last line without an end was being written when the node was killed.
+fn steps_of_a_node(history: &mut History, app: &App, text: &str) -> Result<(), String> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    for (number, line) in whole.lines().enumerate() {
+        let Carried { step, took_ms } = serde_json::from_str(line)
+            .map_err(|error| format!("line {}: not a step of a node's history: {error}", number + 1))?;
+        let took = Duration::from_millis(took_ms);
+        history.planned.record(&step, took);
+        if let lifeboat_plan::StepKind::Promote(id) = &step
+            && let Some(component) = app.components.get(id)
+        {
+            history.steps.entry((Some(component.kind), StepKind::Promote)).or_default().push(took.as_secs_f64());
+        }
+    }
+    Ok(())
+}
+
 fn age_in_days(started: &str) -> Result<f64, String> {
     let begun = jiff::Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", started.replace("UTC", "+0000"))
         .map_err(|error| format!("`started` is `{started}`: {error}"))?;
     Ok((jiff::Timestamp::now().duration_since(begun).as_secs_f64() / 86_400.0).max(0.0))
 }
 
-/// What is predicted for the loss of the writer's region, without anything measured; `None` where the file has no route.
+/// What is predicted for the loss of the writer's region as the file is run, without anything measured; `None` where the file
+/// has no route.
 pub fn prediction(app: &App) -> Option<Prediction> {
     let to = &app.routes.values().next()?.to;
-    let answer = assess(app, &Inputs::new(Atlas::embedded()));
+    let answer = assess(&as_it_runs(app), &Inputs::new(Atlas::embedded()));
     let component = answer.components.iter().find(|component| component.component == to.as_str())?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a recovery, from 0 on")]
     let ms = |seconds: f64| (seconds.max(0.0) * 1000.0).round() as u64;
@@ -118,6 +150,22 @@ mod tests {
         assert_eq!(history.steps[&(Some(Kind::Postgres), StepKind::Promote)], [0.12]);
         assert_eq!(history.steps[&(None, StepKind::Route)], [0.62]);
         assert!(history.days_since_drill.unwrap() > 100.0);
+    }
+
+    #[test]
+    fn a_node_s_history_becomes_durations_of_steps() {
+        let read = |text: &str| {
+            let file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            history(&app(), &[file.path()]).map_err(|failure| format!("{failure:?}"))
+        };
+        let lines = "{\"unix_ms\":1,\"step\":{\"detach\":\"orders\"},\"took_ms\":40}\n{\"unix_ms\":1,\"step\":{\"promote\":\"orders\"},\"took_ms\":160}\n{\"unix_ms\":1,\"st";
+        let history = read(lines).unwrap();
+        assert_eq!(history.steps[&(Some(Kind::Postgres), StepKind::Promote)], [0.16]);
+        let detach = lifeboat_plan::StepKind::Detach("orders".into());
+        assert_eq!(history.planned.measured(&detach), [Duration::from_millis(40)]);
+        let error = read("{\"unix_ms\":1,\"step\":{\"detach\":\"orders\"},\"took_ms\":40}\n{}\n").unwrap_err();
+        assert!(error.contains("line 2: not a step of a node's history"), "{error}");
     }
 
     #[test]

@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use lifeboat_assess::report::Standing;
-use lifeboat_assess::{Inputs, WhatIf, assess_fully, compare, frontier, html, regions as places, text, what_if, write};
+use lifeboat_assess::{
+    Assessment, Inputs, WhatIf, assess as plainly, assess_fully, compare, frontier, html, regions as places, text,
+    what_if, write,
+};
 use lifeboat_atlas::{Atlas, PriceBook};
+use lifeboat_model::App;
 use lifeboat_model::app::{Place, Provider};
 use serde::Serialize;
 
@@ -22,7 +26,7 @@ pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
         let csv = String::from_utf8_lossy(&file::bytes(path)?).into_owned();
         let declared = PriceBook::parse_declared(&csv)
             .map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", path.display())))?;
-        inputs.prices = inputs.prices.with_overrides(&declared);
+        inputs.declared = declared;
     }
     if !assess.what_if.is_empty() {
         for question in &assess.what_if {
@@ -44,7 +48,7 @@ pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let answer = assess_fully(&app, &inputs);
+    let answer = if app.components.len() > ENORMOUS { of_enormous(&app, &inputs) } else { assess_fully(&app, &inputs) };
     say(assess.json, &answer, || text::render(&answer))?;
     if let Some(path) = &assess.html {
         let page = html::page(&answer, app.objectives.rto.map(|rto| rto.as_secs_f64()));
@@ -60,6 +64,17 @@ pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::Failed(format!("{}: {error}", assess.file.display())))?;
     }
     Ok(if answer.summary.standing == Standing::Unattainable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// With more components, the tables that take many assessments are made only when they are asked for.
+const ENORMOUS: usize = 1000;
+
+fn of_enormous(app: &App, inputs: &Inputs<'_>) -> Assessment {
+    let mut answer = plainly(app, inputs);
+    answer.notes.push(format!(
+        "With more than {ENORMOUS} components the table of patterns and the frontier are left out; `--compare` and `--frontier` make them."
+    ));
+    answer
 }
 
 /// `lifeboat regions`

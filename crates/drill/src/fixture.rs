@@ -98,6 +98,7 @@ pub(crate) fn app() -> App {
         store: StoreChoice::File("lifeboat.db".into()),
         dns: Dns { port: 5300 },
         nodes: Nodes::default(),
+        prices: Vec::new(),
     }
 }
 

@@ -58,6 +58,53 @@ pub struct App {
     pub dns: Dns,
     /// `nodes`
     pub nodes: Nodes,
+    /// `prices`: the user's own, in the order of the file.
+    pub prices: Vec<DeclaredPrice>,
+}
+
+/// A price that goes before the list's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeclaredPrice {
+    /// Who charges it.
+    pub provider: Provider,
+    /// The provider's name of the region; `None`: every region of the provider.
+    pub region: Option<String>,
+    /// What is charged, by its name in the price list.
+    pub sku: String,
+    /// `usd`: US dollars per unit of the SKU.
+    pub usd: f64,
+    /// `basis`: where it comes from.
+    pub basis: Option<String>,
+    /// `date`: since when it holds, `YYYY-MM-DD`.
+    pub date: Option<String>,
+}
+
+impl DeclaredPrice {
+    /// The region that stands for every region.
+    pub const EVERYWHERE: &'static str = "global";
+    /// More than anybody charges for a unit of anything, in USD.
+    pub const MOST_USD: f64 = 1_000_000.0;
+
+    /// Splits `aws/eu-north-1/ec2/m6g.large`; `None`: that is no such key.
+    pub fn split(key: &str) -> Option<(Provider, Option<&str>, &str)> {
+        let (provider, rest) = key.split_once('/')?;
+        let provider = Provider::ALL.into_iter().find(|known| known.as_str() == provider)?;
+        let (region, sku) = match provider {
+            Provider::Aws | Provider::Azure => rest.split_once('/')?,
+            // A context may have slashes, the SKUs of what one runs oneself have none.
+            Provider::Local | Provider::Kubernetes => rest.rsplit_once('/')?,
+        };
+        let graphic = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
+        let region = (region != Self::EVERYWHERE).then_some(region);
+        (graphic(sku) && region.is_none_or(graphic)).then_some((provider, region, sku))
+    }
+}
+
+impl std::fmt::Display for DeclaredPrice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let region = self.region.as_deref().unwrap_or(Self::EVERYWHERE);
+        write!(f, "{}/{region}/{}", self.provider.as_str(), self.sku)
+    }
 }
 
 /// What must be reached. `None`: not demanded.

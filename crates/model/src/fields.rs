@@ -169,6 +169,28 @@ pub(crate) static FILE: Object = Object {
         .or("lifeboat.db"),
         field("dns", Shape::Object(&DNS), "The built-in DNS server."),
         field("nodes", Shape::Object(&NODES), "How the nodes speak with each other and with people."),
+        field(
+            "prices",
+            Shape::Map { key: Scalar::PriceKey, value: &Shape::Either(Scalar::Price, &PRICE), least: 0 },
+            "Prices of your own, which go before the list that `assess` knows, by `PROVIDER/REGION/SKU`; `global` is every region of the provider.",
+        ),
+    ],
+};
+
+/// `prices.KEY`, where it is more than a number.
+pub(crate) static PRICE: Object = Object {
+    name: "price",
+    about: "A price with where it comes from.",
+    one_of: &[],
+    fields: &[
+        field(
+            "usd",
+            Shape::Scalar(Scalar::Price),
+            "US dollars per unit of the SKU: an hour of a machine, a GB a month of storage, a GB of traffic.",
+        )
+        .required(),
+        field("basis", TEXT, "Where it comes from, such as a contract."),
+        field("date", Shape::Scalar(Scalar::Date), "Since when it holds, such as `2026-10-01`."),
     ],
 };
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::app::{Place, Provider};
+use crate::app::{DeclaredPrice, Place, Provider};
 use crate::problem::{listed, nearest};
 use crate::quantity::{MonthlyCost, format_duration, parse_bytes, parse_duration};
 
@@ -48,6 +48,12 @@ pub(crate) enum Scalar {
     Path,
     /// The base URL of a server.
     Endpoint,
+    /// Whose price, where and of what.
+    PriceKey,
+    /// US dollars per unit.
+    Price,
+    /// A day.
+    Date,
 }
 
 /// A value that was read.
@@ -84,6 +90,8 @@ const PERCENT: &str = r"^[0-9]{1,2}(\.[0-9]+)?%$";
 const HTTP_TARGET: &str = r"^(/[!-~]*|http://[!-~]+)$";
 const PATH: &str = r"^/[!-~]*$";
 const ENDPOINT: &str = r"^https?://[!-~]+$";
+const PRICE_KEY: &str = "^((aws|azure)/[!-.0-~]+/[!-~]+|(local|kubernetes)/[!-~]+/[!-.0-~]+)$";
+const DATE: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$";
 
 impl Scalar {
     /// What would be right, for people.
@@ -116,6 +124,11 @@ impl Scalar {
             Self::HttpTarget => "a path such as `/healthz`, or a URL such as `http://127.0.0.1:8080/healthz`".into(),
             Self::Path => "a path such as `/healthz`".into(),
             Self::Endpoint => "a URL such as `https://10.0.1.5:2379`".into(),
+            Self::PriceKey => {
+                "`PROVIDER/REGION/SKU` such as `aws/eu-north-1/ec2/m6g.large`, or `global` as region for all of the provider's".into()
+            }
+            Self::Price => format!("US dollars per unit from 0 to {}, such as `0.0952`", DeclaredPrice::MOST_USD),
+            Self::Date => "a day such as `2026-10-01`".into(),
         }
     }
 
@@ -125,6 +138,7 @@ impl Scalar {
             Self::Integer(least, most) => return read_integer(text, plain, least, most),
             Self::Amount => return read_number(text, plain).map(Value::Number),
             Self::Share => return read_share(text, plain),
+            Self::Price => return read_price(text, plain),
             Self::True => {
                 return if plain && is_true(text) { Ok(Value::True) } else { Err(misread(text, "is not `true`")) };
             }
@@ -149,6 +163,8 @@ impl Scalar {
             Self::HttpTarget => read_http_target(text)?,
             Self::Path => read_path(text)?,
             Self::Endpoint => read_endpoint(text)?,
+            Self::PriceKey => read_price_key(text)?,
+            Self::Date => read_date(text)?,
         };
         if plain && !is_text(text) {
             return Err(Misread {
@@ -181,6 +197,9 @@ impl Scalar {
             Self::HttpTarget => pattern(HTTP_TARGET),
             Self::Path => pattern(PATH),
             Self::Endpoint => pattern(ENDPOINT),
+            Self::PriceKey => pattern(PRICE_KEY),
+            Self::Price => json!({"type": "number", "minimum": 0, "maximum": DeclaredPrice::MOST_USD}),
+            Self::Date => pattern(DATE),
         }
     }
 
@@ -243,6 +262,66 @@ fn read_number(text: &str, plain: bool) -> Result<f64, Misread> {
         Some(_) if !plain => Err(unquoted(text)),
         Some(number) if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(number),
         _ => Err(misread(text, "is not a number of at least 0")),
+    }
+}
+
+fn read_price(text: &str, plain: bool) -> Result<Value, Misread> {
+    if let Some(amount) = text.strip_suffix("USD").or_else(|| text.strip_prefix('$')) {
+        return Err(Misread {
+            suggestion: Some(amount.trim().into()),
+            ..misread(text, "has a currency: prices are in USD")
+        });
+    }
+    let usd = read_number(text, plain).map_err(|misread| Misread {
+        message: misread.message.replace("is not a number of at least 0", "is not a price"),
+        ..misread
+    })?;
+    if usd > DeclaredPrice::MOST_USD {
+        Err(misread(text, "is more than anything costs"))
+    } else {
+        Ok(Value::Number(usd))
+    }
+}
+
+fn read_price_key(text: &str) -> Result<Value, Misread> {
+    let wrong = || misread(text, "does not say whose price of what it is");
+    let Some((provider, region, _)) = DeclaredPrice::split(text) else {
+        let given = text.split('/').next().unwrap_or_default();
+        let known = || Provider::ALL.iter().map(|provider| provider.as_str());
+        if known().any(|known| known == given) || !text.contains('/') {
+            return Err(wrong());
+        }
+        let suggestion = nearest(given, known()).map(|provider| text.replacen(given, &provider, 1));
+        return Err(Misread { suggestion, ..misread(given, "is not a provider") });
+    };
+    // A place's name has its form, so that a price is not given to a region that cannot be.
+    if let Some(region) = region {
+        read_place(&format!("{}/{region}", provider.as_str())).map_err(|_| misread(region, "is not a region"))?;
+    }
+    Ok(Value::Text(text.into()))
+}
+
+fn read_date(text: &str) -> Result<Value, Misread> {
+    let wrong = || misread(text, "is not a day");
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts.as_slice() else { return Err(wrong()) };
+    let number = |text: &str, digits: usize| {
+        (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u32>().ok()).flatten()
+    };
+    let (Some(year), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2)) else {
+        return Err(wrong());
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    if (1..=days).contains(&day) {
+        Ok(Value::Text(text.into()))
+    } else {
+        Err(misread(text, "is no day of any calendar"))
     }
 }
 

@@ -4,18 +4,31 @@ use serde_json::{Map, Value, json};
 
 use crate::app::Kind;
 use crate::fields::{
-    Applies, CHECK, COMPONENT, DETECTION, DNS, FAILOVER, FILE, Field, NODES, OBJECTIVES, Object, REGION, ROUTE, SIZE,
-    STORE, Shape, TLS,
+    Applies, CHECK, COMPONENT, DETECTION, DNS, FAILOVER, FILE, Field, NODES, OBJECTIVES, Object, PRICE, REGION, ROUTE,
+    SIZE, STORE, Shape, TLS,
 };
 
 /// The JSON Schema (draft 2020-12) of the file. Everything that [`crate::parse`] accepts is valid under it; what a schema
 /// cannot say (references, cycles, contradictions) only the parser finds.
 pub fn schema() -> Value {
-    let definitions: Map<String, Value> =
-        [&OBJECTIVES, &REGION, &COMPONENT, &CHECK, &SIZE, &ROUTE, &FAILOVER, &DETECTION, &STORE, &DNS, &NODES, &TLS]
-            .into_iter()
-            .map(|definition| (definition.name.to_owned(), object(definition)))
-            .collect();
+    let definitions: Map<String, Value> = [
+        &OBJECTIVES,
+        &REGION,
+        &COMPONENT,
+        &CHECK,
+        &SIZE,
+        &ROUTE,
+        &FAILOVER,
+        &DETECTION,
+        &STORE,
+        &DNS,
+        &NODES,
+        &TLS,
+        &PRICE,
+    ]
+    .into_iter()
+    .map(|definition| (definition.name.to_owned(), object(definition)))
+    .collect();
     let mut schema = object(&FILE);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "lifeboat.yaml".into();

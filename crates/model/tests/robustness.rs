@@ -44,6 +44,9 @@ failover: {mode: automatic, hold-down: 60s, max-loss: 30s}
 detection: {every: 200ms, timeout: 400ms, refused: 2, silent: 3, recovered: 3, lease: 3s}
 store: {etcd: ['https://10.0.0.1:2379']}
 dns: {port: 5300}
+prices:
+  aws/eu-north-1/ec2/m6g.large: 0.066
+  local/global/machine: {usd: 0.04, basis: power, date: 2026-10-01}
 ";
 
 static VALIDATOR: LazyLock<jsonschema::Validator> =

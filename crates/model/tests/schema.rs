@@ -68,6 +68,10 @@ fn the_schema_refuses_what_is_wrong() {
         validator.is_valid(&value)
     };
     assert!(valid("{kind: asg}", ""));
+    assert!(valid(
+        "{kind: asg}",
+        "prices: {aws/global/ebs-gp3: {usd: 0.1, date: 2026-10-01}, local/global/machine: 0.01}"
+    ));
     assert!(valid("{kind: asg, check: {https: /healthz, ca: ca.pem, name: shop.example.test}}", ""));
     for (component, rest) in [
         ("{}", ""),
@@ -85,6 +89,10 @@ fn the_schema_refuses_what_is_wrong() {
         ("{kind: asg}", "objectives: {rto: 15}"),
         ("{kind: asg}", "objectives: {cost: 4000}"),
         ("{kind: asg}", "routes: {shop: {to: one}}"),
+        ("{kind: asg}", "prices: {aws/eu-north-1/ec2/m6g.large: -1}"),
+        ("{kind: asg}", "prices: {aws/eu-north-1: 1}"),
+        ("{kind: asg}", "prices: {aws/global/ebs-gp3: {usd: 0.1, date: today}}"),
+        ("{kind: asg}", "prices: {aws/global/ebs-gp3: {basis: contract}}"),
         ("{kind: asg}", "store: {etcd: []}"),
         ("{kind: asg}", "store: {etcd: ['https://10.0.0.1:2379'], cert: node.pem}"),
         ("{kind: asg}", "store: {etcd: ['https://10.0.0.1:2379'], user: lifeboat}"),

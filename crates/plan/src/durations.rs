@@ -32,6 +32,11 @@ impl Durations {
         kept.push(took);
     }
 
+    /// What was measured of a kind of step, oldest first.
+    pub fn measured(&self, kind: &StepKind) -> &[Duration] {
+        self.0.get(kind.name()).map_or(&[], Vec::as_slice)
+    }
+
     /// What to expect of a step.
     pub fn expect(&self, kind: &StepKind) -> Expected {
         match self.0.get(kind.name()) {

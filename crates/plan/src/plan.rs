@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use lifeboat_model::app::{App, Pattern, Replication, RoutePolicy};
+use lifeboat_model::app::{App, RoutePolicy};
 use lifeboat_model::{ComponentId, RegionId};
 use serde::{Deserialize, Serialize};
 
 use crate::Durations;
-use crate::step::{OnFailure, Retry, Step, StepId, StepKind};
+use crate::dag::{Dag, Move, in_order};
+use crate::step::{Step, StepId};
 
 /// Why a plan is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,68 +107,24 @@ impl Plan {
             return Err(PlanError::AlreadyThere(to.clone(), database.clone()));
         }
 
-        let mut steps = Steps { steps: Vec::new(), durations };
-        let id = || database.clone();
-        let synchronous = |region: &RegionId| {
-            component.writer.as_ref() == Some(region)
-                || component.standbys.get(region) == Some(&Replication::Synchronous)
-        };
+        let mut dag = Dag::new(app, durations);
+        let at = Move { database, from: writer, to };
         if intent == Intent::Reprotect {
-            let follow = steps.add(StepKind::Follow(id()), to, &[], OnFailure::GoOn, false);
-            if synchronous(to) {
-                steps.add(StepKind::Synchronize(id()), writer.unwrap_or(to), &[follow], OnFailure::GoOn, false);
+            dag.follow(to, &at, None);
+        } else {
+            let opened = dag.move_database(intent, &at);
+            let behind = compute_behind(app, database);
+            for compute in in_order(app, behind.iter().copied()) {
+                dag.serve(compute, to);
             }
-            return Ok(Self { intent, database: id(), from: writer.cloned(), to: to.clone(), steps: steps.steps });
-        }
-
-        let mut before_promotion = Vec::new();
-        if let (Intent::Switchover | Intent::Failback, Some(source)) = (intent, writer) {
-            let checkpoint = steps.add(StepKind::Checkpoint(id()), source, &[], OnFailure::Abandon, false);
-            let drain = steps.add(StepKind::Drain(id()), source, &[checkpoint], OnFailure::Abandon, true);
-            before_promotion.push(steps.add(StepKind::CatchUp(id()), to, &[drain], OnFailure::Abandon, true));
-        }
-        let claim = steps.add(StepKind::Claim(id()), to, &before_promotion, OnFailure::NextTarget, true);
-        let mut fence = vec![claim];
-        let named: Vec<&RegionId> =
-            component.standbys.keys().filter(|region| synchronous(region) && *region != to).collect();
-        if intent == Intent::Failover && component.confirmations <= named.len() {
-            // ANY k of n: n - k + 1 of the named standbys, the target among them, have to stop confirming.
-            for region in
-                named.iter().filter(|region| Some(**region) != writer).take(named.len() + 1 - component.confirmations)
-            {
-                fence.push(steps.add(StepKind::Detach(id()), region, &[claim], OnFailure::NextTarget, true));
-            }
-        }
-        let promote = steps.add(StepKind::Promote(id()), to, &fence, OnFailure::NextTarget, true);
-        let open = steps.add(StepKind::Open(id()), to, &[promote], OnFailure::NextTarget, true);
-
-        for (host, route) in &app.routes {
-            if route.policy != RoutePolicy::Failover || !app.databases_behind(&route.to).contains(database) {
-                continue;
-            }
-            let mut before = vec![open];
-            for compute in compute_behind(app, &route.to) {
-                let mut ready_after = Vec::new();
-                if app.components[&compute].pattern == Some(Pattern::PilotLight) {
-                    ready_after.push(steps.add_once(
-                        StepKind::StartCompute(compute.clone()),
-                        to,
-                        &[claim],
-                        OnFailure::GoOn,
-                        true,
-                    ));
+            for (host, route) in &app.routes {
+                if route.policy == RoutePolicy::Failover && behind.contains(&route.to) {
+                    dag.route(host, &route.to, to);
                 }
-                before.push(steps.add_once(StepKind::AwaitCompute(compute), to, &ready_after, OnFailure::GoOn, true));
             }
-            steps.add(StepKind::Route(host.clone()), to, &before, OnFailure::GoOn, true);
+            dag.reprotect(&at, opened);
         }
-        for region in component.writer.iter().chain(component.standbys.keys()).filter(|region| *region != to) {
-            let follow = steps.add(StepKind::Follow(id()), region, &[open], OnFailure::GoOn, false);
-            if synchronous(region) {
-                steps.add(StepKind::Synchronize(id()), to, &[follow], OnFailure::GoOn, false);
-            }
-        }
-        Ok(Self { intent, database: id(), from: writer.cloned(), to: to.clone(), steps: steps.steps })
+        Ok(Self { intent, database: database.clone(), from: writer.cloned(), to: to.clone(), steps: dag.steps })
     }
 
     /// The longest chain among the steps during which clients are without service (`outage_only`), or among all.
@@ -194,63 +151,22 @@ impl Plan {
     }
 }
 
-/// The compute components that have to be healthy for a route: its own and those that it needs.
-fn compute_behind(app: &App, to: &ComponentId) -> BTreeSet<ComponentId> {
+/// The compute of the failover routes behind which a database stands: theirs and what that needs.
+fn compute_behind<'a>(app: &'a App, database: &ComponentId) -> BTreeSet<&'a ComponentId> {
     let mut found = BTreeSet::new();
-    let mut todo = vec![to.clone()];
+    let mut todo: Vec<&ComponentId> = app
+        .routes
+        .values()
+        .filter(|route| route.policy == RoutePolicy::Failover && app.databases_behind(&route.to).contains(database))
+        .map(|route| &route.to)
+        .collect();
     while let Some(id) = todo.pop() {
-        let Some(component) = app.components.get(&id) else { continue };
+        let Some(component) = app.components.get(id) else { continue };
         if !component.kind.is_database() && found.insert(id) {
-            todo.extend(component.needs.iter().cloned());
+            todo.extend(&component.needs);
         }
     }
     found
-}
-
-struct Steps<'a> {
-    steps: Vec<Step>,
-    durations: &'a Durations,
-}
-
-impl Steps<'_> {
-    fn add(
-        &mut self,
-        kind: StepKind,
-        actor: &RegionId,
-        needs: &[StepId],
-        on_failure: OnFailure,
-        in_outage: bool,
-    ) -> StepId {
-        let id = StepId(self.steps.len());
-        let expected = self.durations.expect(&kind).typical;
-        let tries = if on_failure == OnFailure::GoOn { None } else { Some(5) };
-        self.steps.push(Step {
-            id,
-            kind,
-            actor: actor.clone(),
-            needs: needs.to_vec(),
-            expected,
-            timeout: (expected * 20).max(Duration::from_secs(10)),
-            retry: Retry { tries, wait: Duration::from_millis(200) },
-            on_failure,
-            in_outage,
-        });
-        id
-    }
-
-    fn add_once(
-        &mut self,
-        kind: StepKind,
-        actor: &RegionId,
-        needs: &[StepId],
-        on_failure: OnFailure,
-        in_outage: bool,
-    ) -> StepId {
-        match self.steps.iter().find(|step| step.kind == kind && step.actor == *actor) {
-            Some(step) => step.id,
-            None => self.add(kind, actor, needs, on_failure, in_outage),
-        }
-    }
 }
 
 fn join<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {

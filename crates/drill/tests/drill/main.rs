@@ -362,5 +362,6 @@ fn app(script: &Script) -> App {
         store: StoreChoice::File("lifeboat.db".into()),
         dns: Dns { port: node::DNS_PORT },
         nodes: Nodes { tls: Tls::Off },
+        prices: Vec::new(),
     }
 }

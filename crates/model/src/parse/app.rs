@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::app::{
-    App, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Provider, Region,
-    RegionRole, Route, RoutePolicy, StoreChoice, Tls, TlsFiles,
+    App, DeclaredPrice, Detection, Dns, EtcdStore, FailoverMode, FailoverPolicy, Kind, Nodes, Objectives, Provider,
+    Region, RegionRole, Route, RoutePolicy, StoreChoice, Tls, TlsFiles,
 };
 use crate::fields::{DETECTION, DNS, FAILOVER, NODES, OBJECTIVES};
 use crate::problem::{Problems, Spot, listed, nearest};
+use crate::scalar::Value;
 use crate::{ComponentId, HostName, RegionId};
 
 use super::component::{self, Draft};
@@ -111,6 +112,7 @@ pub(super) fn build(file: &Fields, problems: &mut Problems) -> Option<App> {
         store: store(file)?,
         dns: dns?,
         nodes: Nodes { tls: tls(&file.fields("nodes", &NODES))? },
+        prices: prices(file)?,
     })
 }
 
@@ -273,6 +275,20 @@ fn tls(nodes: &Fields) -> Option<Tls> {
     }
     let text = nodes.text("tls")?;
     Some(if text == "none" { Tls::Off } else { Tls::Files(TlsFiles::of_directory(&text)) })
+}
+
+/// `None`: one is unreadable.
+fn prices(file: &Fields) -> Option<Vec<DeclaredPrice>> {
+    let price = |entry: &Named| {
+        let (provider, region, sku) = DeclaredPrice::split(&entry.name)?;
+        let (usd, basis, date) = match &entry.value.content {
+            Typing::Scalar(Value::Number(usd)) => (*usd, None, None),
+            Typing::Object(fields) => (fields.number("usd")?, fields.text("basis"), fields.text("date")),
+            _ => return None,
+        };
+        Some(DeclaredPrice { provider, region: region.map(Into::into), sku: sku.into(), usd, basis, date })
+    };
+    file.map("prices").iter().map(price).collect()
 }
 
 fn store(file: &Fields) -> Option<StoreChoice> {

@@ -294,6 +294,7 @@ fn expected(shape: &Shape) -> String {
         Shape::Map { key, least, .. } => {
             let what = match key {
                 Scalar::Host => "a mapping of host names",
+                Scalar::PriceKey => "a mapping of prices, by `PROVIDER/REGION/SKU`",
                 _ => "a mapping of names",
             };
             format!("{what}{}", if *least > 0 { " with at least one entry" } else { "" })

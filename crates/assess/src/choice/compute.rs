@@ -1,0 +1,136 @@
+//! What compute can do: be built, be started, or run there already, with as many machines as it takes.
+
+use lifeboat_atlas::{Grade, Metric};
+use lifeboat_model::app::{Kind, Pattern};
+
+use super::{Carriage, Choice, Maker, TargetRule, nothing_lost};
+use crate::recovery::StepKind;
+use crate::spread::Spread;
+use crate::tariff::{Item, Quantities};
+
+impl Maker<'_> {
+    pub fn compute(&self) -> Vec<Choice> {
+        let count = self.component.size.count.unwrap_or(1).max(1);
+        let mut choices = vec![self.rebuilt(), self.running(Pattern::PilotLight, 0, count)];
+        for standby in standby_sizes(count) {
+            choices.push(self.running(Pattern::WarmStandby, standby, count));
+        }
+        choices.push(Choice {
+            how: format!("all {count} serve in every region"),
+            complexity: 4,
+            ..self.running(Pattern::ActiveActive, count, count)
+        });
+        choices
+    }
+
+    fn rebuilt(&self) -> Choice {
+        let worst = self.published("pattern-backup-restore", Metric::Rto, "");
+        let build = Spread {
+            seconds: [1800.0, 7200.0, 28_800.0, worst.seconds[1], worst.seconds[1] * 2.0],
+            grade: Grade::Estimated,
+            source: format!("assumed from what is generated; at worst {}", worst.source).into(),
+        };
+        Choice {
+            pattern: Pattern::BackupRestore,
+            carriage: Carriage::Nothing,
+            how: "built from the generated infrastructure when it is needed".into(),
+            standby: 0,
+            steps: vec![self.step(StepKind::Build, || build)],
+            loss: nothing_lost("it keeps no data"),
+            targets: 1,
+            rule: TargetRule::Any,
+            at_home: Quantities::default(),
+            per_target: Quantities::default(),
+            traffic_gb: 0.0,
+            complexity: 1,
+        }
+    }
+
+    /// `standby` of `count` machines run in the other region.
+    fn running(&self, pattern: Pattern, standby: u32, count: u32) -> Choice {
+        let share = f64::from(standby) / f64::from(count);
+        let missing = count.saturating_sub(standby);
+        let mut steps = Vec::new();
+        if missing > 0 {
+            steps.push(self.step(StepKind::Launch, || self.launch(missing, count)));
+        }
+        steps.push(self.step(StepKind::Connect, || Spread {
+            seconds: [0.02, 0.2, 2.0, 10.0, 20.0],
+            ..Spread::assumed(0.2, 2.0, 10.0, "assumed: clients of databases notice dead connections and open new ones")
+        }));
+        let how = match standby {
+            0 => format!("defined there, none running; {count} started at failover"),
+            _ if missing == 0 => format!("all {count} run there, unused in peace time"),
+            _ => format!("{standby} of {count} run there, the others are started at failover"),
+        };
+        Choice {
+            pattern,
+            carriage: Carriage::Nothing,
+            how,
+            standby,
+            steps,
+            loss: nothing_lost("it keeps no data"),
+            targets: 1,
+            rule: TargetRule::Any,
+            at_home: Quantities::default().with(Item::HealthCheck, self.checks),
+            per_target: Quantities::default()
+                .with(Item::Compute, self.measure.compute * share)
+                .with(Item::Cluster, 1.0)
+                .with(Item::HealthCheck, self.checks),
+            traffic_gb: 0.0,
+            complexity: match pattern {
+                Pattern::BackupRestore => 1,
+                Pattern::PilotLight => 2,
+                Pattern::WarmStandby | Pattern::ActiveActive => 3,
+            },
+        }
+    }
+
+    /// Starting machines: the kind's start time, then as fast as the provider launches more. What is launched during a
+    /// region's loss competes with everybody else's failover: one launch in a hundred takes many times as long.
+    fn launch(&self, missing: u32, count: u32) -> Spread {
+        let (base, per_minute) = match self.component.kind {
+            Kind::Asg => (self.published("asg-launch-to-in-service", Metric::Duration, ""), 20.0),
+            Kind::Ecs if self.component.size.instance.is_none() => {
+                (self.published("ecs-task-start-fargate", Metric::Duration, ""), 60.0)
+            }
+            Kind::Ecs => (self.published("asg-launch-to-in-service", Metric::Duration, ""), 20.0),
+            Kind::Eks => (self.published("eks-node-start-karpenter", Metric::Duration, ""), 20.0),
+            Kind::Vmss => (self.published("vmss-scale-out", Metric::Duration, ""), 20.0),
+            Kind::Aks => (self.published("aks-node-start", Metric::Duration, ""), 20.0),
+            Kind::Deployment => (self.published("eks-pod-start-existing-node", Metric::Duration, ""), 60.0),
+            _ => (Spread::assumed(1.0, 5.0, 15.0, "assumed: starting a process"), 60.0),
+        };
+        let queue = f64::from(missing.saturating_sub(1)) / per_minute * 60.0;
+        let scarcity = 1.0 + 3.0 * f64::from(missing) / f64::from(count);
+        let [p0, p50, p95, p99, p100] = base.seconds.map(|seconds| seconds + queue);
+        Spread {
+            seconds: [p0, p50, p95, p99 * scarcity, p100 * scarcity],
+            grade: base.grade,
+            source: format!(
+                "{}; {missing} to start at an assumed {per_minute:.0} a minute, capacity assumed to be scarce in one case in a hundred",
+                base.source
+            )
+            .into(),
+        }
+    }
+}
+
+/// How many machines a warm standby may have: each number up to ten, ten steps above that.
+fn standby_sizes(count: u32) -> Vec<u32> {
+    let mut sizes: Vec<u32> =
+        if count <= 10 { (1..=count).collect() } else { (1..=10).map(|tenth| (count * tenth).div_ceil(10)).collect() };
+    sizes.dedup();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_standby_has_ten_sizes_and_a_small_one_every_size() {
+        assert_eq!(standby_sizes(3), [1, 2, 3]);
+        assert_eq!(standby_sizes(25), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
+    }
+}

@@ -1,0 +1,186 @@
+//! Every objective with its verdict: met, achievable by what at what price, or unattainable and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::ComponentId;
+
+use crate::bill::{price, usd};
+use crate::choice::Carriage;
+use crate::inputs::ground;
+use crate::optimise::objectives;
+use crate::recovery::{duration, seconds};
+use crate::report::{ComponentReport, Conflict, CostReport, ObjectiveReport, Standing};
+use crate::site::lies_in;
+use crate::solve::Solved;
+use crate::spread::PLANNING_QUANTILE;
+use crate::tariff::cents;
+
+impl Solved<'_> {
+    pub fn objectives(&self, components: &[ComponentReport]) -> Vec<ObjectiveReport> {
+        let mut reports = Vec::new();
+        let by_name: BTreeMap<&str, &ComponentReport> =
+            components.iter().map(|component| (component.component.as_str(), component)).collect();
+        for (id, component) in &self.app.components {
+            let wanted = objectives(self.app, component);
+            let found = by_name.get(id.as_str());
+            let prediction = self.predictions.get(id);
+            let mut add = |objective: &str, wanted: String, expected: String, misses: Option<f64>, held: bool| {
+                let (standing, reason) = self.standing(id, found.copied(), held);
+                reports.push(ObjectiveReport {
+                    of: id.to_string(),
+                    objective: objective.into(),
+                    wanted,
+                    expected,
+                    misses,
+                    standing,
+                    reason,
+                });
+            };
+            if let Some(rto) = wanted.rto {
+                let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rto.p95));
+                let misses = prediction.and_then(|prediction| prediction.misses_rto);
+                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-9);
+                add("rto", duration(rto), expected, misses, held);
+            }
+            if let Some(rpo) = wanted.rpo.filter(|_| component.kind.is_database()) {
+                let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rpo.p95));
+                let misses = prediction.and_then(|prediction| prediction.misses_rpo);
+                let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-3);
+                add("rpo", duration(rpo), expected, misses, held && prediction.is_some());
+            }
+            if let (Some(share), Some(placed)) = (wanted.availability, self.placed.get(id)) {
+                let rate = self.inputs.atlas.outage_rate(&self.ground.sites[placed.home].place);
+                let expected = match (&rate, prediction) {
+                    (Some(rate), Some(prediction)) => {
+                        1.0 - rate.per_year.value * prediction.mean_rto / (8766.0 * 3600.0)
+                    }
+                    _ => 1.0,
+                };
+                let text =
+                    if rate.is_some() { format!("{expected:.6} (region losses only)") } else { "not known".into() };
+                add("availability", share.to_string(), text, None, expected >= share && rate.is_some());
+            }
+        }
+        reports
+    }
+
+    fn standing(&self, id: &ComponentId, found: Option<&ComponentReport>, held: bool) -> (Standing, String) {
+        let Some(found) = found else {
+            return (Standing::Unattainable, "no region is left for it: see the contradictions".into());
+        };
+        let by = format!(
+            "{} in {}, {}{}",
+            found.pattern,
+            found.targets.join(" and "),
+            match found.replication {
+                Carriage::Nothing => String::new(),
+                carriage => format!("{}, ", carriage.as_str()),
+            },
+            price(found.added_usd, found.unknown_prices)
+        );
+        match (held, self.troubled.get(id)) {
+            (false, _) => (Standing::Unattainable, format!("the nearest is {by}")),
+            (true, Some(true)) => (Standing::Achievable, format!("by changing what the file fixes: {by}")),
+            (true, _) if found.as_declared => (Standing::Met, by),
+            (true, _) => (Standing::Achievable, format!("by {by}")),
+        }
+    }
+
+    /// Residency and cost.
+    pub fn app_objectives(&self, cost: &CostReport) -> (Vec<ObjectiveReport>, Option<Conflict>) {
+        let mut reports = Vec::new();
+        let mut conflict = None;
+        let residency = &self.app.objectives.residency;
+        if !residency.is_empty() {
+            let outside: BTreeSet<String> = self
+                .placed
+                .values()
+                .flat_map(|placed| std::iter::once(placed.home).chain(placed.targets.iter().copied()))
+                .filter(|site| {
+                    let site = &self.ground.sites[*site];
+                    !residency.iter().any(|area| lies_in(self.inputs.atlas, site, area))
+                })
+                .map(|site| self.name(site))
+                .collect();
+            let wanted: Vec<&str> = residency.iter().map(String::as_str).collect();
+            let held = outside.is_empty() && !self.placed.is_empty();
+            reports.push(ObjectiveReport {
+                of: "app".into(),
+                objective: "residency".into(),
+                wanted: wanted.join(", "),
+                expected: if held {
+                    "all data inside".into()
+                } else {
+                    format!("outside: {}", outside.iter().cloned().collect::<Vec<_>>().join(", "))
+                },
+                misses: None,
+                standing: if held { Standing::Met } else { Standing::Unattainable },
+                reason: if held { "every home and target lies in it".into() } else { "see the contradictions".into() },
+            });
+        }
+        if let Some(ceiling) = &self.app.objectives.cost {
+            let total = cents(cost.today_usd + cost.added_usd);
+            let unknown = cost.unknown.len();
+            let comparable = ceiling.currency == "USD";
+            let (standing, reason) = if !comparable {
+                (Standing::Unattainable, format!("prices are in USD; no rate to {} is in the data", ceiling.currency))
+            } else if total > ceiling.amount {
+                let need = cents(total - ceiling.amount);
+                conflict = Some(self.cost_conflict(total, ceiling.amount));
+                (
+                    Standing::Unattainable,
+                    format!("nothing cheaper meets the other objectives; {} more is needed", usd(need)),
+                )
+            } else if unknown > 0 {
+                let room = cents(ceiling.amount - total);
+                (Standing::Achievable, format!("if the {unknown} unknown prices come to at most {}", usd(room)))
+            } else {
+                (Standing::Met, "today's cost and protection together".into())
+            };
+            reports.push(ObjectiveReport {
+                of: "app".into(),
+                objective: "cost".into(),
+                wanted: ceiling.to_string(),
+                expected: price(total, unknown),
+                misses: None,
+                standing,
+                reason,
+            });
+        }
+        (reports, conflict)
+    }
+
+    /// Which kinds of objective the ceiling contradicts: those without which it would hold.
+    fn cost_conflict(&self, total: f64, ceiling: f64) -> Conflict {
+        let mut between = vec![format!("cost: at most {}", usd(ceiling))];
+        let mut relax = vec![format!("cost: at least {}", usd(total))];
+        let without = |change: &dyn Fn(&mut lifeboat_model::app::Objectives)| {
+            let mut app = self.app.clone();
+            change(&mut app.objectives);
+            app.components.values_mut().for_each(|component| change(&mut component.objectives));
+            let (ground, together) = ground(&app, self.inputs);
+            let solved = Solved::solve(&app, self.inputs, &ground, together);
+            let components: Vec<ComponentReport> =
+                solved.placed.iter().filter_map(|(id, placed)| solved.component(id, placed)).collect();
+            let cost = solved.cost(&components);
+            cents(cost.today_usd + cost.added_usd)
+        };
+        type Change = fn(&mut lifeboat_model::app::Objectives);
+        let kinds: [(&str, Change); 3] = [
+            ("RTO", |objectives| objectives.rto = None),
+            ("RPO", |objectives| objectives.rpo = None),
+            ("residency", |objectives| objectives.residency.clear()),
+        ];
+        for (name, change) in kinds {
+            let cost = without(&change);
+            if cost < total {
+                between.push(format!("every {name}"));
+                relax.push(format!("without any {name} it costs {}", usd(cost)));
+            }
+        }
+        if between.len() == 1 {
+            relax[0] = format!("cost: at least {}: no objective makes it dearer", usd(total));
+        }
+        Conflict { between, relax, components: vec!["app".into()] }
+    }
+}
