@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Api};
 use crate::databases::Databases;
+use crate::deployments::Deployments;
 use crate::door::Door;
 use crate::guard::Guard;
 use crate::history::History;
@@ -72,6 +73,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let history = Arc::new(History::open(&options.region_directory()));
     let databases = Arc::new(Databases::open(&options, &history, &inputs, &mut tasks).await?);
     let processes = Processes::open(&options, &databases, &inputs, &mut tasks)?;
+    let deployments = Deployments::open(&options, &inputs, &mut tasks)?;
 
     let brain = Brain::new(app.clone(), options.region.clone());
     let probes = Probes::start(&options, &trust, brain.targets(), &inputs);
@@ -106,6 +108,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         store,
         databases: databases.clone(),
         processes,
+        deployments,
         probes,
         zones,
         answers,
