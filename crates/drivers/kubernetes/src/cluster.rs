@@ -110,7 +110,7 @@ pub struct Driver {
     idle_since: BTreeMap<ComponentId, Instant>,
     /// When a pausable tool had compared last, at the time at which all was as wanted.
     settled_at: BTreeMap<&'static str, String>,
-    /// What could not be done, by what it is about, so that it is said once.
+    /// What could not be done and why, so that it is said once.
     failures: BTreeMap<String, String>,
 }
 
@@ -194,7 +194,9 @@ impl Driver {
             let Some(deployment) = sight.deployments.get(id.as_str()) else { continue };
             let autoscaler = autoscaler_of(&sight, id);
             let steps = self.steps(id, *duty, deployment, autoscaler, governs);
-            if !steps.is_empty() {
+            if steps.is_empty() {
+                self.failures.remove(&scaled(id));
+            } else {
                 due.push((id.clone(), *duty));
             }
             if steps.iter().any(|step| governs.undoes(*step, deployment, autoscaler)) {
@@ -318,10 +320,10 @@ impl Driver {
             Ok(done) if done.is_empty() => {}
             Ok(done) => {
                 let steps: Vec<String> = done.iter().map(ToString::to_string).collect();
-                self.journal(id, &format!("{id} scaled: {}", steps.join(", ")), &why, Ok(&())).await;
+                self.journal(id, &format!("{}: {}", scaled(id), steps.join(", ")), &why, Ok(&())).await;
             }
             Err(error @ (ApiError::Unreachable(_) | ApiError::Throttled(_))) => return Err(error),
-            Err(error) => self.journal(id, &format!("{id} scaled"), &why, Err(&error)).await,
+            Err(error) => self.journal(id, &scaled(id), &why, Err(&error)).await,
         }
         Ok(())
     }
@@ -407,14 +409,15 @@ impl Driver {
 
     /// Says what was done; of what could not be done each new reason once.
     async fn journal(&mut self, about: &ComponentId, what: &str, why: &str, done: Result<&(), &ApiError>) {
+        let key = what.split(':').next().unwrap_or(what).to_owned();
         let report = match done {
             Ok(()) => {
-                self.failures.remove(what);
+                self.failures.remove(&key);
                 Report::Changed(about.clone(), what.to_owned(), why.to_owned())
             }
             Err(error) => {
                 let error = error.to_string();
-                if self.failures.insert(what.to_owned(), error.clone()).as_ref() == Some(&error) {
+                if self.failures.insert(key, error.clone()).as_ref() == Some(&error) {
                     return;
                 }
                 Report::Changed(about.clone(), format!("failed: {what}"), error)
@@ -440,7 +443,7 @@ impl Driver {
                 }
             };
             state.gitops.clone_from(&gitops);
-            if let Some(failure) = self.failures.get(&format!("{id} scaled")) {
+            if let Some(failure) = self.failures.get(&scaled(&id)) {
                 state.trouble.get_or_insert_with(|| format!("cannot be scaled: {failure}"));
             }
             if !self.say(id, state).await {
@@ -526,6 +529,11 @@ fn of_deployment(
         trouble: pods.as_ref().ok().and_then(|pods| pods::trouble(deployment, pods)).or(too_low),
         ..ComputeState::of(status.ready_replicas > 0)
     }
+}
+
+/// What is said of scaling, and the key of what was said of its failing.
+fn scaled(id: &ComponentId) -> String {
+    format!("{id} scaled")
 }
 
 fn listed(names: &BTreeSet<String>) -> String {
