@@ -82,9 +82,10 @@ impl Brain {
         if !self.synced && self.duties.is_empty() {
             return None;
         }
-        let up = self.app.regions.iter().filter(|(id, _)| {
-            component.regions.contains(*id) && (**id == self.me || self.is_down(id) != Some(true))
-        });
+        let up =
+            self.app.regions.iter().filter(|(id, _)| {
+                component.regions.contains(*id) && (**id == self.me || self.is_down(id) != Some(true))
+            });
         up.max_by_key(|(id, region)| (region.preference, Reverse(*id))).map(|(id, _)| id)
     }
 
@@ -94,7 +95,12 @@ impl Brain {
         if old != new {
             match &state.trouble {
                 Some(trouble) => {
-                    self.note(EntryKind::Compute, Some(&component), format!("{component} has trouble"), trouble.clone());
+                    self.note(
+                        EntryKind::Compute,
+                        Some(&component),
+                        format!("{component} has trouble"),
+                        trouble.clone(),
+                    );
                 }
                 None => self.note(
                     EntryKind::Compute,

@@ -85,7 +85,10 @@ impl Brain {
             states.filter_map(|region| Some((region.clone(), self.compute_state(region, id)?))).collect()
         };
         let compute = self.app.components.iter().filter(|(_, component)| !component.kind.is_database());
-        compute.map(|(id, component)| (id.clone(), of(id, component))).filter(|(_, states)| !states.is_empty()).collect()
+        compute
+            .map(|(id, component)| (id.clone(), of(id, component)))
+            .filter(|(_, states)| !states.is_empty())
+            .collect()
     }
 
     fn run_status(&self, database: &ComponentId, run: &Run) -> RunStatus {

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lifeboat_model::compute::Instances;
 use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Region, RoutePolicy};
+use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
 use crate::Problem;

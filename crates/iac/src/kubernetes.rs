@@ -149,9 +149,10 @@ impl Clusters<'_> {
         for way in self.ways().filter(|way| way.regions.contains(&site.id)) {
             patches += &format!(
                 "  - patch: |-\n      apiVersion: v1\n      kind: Service\n      metadata:\n        name: {}\n        annotations:\n          \
-                 external-dns.alpha.kubernetes.io/hostname: {}\n",
+                 # external-dns reads the one or, before 0.22, the other.\n          external-dns.kubernetes.io/hostname: {name}\n          \
+                 external-dns.alpha.kubernetes.io/hostname: {name}\n",
                 way.to,
-                regional_name(site.id, way.host)
+                name = regional_name(site.id, way.host)
             );
         }
         if !patches.is_empty() {
@@ -253,7 +254,13 @@ impl Clusters<'_> {
         let destinations: String = self
             .sites
             .iter()
-            .map(|site| format!("    - {{name: {}, namespace: {}}}\n", yaml(&cluster_name(self.design.app, site.id)), self.app()))
+            .map(|site| {
+                format!(
+                    "    - {{name: {}, namespace: {}}}\n",
+                    yaml(&cluster_name(self.design.app, site.id)),
+                    self.app()
+                )
+            })
             .collect();
         let out = fill(include_str!("kubernetes/project.yaml"), &[("destinations", &destinations)]);
         self.fill(&out, self.sites[0].id)

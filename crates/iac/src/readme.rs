@@ -101,6 +101,7 @@ Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The se
 const LIFEBOAT: &str = "
 ## lifeboat
 
-A folder per region: the node as a systemd unit, as a container or in Kubernetes (choose one), its etcd, and what it may do.
+A folder per region: the node as a systemd unit, as a container or in Kubernetes (choose one), its etcd, and what it may do. In a cluster
+with Flux or Argo CD apply `node-flux.yaml` or `node-argocd.yaml` as well: a node pauses them where they would undo a failover.
 `certificates/make.sh` makes an authority and a certificate per region. Start all etcd members together; then the nodes, in any order.
 ";

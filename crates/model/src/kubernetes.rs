@@ -34,9 +34,10 @@ pub fn application_name(app: &AppName, region: &RegionId) -> String {
 /// its place names, or the managed cluster in that region.
 pub fn cluster_name(app: &App, region: &RegionId) -> String {
     let Some(place) = app.regions.get(region).map(|region| &region.place) else { return region.to_string() };
-    let managed = app.components.iter().find(|(_, component)| {
-        matches!(component.kind, Kind::Eks | Kind::Aks) && component.regions.contains(region)
-    });
+    let managed = app
+        .components
+        .iter()
+        .find(|(_, component)| matches!(component.kind, Kind::Eks | Kind::Aks) && component.regions.contains(region));
     match (place.provider, managed) {
         (Provider::Aws | Provider::Azure, Some((id, _))) => format!("{}-{id}-{region}", app.name),
         _ => place.name.clone(),

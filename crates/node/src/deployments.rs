@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use lifeboat_control::Event;
@@ -40,16 +40,16 @@ impl Deployments {
     pub fn open(options: &Options, inputs: &mpsc::Sender<Input>, tasks: &mut JoinSet<()>) -> Result<Self, Error> {
         let (app, region) = (&options.app, &options.region);
         let here = |id: &ComponentId| {
-            app.components.get(id).filter(|component| {
-                component.kind == Kind::Deployment && component.regions.contains(region)
-            })
+            app.components
+                .get(id)
+                .filter(|component| component.kind == Kind::Deployment && component.regions.contains(region))
         };
         let deployments: BTreeMap<ComponentId, Instances> =
             app.components.keys().filter_map(|id| Some((id.clone(), Instances::of(here(id)?)))).collect();
         if deployments.is_empty() {
             return Ok(Self { region: region.clone(), cluster: None });
         }
-        let access = Access::find(&surroundings(), &cluster_name(app, region))
+        let access = Access::find(&surroundings(&options.directory), &cluster_name(app, region))
             .map_err(|source| Error::Cluster { region: region.clone(), source })?;
         // Several answers at a time under one name are a matter of the DNS provider's policies, which the generator writes once.
         let routes = app.routes.iter().filter(|(_, route)| route.policy == RoutePolicy::Failover);
@@ -92,15 +92,15 @@ impl Deployments {
     }
 }
 
-/// What the node's environment says of clusters.
-fn surroundings() -> Surroundings {
+/// What the node's environment says of clusters; before that counts the file `kubeconfig` in its directory, for a service has no home.
+fn surroundings(directory: &Path) -> Surroundings {
     let host = env::var("KUBERNETES_SERVICE_HOST").ok().filter(|host| !host.is_empty());
     let port = env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|port| port.parse().ok());
-    let named = env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty());
-    let kubeconfig = match named {
-        Some(paths) => env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),
-        None => env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config")).into_iter().collect(),
-    };
+    let mut kubeconfig = vec![directory.join("kubeconfig")];
+    match env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
+        Some(paths) => kubeconfig.extend(env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty())),
+        None => kubeconfig.extend(env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"))),
+    }
     Surroundings { service: host.zip(port), kubeconfig }
 }
 

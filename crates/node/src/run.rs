@@ -38,12 +38,15 @@ pub async fn run(options: Options) -> Result<(), Error> {
         return Err(Error::NoSuchRegion(options.region.clone(), known.join(", ")));
     };
     let address = region.address.ok_or_else(|| Error::NoAddress(options.region.clone()))?;
+    let listen = options.listen.unwrap_or(address);
+    // Whether anybody else can reach it: either way that counts.
+    let reached = if listen.is_loopback() { address } else { listen };
     let _guard = Guard::take(&options.region_directory(), &options.region)?;
-    let identity = identity::read(&options, address)?;
+    let identity = identity::read(&options, reached)?;
     let trust = probes::read_trust(&options, identity.as_deref())?;
 
     // Everything that can fail comes first; nothing is started until all of it is there.
-    let api_address = SocketAddr::new(address, region.api_port);
+    let api_address = SocketAddr::new(listen, region.api_port);
     let listener = TcpListener::bind(api_address).await.map_err(|source| Error::Listen {
         address: api_address,
         what: "the node's API",
@@ -57,7 +60,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     })?;
     let empty = names::zones(&app, &BTreeMap::new(), 0).map_err(Error::Zones)?;
     let (zones, table) = watch::channel(empty);
-    let dns_address = SocketAddr::new(address, app.dns.port);
+    let dns_address = SocketAddr::new(listen, app.dns.port);
     let dns = Server::bind(dns_address, table).await.map_err(|source| Error::Listen {
         address: dns_address,
         what: "DNS",
@@ -65,7 +68,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     })?;
     let operator = shared::operator_token(&options.directory)?;
     let node = shared::node_token(&options.directory)?;
-    let viewer = if address.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
+    let viewer = if reached.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
 
     let (inputs, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();

@@ -45,7 +45,7 @@ pub enum AccessError {
     /// Neither a service account nor a context.
     #[error(
         "this node runs in no pod with a service account, and no context `{context}` leads to the cluster: {}",
-        if known.is_empty() { "there is no kubeconfig (KUBECONFIG, or ~/.kube/config)".to_owned() }
+        if known.is_empty() { "there is no kubeconfig (in the node's directory, KUBECONFIG or ~/.kube/config)".to_owned() }
         else { format!("the kubeconfig has {}", known.join(", ")) }
     )]
     NoContext {
@@ -131,7 +131,11 @@ impl Access {
     }
 
     pub(crate) fn host(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     pub(crate) async fn connect(&self) -> io::Result<Stream> {

@@ -149,8 +149,9 @@ impl Client {
 
     /// The changes of a collection since a version, as they come. Only the beginning is bounded by the deadline.
     pub async fn watch(&self, path: &str, resource_version: &str, seconds: u32) -> Result<Lines, ApiError> {
-        let path =
-            format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={resource_version}&timeoutSeconds={seconds}");
+        let path = format!(
+            "{path}?watch=true&allowWatchBookmarks=true&resourceVersion={resource_version}&timeoutSeconds={seconds}"
+        );
         let deadline = Instant::now() + self.deadline;
         self.wait_for_turn(deadline).await?;
         let started = async {

@@ -18,9 +18,9 @@ use crate::client::{ApiError, Client};
 use crate::gitops::{self, Keeper, Pause};
 use crate::mirror::{self, Objects};
 use crate::object::{Autoscaler, Deployment, Node, Object, Pod};
+use crate::pods;
 use crate::record::{self, Change, Records};
 use crate::scale::{self, Governs, Leave, Paths, Step};
-use crate::pods;
 
 /// The shortest time between two looks, however much happens.
 const BREATH: Duration = Duration::from_millis(250);
@@ -203,14 +203,9 @@ impl Driver {
                 protects.insert(id.to_string());
             }
         }
-        let records = self.record_changes(wanted, &sight.records);
-        let is_kept = sight.keepers.iter().any(|keeper| keeper.course == gitops::Course::Active);
-        for (host, change) in &records {
-            let found = sight.records.as_ref().and_then(|records| records.get(&record_name(host)));
-            if *change == Change::Withdraw && is_kept && found.is_some_and(|found| found.metadata.is_from_git()) {
-                protects.insert(record_name(host));
-            }
-        }
+        let records = self.record_changes(wanted, &sight.records, governs.records);
+        let emptied = records.iter().filter(|(_, change)| governs.records && *change == Change::Empty);
+        protects.extend(emptied.map(|(host, _)| record_name(host)));
         if !protects.is_empty() {
             self.pause(&sight.keepers, &protects).await;
         }
@@ -271,12 +266,12 @@ impl Driver {
         scale::steps(duty, *instances, deployment, autoscaler, Leave { shrink: self.has_lingered(id), git })
     }
 
-    fn record_changes(&self, wanted: &Wanted, records: &Records) -> Vec<(HostName, Change)> {
+    fn record_changes(&self, wanted: &Wanted, records: &Records, is_kept: bool) -> Vec<(HostName, Change)> {
         let Some(records) = records else { return Vec::new() };
         let of = |host: &HostName, route: &Served| {
             let is_served = *wanted.served.get(host)?;
             let object = record::object(&self.config.namespace, &self.config.region, host, route.ttl_seconds);
-            record::change(is_served, records.get(&record_name(host)), &object)
+            record::change(is_served, records.get(&record_name(host)), &object, is_kept)
         };
         self.config.routes.iter().filter_map(|(host, route)| Some((host.clone(), of(host, route)?))).collect()
     }
@@ -331,21 +326,19 @@ impl Driver {
     async fn set_record(&mut self, host: &HostName, change: Change, records: &Records) -> Result<(), ApiError> {
         let Some(route) = self.config.routes.get(host).cloned() else { return Ok(()) };
         let (namespace, region) = (self.config.namespace.clone(), self.config.region.clone());
-        let (done, what, why) = match change {
-            Change::Publish => {
-                let object = record::object(&namespace, &region, host, route.ttl_seconds);
-                let done = record::publish(&self.client, &namespace, &object).await;
-                (done, format!("the record of {host} published in {region}"), "the route leads here")
-            }
-            Change::Withdraw => {
-                let found = records.as_ref().and_then(|records| records.get(&record_name(host)));
-                let done = match found {
-                    Some(found) => record::withdraw(&self.client, &namespace, found).await,
-                    None => Ok(()),
-                };
-                (done, format!("the record of {host} withdrawn in {region}"), "the route leads elsewhere")
-            }
+        let object = record::object(&namespace, &region, host, route.ttl_seconds);
+        let found = records.as_ref().and_then(|records| records.get(&record_name(host)));
+        let done = match (change, found) {
+            (Change::Publish, found) => record::publish(&self.client, &namespace, object, found).await,
+            (Change::Empty, _) => record::empty(&self.client, &namespace, object).await,
+            (Change::Withdraw, Some(found)) => record::withdraw(&self.client, &namespace, found).await,
+            (Change::Withdraw, None) => Ok(()),
         };
+        let (verb, why) = match change {
+            Change::Publish => ("published", "the route leads here"),
+            Change::Withdraw | Change::Empty => ("withdrawn", "the route leads elsewhere"),
+        };
+        let what = format!("the record of {host} {verb} in {region}");
         match done {
             Err(error @ (ApiError::Unreachable(_) | ApiError::Throttled(_))) => Err(error),
             // It is looked at again, and decided anew.
@@ -404,7 +397,11 @@ impl Driver {
     fn component_of(&self, protects: &BTreeSet<String>) -> ComponentId {
         let route = self.config.routes.iter().find(|(host, _)| protects.contains(&record_name(host)));
         let named = self.config.deployments.keys().find(|id| protects.contains(id.as_str()));
-        named.or(route.map(|(_, route)| &route.to)).or_else(|| self.config.deployments.keys().next()).cloned().unwrap_or_else(|| "".into())
+        named
+            .or(route.map(|(_, route)| &route.to))
+            .or_else(|| self.config.deployments.keys().next())
+            .cloned()
+            .unwrap_or_else(|| "".into())
     }
 
     /// Says what was done; of what could not be done each new reason once.
@@ -500,6 +497,7 @@ fn governs(keepers: &[Keeper]) -> Governs {
     Governs {
         minimum: keepers.iter().any(|keeper| keeper.governs.minimum),
         replicas: keepers.iter().any(|keeper| keeper.governs.replicas),
+        records: keepers.iter().any(|keeper| keeper.governs.records),
     }
 }
 
@@ -514,7 +512,10 @@ fn of_deployment(
     let status = &deployment.status;
     let told = deployment.spec.replicas;
     let too_low = autoscaler.filter(|autoscaler| autoscaler.spec.max_replicas < instances.full).map(|autoscaler| {
-        format!("its autoscaler's maximum is {}, less than the {} that serving takes", autoscaler.spec.max_replicas, instances.full)
+        format!(
+            "its autoscaler's maximum is {}, less than the {} that serving takes",
+            autoscaler.spec.max_replicas, instances.full
+        )
     });
     ComputeState {
         replicas: Some(Replicas {
@@ -522,7 +523,8 @@ fn of_deployment(
             told,
             ready: status.ready_replicas,
             available: status.available_replicas,
-            rolling_out: status.observed_generation < deployment.metadata.generation || status.updated_replicas < status.replicas,
+            rolling_out: status.observed_generation < deployment.metadata.generation
+                || status.updated_replicas < status.replicas,
             room: nodes.as_ref().ok().and_then(|nodes| pods::room(deployment, nodes)),
             nodes: nodes.as_ref().ok().map(|nodes| nodes.values().filter(|node| pods::takes_pods(node)).count()),
         }),

@@ -95,8 +95,8 @@ impl Exec {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(wrong(format!("{}: {}", output.status, said.lines().last().unwrap_or_default())));
         }
-        let credential: Credential =
-            serde_json::from_slice(&output.stdout).map_err(|error| wrong(format!("expected an ExecCredential: {error}")))?;
+        let credential: Credential = serde_json::from_slice(&output.stdout)
+            .map_err(|error| wrong(format!("expected an ExecCredential: {error}")))?;
         let status = credential.status.ok_or_else(|| wrong("expected an ExecCredential with a status".into()))?;
         let token = status.token.ok_or_else(|| wrong("expected a token; certificates are not supported".into()))?;
         let lasts = match status.expiration_timestamp {

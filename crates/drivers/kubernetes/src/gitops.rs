@@ -209,7 +209,7 @@ fn of_flux(name: &str, object: &Kustomization) -> Keeper {
     Keeper {
         tool: Tool::Flux { name: name.to_owned() },
         is_stale: is_active && note.is_some(),
-        governs: Governs { minimum: is_active, replicas: is_active },
+        governs: Governs { minimum: is_active, replicas: is_active, records: is_active },
         course,
         compared: None,
         summary,
@@ -232,9 +232,11 @@ fn of_argo(name: &str, project: &str, application: &Application, object: &AppPro
     let is_active = course == Course::Active;
     let respects = spec.sync_policy.sync_options.iter().any(|option| option == "RespectIgnoreDifferences=true");
     let ignores = |kind: &str, pointer: &str| {
-        respects && spec.ignore_differences.iter().any(|ignored| {
-            ignored.kind == kind && ignored.json_pointers.iter().any(|ignored| ignored == pointer)
-        })
+        respects
+            && spec
+                .ignore_differences
+                .iter()
+                .any(|ignored| ignored.kind == kind && ignored.json_pointers.iter().any(|ignored| ignored == pointer))
     };
     let status = &application.status;
     Keeper {
@@ -243,6 +245,7 @@ fn of_argo(name: &str, project: &str, application: &Application, object: &AppPro
         governs: Governs {
             minimum: is_active && !ignores("HorizontalPodAutoscaler", "/spec/minReplicas"),
             replicas: is_active && !ignores("Deployment", "/spec/replicas"),
+            records: is_active && !ignores("DNSEndpoint", "/spec/endpoints"),
         },
         course,
         compared: Some((status.reconciled_at.clone(), status.sync.status == "Synced")),

@@ -95,7 +95,10 @@ pub(crate) fn access(files: &[PathBuf], context: &str) -> Result<Access, AccessE
     };
     let entry = cluster.value;
     for (is_there, what) in [
-        (entry.insecure_skip_tls_verify, "`insecure-skip-tls-verify`: whoever answers could scale the app; name the authority instead"),
+        (
+            entry.insecure_skip_tls_verify,
+            "`insecure-skip-tls-verify`: whoever answers could scale the app; name the authority instead",
+        ),
         (entry.proxy_url.is_some(), "`proxy-url` is not supported: reach the API itself"),
     ] {
         if is_there {
@@ -132,9 +135,7 @@ fn server(url: &str) -> Result<(bool, String, u16, String), String> {
     let standard = if has_tls { 443 } else { 80 };
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, standard),
-        Some((host, port)) => {
-            (host, port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(expected)?)
-        }
+        Some((host, port)) => (host, port.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(expected)?),
         None => match authority.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| expected())?),
             None => (authority, standard),
@@ -150,8 +151,11 @@ fn server(url: &str) -> Result<(bool, String, u16, String), String> {
 fn tls(cluster: &Found<'_, ClusterEntry>, user: &Found<'_, UserEntry>, host: &str) -> Result<Tls, AccessError> {
     let entry = cluster.value;
     let wrong = |file: &Path, what: String| AccessError::Content { path: file.to_owned(), what };
-    let ca = pem(cluster.file, "certificate-authority", &entry.certificate_authority, &entry.certificate_authority_data)?
-        .ok_or_else(|| wrong(cluster.file, "expected `certificate-authority` or `certificate-authority-data`".into()))?;
+    let ca =
+        pem(cluster.file, "certificate-authority", &entry.certificate_authority, &entry.certificate_authority_data)?
+            .ok_or_else(|| {
+                wrong(cluster.file, "expected `certificate-authority` or `certificate-authority-data`".into())
+            })?;
     let who = user.value;
     let certificate = pem(user.file, "client-certificate", &who.client_certificate, &who.client_certificate_data)?;
     let key = pem(user.file, "client-key", &who.client_key, &who.client_key_data)?;
@@ -174,9 +178,10 @@ fn pem(
     match (data, path) {
         (Some(data), _) => match STANDARD.decode(data.trim()) {
             Ok(pem) => Ok(Some(pem)),
-            Err(error) => {
-                Err(AccessError::Content { path: file.to_owned(), what: format!("`{field}-data` is not Base64: {error}") })
-            }
+            Err(error) => Err(AccessError::Content {
+                path: file.to_owned(),
+                what: format!("`{field}-data` is not Base64: {error}"),
+            }),
         },
         (None, Some(path)) => {
             let path = beside(file, path);
@@ -242,10 +247,22 @@ mod tests {
             (with("{server: 'http://a'}", "{}"), "north", "the kubeconfig has south"),
             (with("{server: a}", "{}"), "south", "FILE: cluster `c`: server `a`: expected https://HOST[:PORT][/PATH]"),
             (with("{server: 'https://a'}", "{}"), "south", "FILE: expected `certificate-authority` or"),
-            (with("{server: 'https://a', certificate-authority-data: '?'}", "{}"), "south", "FILE: `certificate-authority-data` is not Base64"),
+            (
+                with("{server: 'https://a', certificate-authority-data: '?'}", "{}"),
+                "south",
+                "FILE: `certificate-authority-data` is not Base64",
+            ),
             (with("{server: 'https://a', certificate-authority: gone.pem}", "{}"), "south", "gone.pem: No such file"),
-            (with("{server: 'https://a', insecure-skip-tls-verify: true}", "{}"), "south", "FILE: cluster `c`: `insecure-skip-tls-verify`"),
-            (with("{server: 'http://a'}", "{}").replace("name: c,", "name: d,"), "south", "names the cluster `c`, which is not there"),
+            (
+                with("{server: 'https://a', insecure-skip-tls-verify: true}", "{}"),
+                "south",
+                "FILE: cluster `c`: `insecure-skip-tls-verify`",
+            ),
+            (
+                with("{server: 'http://a'}", "{}").replace("name: c,", "name: d,"),
+                "south",
+                "names the cluster `c`, which is not there",
+            ),
             ("contexts: 3".to_owned(), "south", "FILE: "),
         ] {
             let said = said(&text, context);

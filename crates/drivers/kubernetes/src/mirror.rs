@@ -136,7 +136,8 @@ where
         metadata: Meta,
     }
     fn read<T: DeserializeOwned>(object: Value) -> Result<T, ApiError> {
-        serde_json::from_value(object).map_err(|error| ApiError::Unreachable(format!("a watch brought something else: {error}")))
+        serde_json::from_value(object)
+            .map_err(|error| ApiError::Unreachable(format!("a watch brought something else: {error}")))
     }
     let edit = |edit: &dyn Fn(&mut BTreeMap<String, T>)| {
         into.send_modify(|objects| {

@@ -44,9 +44,11 @@ impl Meta {
         self.managed_fields.is_empty() || self.git_managers().any(owns)
     }
 
-    /// Whether somebody who works from Git owns anything of it.
+    /// Whether somebody who works from Git owns anything of it, or tracks it.
     pub fn is_from_git(&self) -> bool {
         self.git_managers().next().is_some()
+            || self.annotations.contains_key("argocd.argoproj.io/tracking-id")
+            || self.labels.contains_key("kustomize.toolkit.fluxcd.io/name")
     }
 
     fn git_managers(&self) -> impl Iterator<Item = &Managed> {

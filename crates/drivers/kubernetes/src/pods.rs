@@ -53,7 +53,10 @@ pub fn room(deployment: &Deployment, nodes: &BTreeMap<String, Node>) -> Option<u
     }
     let fits = |node: &Node| -> u64 {
         let has = |resource: &str| node.status.allocatable.get(resource).and_then(|text| quantity(text));
-        let by_request = requests.iter().filter(|(_, amount)| *amount > 0.0).filter_map(|(resource, amount)| Some(has(resource)? / amount));
+        let by_request = requests
+            .iter()
+            .filter(|(_, amount)| *amount > 0.0)
+            .filter_map(|(resource, amount)| Some(has(resource)? / amount));
         let fewest = by_request.chain(has("pods")).fold(f64::INFINITY, f64::min);
         // A node that says nothing of itself holds nothing; the fraction of a pod that is cut off is meant to be.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a finite, positive number of pods")]
@@ -64,7 +67,8 @@ pub fn room(deployment: &Deployment, nodes: &BTreeMap<String, Node>) -> Option<u
 
 /// Whether pods without special permission may be put there.
 pub fn takes_pods(node: &Node) -> bool {
-    let is_ready = node.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True");
+    let is_ready =
+        node.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True");
     let keeps_off = |effect: &str| effect == "NoSchedule" || effect == "NoExecute";
     is_ready && !node.spec.unschedulable && !node.spec.taints.iter().any(|taint| keeps_off(&taint.effect))
 }
@@ -104,7 +108,9 @@ mod tests {
 
     #[test]
     fn quantities() {
-        for (text, amount) in [("250m", 0.25), ("1", 1.0), ("2k", 2e3), ("512Mi", 536_870_912.0), ("1e3", 1e3), ("1E", 1e18)] {
+        for (text, amount) in
+            [("250m", 0.25), ("1", 1.0), ("2k", 2e3), ("512Mi", 536_870_912.0), ("1e3", 1e3), ("1E", 1e18)]
+        {
             let read = quantity(text).unwrap();
             assert!((read - amount).abs() < amount * 1e-9, "{text}: {read}");
         }
@@ -129,8 +135,16 @@ mod tests {
             ("by pods", node("True", json!({}), "16", "64Gi", "3"), 3),
             ("not ready", node("Unknown", json!({}), "16", "64Gi", "110"), 0),
             ("cordoned", node("True", json!({"unschedulable": true}), "16", "64Gi", "110"), 0),
-            ("tainted", node("True", json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]}), "16", "64Gi", "110"), 0),
-            ("only not preferred", node("True", json!({"taints": [{"key": "a", "effect": "PreferNoSchedule"}]}), "1", "1Gi", "9"), 4),
+            (
+                "tainted",
+                node("True", json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]}), "16", "64Gi", "110"),
+                0,
+            ),
+            (
+                "only not preferred",
+                node("True", json!({"taints": [{"key": "a", "effect": "PreferNoSchedule"}]}), "1", "1Gi", "9"),
+                4,
+            ),
         ] {
             assert_eq!(room(&deployment, &BTreeMap::from([(what.to_owned(), node)])), Some(fits), "{what}");
         }
@@ -139,13 +153,14 @@ mod tests {
 
     #[test]
     fn the_worst_pod_says_what_is_wrong() {
-        let deployment: Deployment = from_value(json!({"spec": {"selector": {"matchLabels": {"app": "web"}}}})).unwrap();
+        let deployment: Deployment =
+            from_value(json!({"spec": {"selector": {"matchLabels": {"app": "web"}}}})).unwrap();
         let pod = |app: &str, status: serde_json::Value| -> Pod {
             from_value(json!({"metadata": {"labels": {"app": app}}, "status": status})).unwrap()
         };
-        let waiting = |reason: &str| json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "m"}}}]});
-        let unscheduled =
-            json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}]});
+        let waiting =
+            |reason: &str| json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "m"}}}]});
+        let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}]});
         let said = |pods: Vec<Pod>| {
             let pods = pods.into_iter().enumerate().map(|(number, pod)| (number.to_string(), pod)).collect();
             trouble(&deployment, &pods)

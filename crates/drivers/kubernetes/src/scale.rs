@@ -49,6 +49,8 @@ pub struct Governs {
     pub minimum: bool,
     /// A Deployment's replicas.
     pub replicas: bool,
+    /// What is in a record's object.
+    pub records: bool,
 }
 
 impl Governs {
@@ -186,11 +188,12 @@ mod tests {
     #[test]
     fn what_a_duty_takes() {
         use Duty::{Serving, Standby, Undecided};
-        const NOBODY: Governs = Governs { minimum: false, replicas: false };
+        const NOBODY: Governs = Governs { minimum: false, replicas: false, records: false };
         const FREE: Leave = Leave { shrink: true, git: NOBODY };
         const GROW: Leave = Leave { shrink: false, git: NOBODY };
-        const GIT: Leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true } };
-        const ALL_BUT_REPLICAS: Leave = Leave { shrink: true, git: Governs { minimum: true, replicas: false } };
+        const GIT: Leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true } };
+        const ALL_BUT_REPLICAS: Leave =
+            Leave { shrink: true, git: Governs { minimum: true, replicas: false, records: true } };
         let table: &[(&str, Duty, u32, u32, Option<(u32, u32)>, Leave, &[Step])] = &[
             // what, duty, standby size of 6, replicas, autoscaler's minimum and maximum
             ("all there", Serving, 2, 6, None, FREE, &[]),
@@ -225,7 +228,15 @@ mod tests {
             ("a standby that is too small", Standby, 2, 1, None, GROW, &[Step::Replicas { from: 1, to: 2 }]),
             ("a standby is Git's", Standby, 2, 6, Some((6, 12)), GIT, &[]),
             ("what serves is not", Serving, 2, 2, None, GIT, &[Step::Replicas { from: 2, to: 6 }]),
-            ("but for what Git ignores", Standby, 0, 6, Some((6, 12)), ALL_BUT_REPLICAS, &[Step::Replicas { from: 6, to: 0 }]),
+            (
+                "but for what Git ignores",
+                Standby,
+                0,
+                6,
+                Some((6, 12)),
+                ALL_BUT_REPLICAS,
+                &[Step::Replicas { from: 6, to: 0 }],
+            ),
             ("nobody knows", Undecided, 2, 3, Some((1, 12)), FREE, &[]),
         ];
         for (what, duty, standby, told, autoscaler, leave, expected) in table {
@@ -243,7 +254,7 @@ mod tests {
         let owned = |manager: &str, field: &str| -> Value {
             json!({"metadata": {"managedFields": [{"manager": manager, "fieldsV1": {"f:spec": {field: {}}}}]}, "spec": {"replicas": 6}})
         };
-        let leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true } };
+        let leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true } };
         for (manager, field, is_free) in [
             ("kustomize-controller", "f:replicas", false),
             ("argocd-controller", "f:replicas", false),

@@ -5,16 +5,17 @@
 
 use std::time::{Duration, Instant};
 
-use api::scene::{
-    APPLICATION, FLUX, LINGER, NODES, PODS, PROJECT, RECORD, RECORDS, SCALER, WEB, Work, app, config, flux_reconciles,
-    generated, make_ready, objects, put_argo, put_flux, put_web, synced, work, work_by,
-};
 use api::{Api, Fault, GIT, until};
 use lifeboat_driver_kubernetes::{Access, PAUSED};
 use lifeboat_model::compute::{Duty, Running};
+use scene::{
+    APPLICATION, FLUX, LINGER, NODES, PODS, PROJECT, RECORD, RECORDS, SCALER, WEB, Work, app, config, flux_reconciles,
+    generated, make_ready, objects, put_argo, put_flux, put_web, synced, work, work_by,
+};
 use serde_json::{Value, json};
 
 mod api;
+mod scene;
 
 fn minimum(api: &Api) -> Value {
     api.object(SCALER).unwrap()["spec"]["minReplicas"].clone()
@@ -22,6 +23,10 @@ fn minimum(api: &Api) -> Value {
 
 fn replicas(api: &Api) -> Value {
     api.object(WEB).unwrap()["spec"]["replicas"].clone()
+}
+
+fn endpoints(api: &Api) -> Value {
+    api.object(RECORD).unwrap()["spec"]["endpoints"].clone()
 }
 
 fn is_suspended(api: &Api) -> bool {
@@ -76,7 +81,10 @@ fn finish(api: &Api) {
 }
 
 async fn until_ready(work: &Work, replicas: u32) {
-    work.until(&format!("{replicas} ready"), |state| state.replicas.is_some_and(|r| r.ready == replicas && r.told == replicas)).await;
+    work.until(&format!("{replicas} ready"), |state| {
+        state.replicas.is_some_and(|r| r.ready == replicas && r.told == replicas)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -96,7 +104,9 @@ async fn a_cluster_is_seen_as_it_is() {
     work.assign(Duty::Standby);
     work.until("two ready replicas, and room for 16 on two nodes", |state| {
         state.running == Running::Yes
-            && state.replicas.is_some_and(|r| r.ready == 2 && r.wanted == Some(2) && r.room == Some(16) && r.nodes == Some(2))
+            && state
+                .replicas
+                .is_some_and(|r| r.ready == 2 && r.wanted == Some(2) && r.room == Some(16) && r.nodes == Some(2))
             && state.gitops.as_deref() == Some("Flux: main@sha1:1 applied")
             && state.trouble.is_none()
     })
@@ -106,7 +116,8 @@ async fn a_cluster_is_seen_as_it_is() {
     let labels = json!({"app.kubernetes.io/name": "web"});
     let pod = |status: Value| {
         let spec = json!({"containers": [{"name": "main"}]});
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels}, "spec": spec, "status": status});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels}, "spec": spec, "status": status});
         api.put(&format!("{PODS}/web-1"), pod, "kube-controller-manager");
     };
     pod(json!({"containerStatuses": [{"name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
@@ -115,11 +126,14 @@ async fn a_cluster_is_seen_as_it_is() {
         state.trouble.as_deref() == Some("pods cannot start: ImagePullBackOff, no such tag")
     })
     .await;
-    pod(json!({"containerStatuses": [{"name": "main", "image": "i", "imageID": "", "ready": true, "restartCount": 0}]}));
+    pod(
+        json!({"containerStatuses": [{"name": "main", "image": "i", "imageID": "", "ready": true, "restartCount": 0}]}),
+    );
     work.until("no trouble", |state| state.trouble.is_none()).await;
     api.remove(WEB);
     work.until("that there is no Deployment", |state| {
-        state.running == Running::No && state.obstacle.as_deref() == Some("there is no Deployment web in namespace shop")
+        state.running == Running::No
+            && state.obstacle.as_deref() == Some("there is no Deployment web in namespace shop")
     })
     .await;
     assert!(api.changes().is_empty(), "{:?}", api.changes());
@@ -461,7 +475,10 @@ async fn an_argo_cd_that_would_undo_it_is_denied_until_git_agrees() {
     let windows = || api.object(PROJECT).unwrap()["spec"]["syncWindows"].clone();
     assert_eq!(windows()[0], nights);
     let deny = windows()[1].clone();
-    assert_eq!((&deny["kind"], &deny["applications"], &deny["manualSync"]), (&json!("deny"), &json!(["shop-ireland"]), &json!(true)));
+    assert_eq!(
+        (&deny["kind"], &deny["applications"], &deny["manualSync"]),
+        (&json!("deny"), &json!(["shop-ireland"]), &json!(true))
+    );
     assert!(note(&api, PROJECT).is_some());
     // It has compared, and does not agree; then the role file is committed, and it does.
     let compares = |at: &str, status: &str| {
@@ -471,7 +488,10 @@ async fn an_argo_cd_that_would_undo_it_is_denied_until_git_agrees() {
         });
     };
     compares("2026-11-25T10:03:00Z", "OutOfSync");
-    work.until("that it does not agree", |state| state.gitops.as_deref().is_some_and(|said| said.contains("OutOfSync at 2"))).await;
+    work.until("that it does not agree", |state| {
+        state.gitops.as_deref().is_some_and(|said| said.contains("OutOfSync at 2"))
+    })
+    .await;
     let asked = api.asked().len();
     until("some more looks", || api.asked().len() > asked + 30).await;
     assert_eq!(windows().as_array().unwrap().len(), 2);
@@ -497,12 +517,33 @@ async fn a_route_has_its_record_where_it_is_served() {
     until("no record", || api.object(RECORD).is_none()).await;
     assert!(!is_suspended(&api));
 
-    // One that Git has made would come back, so Git is paused before, until the region serves again.
-    api.put(RECORD, generated, GIT);
-    until("a pause and no record", || is_suspended(&api) && api.object(RECORD).is_none()).await;
+    // One that Git has made would come back if it were taken away, and full if Git were not paused, until the region serves again.
+    api.put(RECORD, generated.clone(), GIT);
+    until("a pause and an empty record", || is_suspended(&api) && endpoints(&api) == json!([])).await;
     assert!(note(&api, FLUX).unwrap().contains(r#""for":["shop-example-com"]"#));
     work.serve(true);
-    until("the record, and the pause's end", || api.object(RECORD).is_some() && !is_suspended(&api)).await;
+    until("the record, and the pause's end", || {
+        endpoints(&api) == generated["spec"]["endpoints"] && !is_suspended(&api)
+    })
+    .await;
+    finish(&api);
+}
+
+/// What Argo CD passes over is emptied without a pause: it may run elsewhere.
+#[tokio::test]
+async fn the_generated_argo_cd_fills_no_record_again() {
+    let (api, app) = (Api::start().await, app("warm-standby"));
+    put_web(&api, &app, 2, Some(2));
+    put_argo(&api, &app);
+    let generated = objects(&generated(&app)["kubernetes/regions/ireland/dns.yaml"]).remove(0);
+    api.put(RECORD, generated, "argocd-controller");
+    let work = work(&api, &app);
+    work.serve(false);
+    until("an empty record", || endpoints(&api) == json!([])).await;
+    assert_eq!(count(&api, &format!("PATCH {PROJECT}")), 0);
+    let asked = api.asked().len();
+    until("some more looks", || api.asked().len() > asked + 30).await;
+    assert_eq!(api.changes(), [format!("PATCH {RECORD}")]);
     finish(&api);
 }
 

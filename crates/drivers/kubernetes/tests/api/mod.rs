@@ -27,7 +27,6 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 use schemas::Extent;
 
-pub mod scene;
 pub mod schemas;
 
 /// The field manager of those who work from Git.
@@ -99,10 +98,12 @@ impl Api {
 
     /// By TLS, with a certificate for 127.0.0.1; and the authority's, in PEM.
     pub async fn start_with_tls() -> (Self, String) {
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
         (Self::start_by(Some(TlsAcceptor::from(Arc::new(config)))).await, cert.pem())
     }
@@ -186,7 +187,11 @@ impl Api {
     /// Requests that change something, as `METHOD path`.
     pub fn changes(&self) -> Vec<String> {
         let asked = self.asked();
-        asked.iter().filter(|asked| asked.method != "GET").map(|asked| format!("{} {}", asked.method, asked.path)).collect()
+        asked
+            .iter()
+            .filter(|asked| asked.method != "GET")
+            .map(|asked| format!("{} {}", asked.method, asked.path))
+            .collect()
     }
 
     /// What the schemas refuse of all that was sent.
@@ -297,7 +302,10 @@ async fn answer(
         None => {}
     }
     let parameter = |name: &str| {
-        query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value.to_owned())
+        query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, value)| value.to_owned())
     };
     if head.method == Method::GET && parameter("watch").is_some() {
         let since = parameter("resourceVersion").unwrap().parse().unwrap();
@@ -307,7 +315,9 @@ async fn answer(
         let mut state = state.lock().unwrap();
         match head.method {
             Method::GET => state.get(&path, parameter("limit"), parameter("continue")),
-            Method::PATCH => state.patch(&path, &header("content-type").unwrap(), &parameter("fieldManager").unwrap(), body),
+            Method::PATCH => {
+                state.patch(&path, &header("content-type").unwrap(), &parameter("fieldManager").unwrap(), body)
+            }
             Method::DELETE => state.delete(&path, &body),
             _ => status(405, "no such verb"),
         }
@@ -378,10 +388,13 @@ impl State {
             self.objects.iter().filter(|(path, _)| path.starts_with(&inside)).map(|(_, object)| object).collect();
         let page = if limit.is_some() { self.page } else { usize::MAX };
         let rest = items.len().saturating_sub(from);
-        let (shown, next) =
-            if rest > page { (page, (from + page).to_string()) } else { (rest, String::new()) };
+        let (shown, next) = if rest > page { (page, (from + page).to_string()) } else { (rest, String::new()) };
         let items = &items[from..from + shown];
-        whole(200, &json!({"metadata": {"resourceVersion": self.version.to_string(), "continue": next}, "items": items}), None)
+        whole(
+            200,
+            &json!({"metadata": {"resourceVersion": self.version.to_string(), "continue": next}, "items": items}),
+            None,
+        )
     }
 
     fn patch(&mut self, path: &str, kind: &str, manager: &str, body: Value) -> Response<Answer> {
@@ -513,7 +526,9 @@ fn own(object: &mut Value, manager: Option<&str>, change: &Value) {
     }
     let Some(manager) = manager else { return };
     if !entries.iter().any(|entry| entry["manager"] == manager) {
-        entries.push(json!({"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}}));
+        entries.push(
+            json!({"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}}),
+        );
     }
     let own = entries.iter_mut().find(|entry| entry["manager"] == manager).unwrap();
     for name in names {

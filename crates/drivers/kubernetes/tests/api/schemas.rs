@@ -43,7 +43,9 @@ impl Schemas {
         let mut schemas = Self(BTreeMap::new());
         match built_in_folder() {
             Some(folder) => schemas.add_built_in(&folder),
-            None => skipped("kubernetes-validate is not installed: bodies of built-in kinds are not checked; set LIFEBOAT_TOOLS"),
+            None => skipped(
+                "kubernetes-validate is not installed: bodies of built-in kinds are not checked; set LIFEBOAT_TOOLS",
+            ),
         }
         match custom_folder() {
             Some(folder) => schemas.add_custom(&folder),

@@ -1,5 +1,7 @@
 //! A cluster with what `lifeboat generate` writes in it, a driver at work on it, and everything that the driver says.
 
+#![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::{Api, GIT, until};
+use crate::api::{Api, GIT, until};
 
 /// Ireland's cluster is the one that is driven.
 const FILE: &str = "
