@@ -342,7 +342,7 @@ impl Brain {
         targets
     }
 
-    fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::Tick => {}
             Event::Snapshot { revision, entries } => self.take_snapshot(revision, entries),

@@ -95,13 +95,14 @@ const KUBERNETES: &str = "
 ## kubernetes
 
 `base/` is the same everywhere, `regions/REGION/` adds what differs, `roles/REGION/` is the role, kept by Lifeboat.
-Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The secrets `DATABASE-credentials` (key `url`) are yours to bring.
+Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The node of a region pauses either where it
+would undo a failover: apply `lifeboat/REGION/node-flux.yaml` or `node-argocd.yaml` as well. The secrets `DATABASE-credentials` (key `url`) are yours
+to bring.
 ";
 
 const LIFEBOAT: &str = "
 ## lifeboat
 
-A folder per region: the node as a systemd unit, as a container or in Kubernetes (choose one), its etcd, and what it may do. In a cluster
-with Flux or Argo CD apply `node-flux.yaml` or `node-argocd.yaml` as well: a node pauses them where they would undo a failover.
+A folder per region: the node as a systemd unit, as a container or in Kubernetes (choose one), its etcd, and what it may do.
 `certificates/make.sh` makes an authority and a certificate per region. Start all etcd members together; then the nodes, in any order.
 ";

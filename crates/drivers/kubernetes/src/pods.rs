@@ -27,8 +27,8 @@ pub fn trouble(deployment: &Deployment, pods: &BTreeMap<String, Pod>) -> Option<
 
 /// What is wrong with a pod, the worst with the smallest number.
 fn of_pod(pod: &Pod) -> Option<(u8, String)> {
-    let waiting = pod.status.container_statuses.iter().filter_map(|container| container.state.waiting.as_ref());
-    for waiting in waiting.filter(|waiting| !ON_ITS_WAY.contains(&waiting.reason.as_str())) {
+    let mut waiting = pod.status.container_statuses.iter().filter_map(|container| container.state.waiting.as_ref());
+    if let Some(waiting) = waiting.find(|waiting| !ON_ITS_WAY.contains(&waiting.reason.as_str())) {
         let details = if waiting.message.is_empty() { String::new() } else { format!(", {}", waiting.message) };
         return Some((0, format!("pods cannot start: {}{details}", waiting.reason)));
     }

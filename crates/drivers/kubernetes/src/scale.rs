@@ -194,8 +194,9 @@ mod tests {
         const GIT: Leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true } };
         const ALL_BUT_REPLICAS: Leave =
             Leave { shrink: true, git: Governs { minimum: true, replicas: false, records: true } };
-        let table: &[(&str, Duty, u32, u32, Option<(u32, u32)>, Leave, &[Step])] = &[
-            // what, duty, standby size of 6, replicas, autoscaler's minimum and maximum
+        /// What, duty, a standby's size where 6 serve, replicas, an autoscaler's minimum and maximum.
+        type Case<'a> = (&'a str, Duty, u32, u32, Option<(u32, u32)>, Leave, &'a [Step]);
+        let table: &[Case] = &[
             ("all there", Serving, 2, 6, None, FREE, &[]),
             ("more than asked for", Serving, 2, 9, None, FREE, &[]),
             ("grows", Serving, 2, 2, None, GROW, &[Step::Replicas { from: 2, to: 6 }]),
