@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::access::Access;
 use crate::client::{ApiError, Client};
-use crate::gitops::{self, Keeper, Pause};
+use crate::gitops::{self, Keeper, Keepers, Pause};
 use crate::mirror::{self, Objects};
 use crate::object::{Autoscaler, Deployment, Node, Object, Pod};
 use crate::pods;
@@ -118,7 +118,7 @@ pub struct Driver {
 struct Sight {
     deployments: BTreeMap<String, Deployment>,
     autoscalers: BTreeMap<String, Autoscaler>,
-    keepers: Vec<Keeper>,
+    keepers: Keepers,
     records: Records,
 }
 
@@ -187,7 +187,7 @@ impl Driver {
     async fn pass(&mut self, wanted: &Wanted) -> Result<Sight, ApiError> {
         let mut sight = self.look().await?;
         self.keep_idle_times(wanted);
-        let governs = governs(&sight.keepers);
+        let governs = governs(&sight.keepers.seen);
         let mut due: Vec<(ComponentId, Duty)> = Vec::new();
         let mut protects = BTreeSet::new();
         for (id, duty) in &wanted.duties {
@@ -207,7 +207,7 @@ impl Driver {
         let emptied = records.iter().filter(|(_, change)| governs.records && *change == Change::Empty);
         protects.extend(emptied.map(|(host, _)| record_name(host)));
         if !protects.is_empty() {
-            self.pause(&sight.keepers, &protects).await;
+            self.pause(&sight.keepers.seen, &protects).await;
         }
         let has_work = !due.is_empty() || !records.is_empty();
         for (id, duty) in due {
@@ -352,7 +352,7 @@ impl Driver {
 
     /// Ends our pauses that protect nothing any more. Called where nothing is left to be done.
     async fn resume(&mut self, wanted: &Wanted, sight: &Sight) {
-        for keeper in &sight.keepers {
+        for keeper in &sight.keepers.seen {
             if keeper.has_stale_note() {
                 // Whoever ended the pause knows better; should Git undo something, it is paused again and said.
                 if let Err(error) = keeper.forget(&self.client).await {
@@ -426,8 +426,7 @@ impl Driver {
 
     /// Says how each component is. False: nobody listens.
     async fn tell(&mut self, wanted: &Wanted, sight: &Sight, pods: &Objects<Pod>, nodes: &Objects<Node>) -> bool {
-        let gitops: Vec<String> = sight.keepers.iter().map(Keeper::summary).collect();
-        let gitops = (!gitops.is_empty()).then(|| gitops.join("; "));
+        let gitops = sight.keepers.summary();
         for (id, instances) in self.config.deployments.clone() {
             let duty = wanted.duties.get(&id).copied().unwrap_or(Duty::Undecided);
             let mut state = match sight.deployments.get(id.as_str()) {

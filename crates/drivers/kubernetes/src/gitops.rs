@@ -65,31 +65,54 @@ enum Tool {
     Argo { application: String, project: String },
 }
 
+/// Whoever keeps the app in this cluster from Git.
+#[derive(Clone, Debug, Default)]
+pub struct Keepers {
+    /// Those who are there.
+    pub seen: Vec<Keeper>,
+    /// Those at whom this node may not look: whether they are there is not known, and they are not paused.
+    pub unseen: Vec<&'static str>,
+}
+
+impl Keepers {
+    /// How they stand, for people; `None`: there is nobody.
+    pub fn summary(&self) -> Option<String> {
+        let seen = self.seen.iter().map(Keeper::summary);
+        let unseen = self.unseen.iter().map(|name| format!("{name}: this node may not look, so it pauses none"));
+        let all: Vec<String> = seen.chain(unseen).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
 /// Looks at whoever keeps the app in this cluster from Git. The cheapest question that tells whether the API answers at all.
-pub async fn observe(client: &Client, app: &AppName, region: &RegionId) -> Result<Vec<Keeper>, ApiError> {
-    let mut keepers = Vec::new();
-    if let Some(kustomization) = found(client.find(&flux_path(app.as_str())).await)? {
-        keepers.push(of_flux(app.as_str(), &kustomization));
+pub async fn observe(client: &Client, app: &AppName, region: &RegionId) -> Result<Keepers, ApiError> {
+    let mut keepers = Keepers::default();
+    match client.find(&flux_path(app.as_str())).await {
+        Ok(Some(kustomization)) => keepers.seen.push(of_flux(app.as_str(), &kustomization)),
+        Ok(None) => {}
+        Err(ApiError::Denied(_)) => keepers.unseen.push("Flux"),
+        Err(error) => return Err(error),
     }
     let name = application_name(app, region);
     let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{ARGO_NAMESPACE}/applications/{name}");
-    if let Some(application) = found(client.find::<Application>(&path).await)? {
-        let project = match application.spec.project.as_str() {
-            "" => "default",
-            project => project,
-        };
-        let found = found(client.find::<AppProject>(&project_path(project)).await)?.unwrap_or_default();
-        keepers.push(of_argo(&name, project, &application, &found));
+    match client.find::<Application>(&path).await {
+        Ok(Some(application)) => {
+            let project = match application.spec.project.as_str() {
+                "" => "default",
+                project => project,
+            };
+            let found = match client.find::<AppProject>(&project_path(project)).await {
+                // Should a pause be needed, that it cannot be had is said then.
+                Err(ApiError::Denied(_)) => None,
+                found => found?,
+            };
+            keepers.seen.push(of_argo(&name, project, &application, &found.unwrap_or_default()));
+        }
+        Ok(None) => {}
+        Err(ApiError::Denied(_)) => keepers.unseen.push("Argo CD"),
+        Err(error) => return Err(error),
     }
     Ok(keepers)
-}
-
-/// Whoever may not look cannot pause either; that is said when a pause is needed.
-fn found<T>(found: Result<Option<T>, ApiError>) -> Result<Option<T>, ApiError> {
-    match found {
-        Err(ApiError::Denied(_)) => Ok(None),
-        other => other,
-    }
 }
 
 impl Keeper {

@@ -569,6 +569,13 @@ async fn what_is_not_allowed_is_said_and_keeps_nothing_else_from_being_done() {
     work.assign(Duty::Serving);
     until("six replicas", || replicas(&api) == 6).await;
     work.until_journaled("failed: Flux paused in ireland (the cluster does not allow it: injected)").await;
+    // Not even looking is allowed: then nobody knows whether there is anything to pause, and that is said.
+    api.fault("GET", FLUX, 1_000_000, Fault::Status(403, None));
+    work.until("that it may not look", |state| {
+        state.gitops.as_deref() == Some("Flux: this node may not look, so it pauses none")
+            && state.running == Running::Yes
+    })
+    .await;
     finish(&api);
 }
 
