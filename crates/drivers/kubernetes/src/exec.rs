@@ -111,3 +111,49 @@ impl Exec {
         Ok((token, lasts))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that counts in a file how often it was run, and prints what it is given.
+    fn exec(folder: &std::path::Path, prints: &str) -> Exec {
+        let script = format!("echo run >> '{}/runs'; {prints}", folder.display());
+        let config = serde_json::json!({"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+            "env": [{"name": "TOKEN", "value": "made"}]});
+        Exec::new(serde_json::from_value(config).unwrap(), Some(folder.to_owned()))
+    }
+
+    fn runs(folder: &std::path::Path) -> usize {
+        std::fs::read_to_string(folder.join("runs")).unwrap().lines().count()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_made_anew_when_it_runs_out() {
+        for (ends, expected) in [("2999-01-01T00:00:00Z", 1), ("2000-01-01T00:00:00Z", 2)] {
+            let folder = tempfile::tempdir().unwrap();
+            let credential =
+                format!(r#"{{\"status\": {{\"token\": \"$TOKEN\", \"expirationTimestamp\": \"{ends}\"}}}}"#);
+            let exec = exec(folder.path(), &format!("echo \"{credential}\""));
+            for _ in 0..2 {
+                assert_eq!(exec.token().await.unwrap(), "made");
+            }
+            assert_eq!(runs(folder.path()), expected, "{ends}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_program_does_wrong_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        for (prints, expected) in [
+            ("echo 'log in first' >&2; exit 3", "`sh` of the kubeconfig: exit status: 3: log in first"),
+            ("echo hello", "`sh` of the kubeconfig: expected an ExecCredential: "),
+            ("echo '{}'", "`sh` of the kubeconfig: expected an ExecCredential with a status"),
+            (r#"echo '{"status": {}}'"#, "`sh` of the kubeconfig: expected a token"),
+            (r#"echo '{"status": {"token": "t", "expirationTimestamp": "soon"}}'"#, "not `soon`"),
+        ] {
+            let said = exec(folder.path(), prints).token().await.unwrap_err().to_string();
+            assert!(said.contains(expected), "{prints}: {said}");
+        }
+    }
+}
