@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -117,6 +118,9 @@ pub struct Node {
     /// Where `ca.pem`, `REGION.pem` and `REGION.key` lie, instead of what the file says (`nodes.tls`)
     #[arg(long, env = "LIFEBOAT_CERTS", value_name = "DIR")]
     pub certs: Option<PathBuf>,
+    /// Where to listen, where that is not the region's address: 0.0.0.0 in a pod, or behind a load balancer
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<IpAddr>,
     /// What becomes of the region's databases and processes when the node is stopped in an orderly way
     #[arg(long, value_enum, default_value = "keep")]
     pub servers: Servers,

@@ -84,6 +84,7 @@ pub async fn node(node: Node) -> Result<ExitCode, Failure> {
         tls,
         region: node.region,
         directory,
+        listen: node.listen,
         when_stopped: if stop { WhenStopped::Stop } else { WhenStopped::Keep },
         parent: node.parent,
     };

@@ -1,11 +1,14 @@
 //! How answers look on a terminal: aligned, the one important line first.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lifeboat_control::audit::Audit;
+use lifeboat_model::compute::{ComputeState, Replicas, Running};
 use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{DatabaseStatus, Health, Readiness, Status};
+use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_plan::Plan;
 
 /// `lifeboat status`
@@ -49,6 +52,9 @@ pub fn status(status: &Status) -> String {
         let _ = writeln!(text, "\n{id}  written in {writer} under epoch {}{open}", database.epoch);
         servers(&mut text, database, width);
     }
+    for (id, regions) in &status.compute {
+        compute(&mut text, id, regions, width);
+    }
     for (host, answer) in &status.routes {
         let addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
         let _ =
@@ -91,6 +97,51 @@ fn servers(text: &mut String, database: &DatabaseStatus, width: usize) {
             let _ = writeln!(text, "  {:width$}  trouble: {trouble}", "");
         }
     }
+}
+
+/// Compute that has more to tell than that it runs.
+fn compute(text: &mut String, id: &ComponentId, regions: &BTreeMap<RegionId, ComputeState>, width: usize) {
+    let has_more = |state: &ComputeState| state.replicas.is_some() || state.trouble.is_some();
+    if !regions.values().any(has_more) {
+        return;
+    }
+    let _ = writeln!(text, "\n{id}");
+    for (region, state) in regions {
+        let how = match (state.running, &state.replicas) {
+            (Running::Unknown, _) => "UNKNOWN".to_owned(),
+            (Running::Yes, None) => "runs".to_owned(),
+            (Running::No, None) => "does not run".to_owned(),
+            (Running::Yes | Running::No, Some(replicas)) => of_replicas(replicas),
+        };
+        let _ = writeln!(text, "  {region:width$}  {how}");
+        if let Some(gitops) = &state.gitops {
+            let _ = writeln!(text, "  {:width$}  {gitops}", "");
+        }
+        if let Some(trouble) = &state.trouble {
+            let _ = writeln!(text, "  {:width$}  trouble: {trouble}", "");
+        }
+    }
+}
+
+/// `2 of 6 ready, 6 wanted, a new version is being rolled out; room for 23 on 3 machines`
+fn of_replicas(replicas: &Replicas) -> String {
+    let mut text = format!("{} of {} ready", replicas.ready, replicas.told);
+    if let Some(wanted) = replicas.wanted.filter(|wanted| *wanted > replicas.told) {
+        let _ = write!(text, ", {wanted} WANTED");
+    }
+    if replicas.rolling_out {
+        text.push_str(", a new version is being rolled out");
+    }
+    match (replicas.room, replicas.nodes) {
+        (Some(room), Some(nodes)) => {
+            let _ = write!(text, "; room for {room} on {nodes} machines");
+        }
+        (None, Some(nodes)) => {
+            let _ = write!(text, "; {nodes} machines");
+        }
+        (_, None) => {}
+    }
+    text
 }
 
 /// One line of `lifeboat events`.

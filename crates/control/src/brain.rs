@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_model::App;
-use lifeboat_model::app::{Component, Replication};
+use lifeboat_model::app::{Component, Kind, Replication};
+use lifeboat_model::compute::{ComputeState, Duty};
 use lifeboat_model::database::{Action, DatabaseState, Gate, Lsn, Order, Role};
 use lifeboat_model::journal::{EntryKind, JournalEntry};
 use lifeboat_model::state::{Change, Condition, Entry, LeaseId, Outcome, Revision, Transaction, Write};
@@ -16,6 +17,7 @@ use lifeboat_model::status::RouteAnswer;
 use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
 
 use crate::chain;
+use crate::compute::runs;
 use crate::event::{Clock, Command, Event, StoreFailure};
 use crate::health::{Evidence, Poll, Sight, Target, Watched, What};
 use crate::promise::Promises;
@@ -158,8 +160,8 @@ pub struct Brain {
     pub(crate) session: Session,
     pub(crate) promises: Promises,
     pub(crate) locals: BTreeMap<ComponentId, Local>,
-    pub(crate) compute: BTreeMap<ComponentId, bool>,
-    pub(crate) compute_wanted: BTreeMap<ComponentId, bool>,
+    pub(crate) compute: BTreeMap<ComponentId, ComputeState>,
+    pub(crate) duties: BTreeMap<ComponentId, Duty>,
     pub(crate) watched: BTreeMap<Target, Watched>,
     pub(crate) verdicts: BTreeMap<RegionId, bool>,
     pub(crate) routes: BTreeMap<HostName, RouteAnswer>,
@@ -219,7 +221,7 @@ impl Brain {
             promises: Promises::default(),
             locals,
             compute: BTreeMap::new(),
-            compute_wanted: BTreeMap::new(),
+            duties: BTreeMap::new(),
             watched: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -357,7 +359,7 @@ impl Brain {
         targets
     }
 
-    fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::Tick => {}
             Event::Snapshot { revision, entries } => self.take_snapshot(revision, entries),
@@ -383,9 +385,12 @@ impl Brain {
                 self.view_changed = true;
                 self.take_database(&component, state);
             }
-            Event::Compute { component, running } => {
+            Event::Compute { component, state } => {
                 self.view_changed = true;
-                self.compute.insert(component, running);
+                self.take_compute(component, state);
+            }
+            Event::ComputeChanged { component, what, why } => {
+                self.note(EntryKind::Compute, Some(&component), what, why);
             }
             Event::OrderDone { component, result } => self.take_order_done(&component, result),
             Event::PeerAsks { ticket, question } => self.take_peer_question(ticket, &question),
@@ -882,7 +887,13 @@ impl Brain {
                 })
                 .collect(),
             databases: self.locals.iter().filter_map(|(id, local)| Some((id.clone(), local.state.clone()?))).collect(),
-            compute: self.compute.clone(),
+            compute: self.compute.iter().filter_map(|(id, state)| Some((id.clone(), runs(state)?))).collect(),
+            compute_states: self
+                .compute
+                .iter()
+                .filter(|(id, _)| self.component(id).kind != Kind::Process)
+                .map(|(id, state)| (id.clone(), state.clone()))
+                .collect(),
         };
         let due = match &self.published {
             None => true,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifeboat_model::app::{FailoverMode, Pattern, Reads, RegionRole, RoutePolicy};
+use lifeboat_model::app::{FailoverMode, Reads, RegionRole, RoutePolicy};
 use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::EntryKind;
 use lifeboat_model::state::{Condition, Transaction, Write};
@@ -11,6 +11,7 @@ use lifeboat_model::{ComponentId, RegionId, RunId};
 use lifeboat_plan::Intent;
 
 use crate::brain::{Brain, EpochSeen, Mutation, keeps_copy, put};
+use crate::compute::{rests, runs};
 use crate::confirm;
 use crate::health::{Sight, Target};
 use crate::record::{self, Also, DatabaseRecord, Origin, Request, Run, Stage};
@@ -312,16 +313,16 @@ impl Brain {
             }
         }
         for compute in self.compute_needing(database, region) {
-            if self.app.components[&compute].pattern == Some(Pattern::PilotLight) {
+            let state = self.compute_state(region, &compute);
+            if rests(&self.app.components[&compute]) {
+                // Nothing of it runs there, so all that can be asked is whether it could.
+                if let Some(obstacle) = state.and_then(|state| state.obstacle) {
+                    return Err(format!("{compute} could not be started in {region}: {obstacle} (S4)"));
+                }
                 continue;
             }
             let seen = self.sight(&Target::compute(region, &compute));
-            let reported = if *region == self.me {
-                self.compute.get(&compute)
-            } else {
-                self.views.get(region).and_then(|v| v.compute.get(&compute))
-            };
-            if seen.is_some_and(|sight| sight != Sight::Up) || reported == Some(&false) {
+            if seen.is_some_and(|sight| sight != Sight::Up) || state.as_ref().and_then(runs) == Some(false) {
                 return Err(format!("{compute} is not healthy in {region} (S4)"));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lifeboat_model::compute::{ComputeState, Duty};
 use lifeboat_model::database::{DatabaseState, Note, Order, Refusal};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::{Change, Entry, LeaseId, Outcome, Revision, Transaction};
@@ -67,12 +68,21 @@ pub enum Event {
         /// How it is.
         state: DatabaseState,
     },
-    /// Whether a process of this region runs.
+    /// The driver's newest report of compute in this region.
     Compute {
         /// Which.
         component: ComponentId,
-        /// Whether it runs.
-        running: bool,
+        /// How it is.
+        state: ComputeState,
+    },
+    /// The driver has changed something of compute in this region, or could not.
+    ComputeChanged {
+        /// Which.
+        component: ComponentId,
+        /// What: `web scaled from 2 to 6`.
+        what: String,
+        /// On what grounds, as far as the driver knows them.
+        why: String,
     },
     /// The driver has carried out an order, or refused it.
     OrderDone {
@@ -158,12 +168,12 @@ pub enum Command {
         /// The answer.
         answers: Answers,
     },
-    /// Whether a process is to run here.
+    /// What this region is for compute from now on. How much that takes is the driver's matter.
     Compute {
         /// Which.
         component: ComponentId,
-        /// Whether it is to run.
-        wanted: bool,
+        /// Whether clients are served here.
+        duty: Duty,
     },
     /// Serve these answers from now on.
     Serve(BTreeMap<HostName, RouteAnswer>),

@@ -24,6 +24,7 @@ pub mod record;
 
 mod approve;
 mod claim;
+mod compute;
 mod follow;
 mod journal;
 mod route;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lifeboat_model::compute::ComputeState;
 use lifeboat_model::database::{DatabaseState, Gate, Lsn};
 use lifeboat_model::journal::EntryHash;
 use lifeboat_model::{ComponentId, Epoch, RegionId, RunId};
@@ -136,8 +137,11 @@ pub struct View {
     pub sights: BTreeMap<String, crate::health::Sight>,
     /// Its own databases.
     pub databases: BTreeMap<ComponentId, DatabaseState>,
-    /// Its own compute: whether it is healthy.
+    /// Its own compute: whether it is healthy, where that is known.
     pub compute: BTreeMap<ComponentId, bool>,
+    /// The same in full, of compute that has more to tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub compute_states: BTreeMap<ComponentId, ComputeState>,
 }
 
 /// One execution of a plan, as far as it cannot be read from the database's record.

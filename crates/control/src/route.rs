@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_model::app::{Pattern, Route, RoutePolicy};
+use lifeboat_model::app::{Route, RoutePolicy};
 use lifeboat_model::database::Role;
 use lifeboat_model::journal::EntryKind;
 use lifeboat_model::status::RouteAnswer;
@@ -120,21 +120,5 @@ impl Brain {
             || others_doubt
             || doubtful(&Target::node(region))
             || doubtful(&Target::compute(region, &route.to))
-    }
-
-    /// Which processes are to run here: all that the file puts here, but those of a pilot light only where writing is.
-    pub(crate) fn keep_compute(&mut self) {
-        let app = self.app.clone();
-        for (id, component) in &app.components {
-            if component.kind.is_database() || !component.regions.contains(&self.me) {
-                continue;
-            }
-            let writes_here =
-                self.app.databases_behind(id).iter().all(|d| self.records.get(d).is_some_and(|r| r.writer == self.me));
-            let wanted = component.pattern != Some(Pattern::PilotLight) || writes_here;
-            if self.compute_wanted.insert(id.clone(), wanted) != Some(wanted) {
-                self.commands.push(Command::Compute { component: id.clone(), wanted });
-            }
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lifeboat_model::app::Component;
+use lifeboat_model::compute::{ComputeState, Running};
 use lifeboat_model::status::{DatabaseStatus, Health, RegionStatus, RunStatus, Status};
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_plan::{Durations, Plan, StepKind};
@@ -24,6 +26,7 @@ impl Brain {
                 .databases()
                 .filter_map(|(id, _)| Some((id.clone(), self.database_status(id)?)))
                 .collect(),
+            compute: self.compute_status(),
             routes: self.routes.clone(),
             runs: self.runs.iter().map(|(database, run)| self.run_status(database, run)).collect(),
             requests: self
@@ -75,6 +78,19 @@ impl Brain {
         })
     }
 
+    /// Of each region's compute what its node says.
+    fn compute_status(&self) -> BTreeMap<ComponentId, BTreeMap<RegionId, ComputeState>> {
+        let of = |id: &ComponentId, component: &Component| -> BTreeMap<RegionId, ComputeState> {
+            let states = component.regions.iter();
+            states.filter_map(|region| Some((region.clone(), self.compute_state(region, id)?))).collect()
+        };
+        let compute = self.app.components.iter().filter(|(_, component)| !component.kind.is_database());
+        compute
+            .map(|(id, component)| (id.clone(), of(id, component)))
+            .filter(|(_, states)| !states.is_empty())
+            .collect()
+    }
+
     fn run_status(&self, database: &ComponentId, run: &Run) -> RunStatus {
         let plan = Plan::build(&self.app, run.intent, database, run.from.as_ref(), &run.to, &Durations::default());
         let steps = plan.map(|plan| {
@@ -118,7 +134,11 @@ impl Brain {
             StepKind::Promote(_) => claimed && server.is_some_and(|s| s.role == Role::Primary && s.epoch >= run.epoch),
             StepKind::Open(_) => record.epoch > run.epoch || record.epoch == run.epoch && record.open,
             StepKind::StartCompute(compute) | StepKind::AwaitCompute(compute) => {
-                self.sight(&Target::compute(actor, compute)).is_some_and(|sight| sight == Sight::Up)
+                match self.sight(&Target::compute(actor, compute)) {
+                    Some(sight) => sight == Sight::Up,
+                    // Without a check its driver's word counts.
+                    None => self.compute_state(actor, compute).is_some_and(|state| state.running == Running::Yes),
+                }
             }
             StepKind::Route(host) => self.routes.get(host).is_some_and(|answer| answer.regions.contains(&run.to)),
             StepKind::Follow(_) => {

@@ -335,6 +335,7 @@ mod tests {
             let status = |region: &RegionId| Status {
                 requests: BTreeMap::new(),
                 warnings: Vec::new(),
+                compute: BTreeMap::new(),
                 app: "shop".into(),
                 region: region.clone(),
                 store_reachable: true,

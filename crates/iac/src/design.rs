@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Region, RoutePolicy};
+use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
 use crate::Problem;
@@ -281,7 +282,7 @@ fn part<'a>(
         ));
     }
     let pattern = component.pattern.unwrap_or(Pattern::WarmStandby);
-    let full = component.size.count.unwrap_or(default_count(component.kind)).max(1);
+    let Instances { full, standby } = Instances::of(component);
     Some(Part {
         id,
         component,
@@ -289,7 +290,7 @@ fn part<'a>(
         home,
         provider: home_provider,
         full,
-        standby: standby_size(component.kind, pattern, full),
+        standby,
         port: component.port.unwrap_or(if component.kind.is_database() { 5432 } else { 8080 }),
         check_path: match component.check.as_ref().map(|check| &check.target) {
             Some(CheckTarget::Http(path) | CheckTarget::Https { path, .. }) if path.starts_with('/') => path.clone(),
@@ -345,24 +346,6 @@ fn providers(kind: Kind) -> &'static [Provider] {
 
 fn names(providers: &[Provider]) -> String {
     providers.iter().map(|provider| provider.as_str()).collect::<Vec<_>>().join(" or ")
-}
-
-fn default_count(kind: Kind) -> u32 {
-    if kind.is_database() { 1 } else { 2 }
-}
-
-/// A region that does not serve has no compute (pilot light), a third of it (warm standby: the usual 30 to 50 %), or all of
-/// it: where every region serves, the ones that are left have to bear the load of the lost one at once.
-fn standby_size(kind: Kind, pattern: Pattern, full: u32) -> u32 {
-    match pattern {
-        Pattern::BackupRestore => 0,
-        // What is replicated to keeps its size: a promoted standby has to bear the load. Aurora may do without instances.
-        Pattern::PilotLight if kind.is_database() && kind != Kind::AuroraGlobal => full,
-        Pattern::PilotLight => 0,
-        Pattern::WarmStandby if kind.is_database() => full.min(1),
-        Pattern::WarmStandby => full.div_ceil(3),
-        Pattern::ActiveActive => full,
-    }
 }
 
 fn ways<'a>(app: &'a App, parts: &[Part<'a>]) -> Vec<Way<'a>> {

@@ -3,8 +3,9 @@
 
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
+use lifeboat_model::kubernetes::{cluster_name, record_name, regional_name};
 
-use crate::design::{Design, Part, Site, Way, short};
+use crate::design::{Design, Part, Site, Way};
 use crate::fragment::{fill, yaml};
 use crate::tree::Tree;
 
@@ -148,9 +149,10 @@ impl Clusters<'_> {
         for way in self.ways().filter(|way| way.regions.contains(&site.id)) {
             patches += &format!(
                 "  - patch: |-\n      apiVersion: v1\n      kind: Service\n      metadata:\n        name: {}\n        annotations:\n          \
-                 external-dns.alpha.kubernetes.io/hostname: {}\n",
+                 # external-dns reads the one or, before 0.22, the other.\n          external-dns.kubernetes.io/hostname: {name}\n          \
+                 external-dns.alpha.kubernetes.io/hostname: {name}\n",
                 way.to,
-                regional_name(way, site)
+                name = regional_name(site.id, way.host)
             );
         }
         if !patches.is_empty() {
@@ -171,10 +173,10 @@ impl Clusters<'_> {
                      --txt-owner-id everywhere, so that a region that takes over may overwrite what a dead one left.\napiVersion: \
                      externaldns.k8s.io/v1alpha1\nkind: DNSEndpoint\nmetadata:\n  name: {}\nspec:\n  endpoints:\n    - dnsName: {}\n      \
                      recordType: CNAME\n      recordTTL: {}\n      targets:\n        - {}\n{}",
-                    record_name(way),
+                    record_name(way.host),
                     way.host,
                     way.ttl_seconds(),
-                    regional_name(way, site),
+                    regional_name(site.id, way.host),
                     self.several(way, site)
                 )
             })
@@ -217,7 +219,7 @@ impl Clusters<'_> {
         for way in self.ways().filter(|way| way.regions.contains(&site.id)) {
             let serving = self.design.part(way.to).is_some_and(|part| part.serving().contains(&site.id));
             if !serving {
-                patches += &delete("externaldns.k8s.io/v1alpha1", "DNSEndpoint", &record_name(way));
+                patches += &delete("externaldns.k8s.io/v1alpha1", "DNSEndpoint", &record_name(way.host));
             }
         }
         let mut out = String::from(
@@ -230,19 +232,6 @@ impl Clusters<'_> {
         out
     }
 
-    /// The name by which Argo CD knows a region's cluster: its context, or the managed cluster in that region.
-    fn cluster(&self, site: &Site) -> String {
-        let managed = self
-            .design
-            .parts
-            .iter()
-            .find(|part| matches!(part.component.kind, Kind::Eks | Kind::Aks) && part.regions.contains(&site.id));
-        match (site.region.place.provider, managed) {
-            (Provider::Aws | Provider::Azure, Some(part)) => self.design.full_name(part, site.id),
-            _ => site.place().into(),
-        }
-    }
-
     fn application_set(&self) -> String {
         let elements: String = self
             .sites
@@ -252,7 +241,7 @@ impl Clusters<'_> {
                 format!(
                     "          - {{region: {}, cluster: {}, order: {}}}\n",
                     site.id,
-                    yaml(&self.cluster(site)),
+                    yaml(&cluster_name(self.design.app, site.id)),
                     if serves { "last" } else { "first" }
                 )
             })
@@ -265,7 +254,13 @@ impl Clusters<'_> {
         let destinations: String = self
             .sites
             .iter()
-            .map(|site| format!("    - {{name: {}, namespace: {}}}\n", yaml(&self.cluster(site)), self.app()))
+            .map(|site| {
+                format!(
+                    "    - {{name: {}, namespace: {}}}\n",
+                    yaml(&cluster_name(self.design.app, site.id)),
+                    self.app()
+                )
+            })
             .collect();
         let out = fill(include_str!("kubernetes/project.yaml"), &[("destinations", &destinations)]);
         self.fill(&out, self.sites[0].id)
@@ -277,13 +272,4 @@ fn delete(version: &str, kind: &str, name: &str) -> String {
     format!(
         "  - patch: |-\n      apiVersion: {version}\n      kind: {kind}\n      metadata:\n        name: {name}\n      $patch: delete\n"
     )
-}
-
-/// `stockholm.shop.example.com`: leads to one region for good.
-fn regional_name(way: &Way, site: &Site) -> String {
-    format!("{}.{}", site.id, way.host)
-}
-
-fn record_name(way: &Way) -> String {
-    short(&way.host.as_str().replace('.', "-"), 63)
 }

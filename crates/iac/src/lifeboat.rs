@@ -31,6 +31,10 @@ pub(crate) fn write(design: &Design, image: &str, tree: &mut Tree) {
         if site.region.place.provider == Provider::Kubernetes || has_deployment(design, site) {
             put("node.yaml", include_str!("lifeboat/node.yaml"));
         }
+        if has_deployment(design, site) {
+            put("node-flux.yaml", include_str!("lifeboat/node-flux.yaml"));
+            put("node-argocd.yaml", include_str!("lifeboat/node-argocd.yaml"));
+        }
         if site.region.place.provider != Provider::Kubernetes {
             put("lifeboat.service", include_str!("lifeboat/lifeboat.service"));
             put("lifeboat.container", include_str!("lifeboat/lifeboat.container"));

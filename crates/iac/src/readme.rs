@@ -95,7 +95,9 @@ const KUBERNETES: &str = "
 ## kubernetes
 
 `base/` is the same everywhere, `regions/REGION/` adds what differs, `roles/REGION/` is the role, kept by Lifeboat.
-Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The secrets `DATABASE-credentials` (key `url`) are yours to bring.
+Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The node of a region pauses either where it
+would undo a failover: apply `lifeboat/REGION/node-flux.yaml` or `node-argocd.yaml` as well. The secrets `DATABASE-credentials` (key `url`) are yours
+to bring.
 ";
 
 const LIFEBOAT: &str = "

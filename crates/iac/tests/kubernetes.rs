@@ -93,7 +93,9 @@ fn rendered(kubectl: &Path, tree: &Tree, folder: &Path) -> Vec<(String, Vec<Json
             found.push((path.clone(), documents(&tree.files[path])));
         }
     }
-    for path in tree.files.keys().filter(|path| path.starts_with("lifeboat/") && path.ends_with("/node.yaml")) {
+    let is_of_node =
+        |path: &&String| path.starts_with("lifeboat/") && path.contains("/node") && path.ends_with(".yaml");
+    for path in tree.files.keys().filter(is_of_node) {
         found.push((path.clone(), documents(&tree.files[path])));
     }
     found

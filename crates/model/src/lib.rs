@@ -3,14 +3,16 @@
 //! Pure: no socket, no file, no clock, no thread. [`App`] is the validated form of a `lifeboat.yaml`;
 //! [`parse`] makes one from text or says everything that is wrong with it, each [`Problem`] with its line; [`schema()`] tells editors the same.
 //! [`database`] and [`state`] hold the words that `control`, the drivers and the store exchange:
-//! what a database can be told and what it says of itself, and what a state store keeps; [`journal`] and [`status`]
+//! what a database can be told and what it says of itself ([`compute`]: the same of compute), and what a state store keeps; [`journal`] and [`status`]
 //! what people are told.
 
 pub mod app;
+pub mod compute;
 pub mod database;
 mod fields;
 pub mod ids;
 pub mod journal;
+pub mod kubernetes;
 pub mod moment;
 mod parse;
 mod problem;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compute::ComputeState;
 use crate::database::DatabaseState;
 use crate::{AppName, ComponentId, Epoch, HostName, RegionId, RunId};
 
@@ -21,6 +22,9 @@ pub struct Status {
     pub regions: BTreeMap<RegionId, RegionStatus>,
     /// Every database.
     pub databases: BTreeMap<ComponentId, DatabaseStatus>,
+    /// Every compute component, in each region whose node says how it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub compute: BTreeMap<ComponentId, BTreeMap<RegionId, ComputeState>>,
     /// Every route's present answer.
     pub routes: BTreeMap<HostName, RouteAnswer>,
     /// The runs under way, and the newest finished ones.

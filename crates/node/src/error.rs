@@ -104,6 +104,14 @@ pub enum Error {
         /// Why not.
         source: lifeboat_driver_process::Error,
     },
+    /// No way leads to the region's cluster.
+    #[error("region `{region}` has deployments: {source}")]
+    Cluster {
+        /// The region.
+        region: RegionId,
+        /// Why not.
+        source: lifeboat_driver_kubernetes::AccessError,
+    },
     /// The zones that the routes make.
     #[error("the routes make no valid zone: {0}")]
     Zones(String),

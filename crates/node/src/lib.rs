@@ -7,6 +7,7 @@ mod api;
 mod clock;
 mod complaint;
 mod databases;
+mod deployments;
 mod door;
 mod error;
 mod guard;

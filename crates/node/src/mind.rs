@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::complaint::Complaint;
 use crate::databases::Databases;
+use crate::deployments::Deployments;
 use crate::peers::Peers;
 use crate::probes::Probes;
 use crate::processes::Processes;
@@ -54,6 +55,8 @@ pub struct Mind {
     pub databases: Arc<Databases>,
     /// This region's processes.
     pub processes: Processes,
+    /// This region's deployments.
+    pub deployments: Deployments,
     /// The prober.
     pub probes: Probes,
     /// Where the DNS server reads.
@@ -153,8 +156,12 @@ impl Mind {
             Command::Relist => self.relist.notify_one(),
             Command::Order { component, order } => self.databases.order(&component, order),
             Command::Confirm { component, epoch, until } => self.databases.confirm(&component, epoch, until),
-            Command::Compute { component, wanted } => self.processes.want(&component, wanted),
+            Command::Compute { component, duty } => {
+                self.processes.assign(&component, duty);
+                self.deployments.assign(&component, duty);
+            }
             Command::Serve(routes) => {
+                self.deployments.serve(&routes);
                 self.serial = self.serial.wrapping_add(1);
                 match names::zones(&self.app, &routes, self.serial) {
                     Ok(zones) => {

@@ -1,5 +1,6 @@
 //! What a node is told when it is started.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// Whether the API is served by TLS, and with which files.
     pub tls: Setting,
+    /// Where to listen instead of at the region's address: behind a load balancer that address is not this machine's.
+    pub listen: Option<IpAddr>,
     /// Databases and processes at an orderly end.
     pub when_stopped: WhenStopped,
     /// A process whose end ends this node too, and everything that it started.

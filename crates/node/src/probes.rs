@@ -164,6 +164,7 @@ mod tests {
             region: "a".into(),
             directory: directory.to_owned(),
             tls: lifeboat_tls::Setting::LoopbackOnly,
+            listen: None,
             when_stopped: WhenStopped::Keep,
             parent: None,
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lifeboat_control::Event;
 use lifeboat_driver_process::{Config, Process, ProcessState, RestartPolicy};
 use lifeboat_model::ComponentId;
-use lifeboat_model::app::Kind;
+use lifeboat_model::app::{Kind, Pattern};
+use lifeboat_model::compute::{ComputeState, Duty};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -17,7 +18,7 @@ use crate::options::Options;
 /// This region's processes.
 #[derive(Default)]
 pub struct Processes {
-    supervisors: BTreeMap<ComponentId, Process>,
+    supervisors: BTreeMap<ComponentId, (Process, Option<Pattern>)>,
 }
 
 impl Processes {
@@ -53,21 +54,24 @@ impl Processes {
             let process =
                 Process::spawn_supervisor(config).map_err(|source| Error::Process { component: id.clone(), source })?;
             tasks.spawn(report(id.clone(), process.states(), inputs.clone()));
-            supervisors.insert(id.clone(), process);
+            supervisors.insert(id.clone(), (process, component.pattern));
         }
         Ok(Self { supervisors })
     }
 
-    /// Whether it is to run.
-    pub fn want(&self, component: &ComponentId, wanted: bool) {
-        if let Some(process) = self.supervisors.get(component) {
-            process.set_wanted(wanted);
+    /// What the region is for it from now on: a pilot light runs only where clients are served.
+    pub fn assign(&self, component: &ComponentId, duty: Duty) {
+        let Some((process, pattern)) = self.supervisors.get(component) else { return };
+        match (pattern, duty) {
+            (Some(Pattern::PilotLight), Duty::Undecided) => {}
+            (Some(Pattern::PilotLight), Duty::Standby) => process.set_wanted(false),
+            (_, Duty::Serving | Duty::Standby | Duty::Undecided) => process.set_wanted(true),
         }
     }
 
     /// Stops every process.
     pub async fn stop_all(self) {
-        for (id, process) in self.supervisors {
+        for (id, (process, _)) in self.supervisors {
             if let Err(error) = process.stop().await {
                 tracing::warn!(component = %id, "not stopped: {error}");
             }
@@ -89,8 +93,8 @@ async fn report(id: ComponentId, mut states: watch::Receiver<ProcessState>, inpu
         if let ProcessState::Failed { exit, restarts, .. } = &state {
             tracing::warn!(component = %id, restarts, "{exit}");
         }
-        let running = matches!(state, ProcessState::Running { .. });
-        if inputs.send(Input::Event(Event::Compute { component: id.clone(), running })).await.is_err() {
+        let state = ComputeState::of(matches!(state, ProcessState::Running { .. }));
+        if inputs.send(Input::Event(Event::Compute { component: id.clone(), state })).await.is_err() {
             return;
         }
     }

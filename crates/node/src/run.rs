@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Api};
 use crate::databases::Databases;
+use crate::deployments::Deployments;
 use crate::door::Door;
 use crate::guard::Guard;
 use crate::history::History;
@@ -37,12 +38,15 @@ pub async fn run(options: Options) -> Result<(), Error> {
         return Err(Error::NoSuchRegion(options.region.clone(), known.join(", ")));
     };
     let address = region.address.ok_or_else(|| Error::NoAddress(options.region.clone()))?;
+    let listen = options.listen.unwrap_or(address);
+    // Whether anybody else can reach it: either way that counts.
+    let reached = if listen.is_loopback() { address } else { listen };
     let _guard = Guard::take(&options.region_directory(), &options.region)?;
-    let identity = identity::read(&options, address)?;
+    let identity = identity::read(&options, reached)?;
     let trust = probes::read_trust(&options, identity.as_deref())?;
 
     // Everything that can fail comes first; nothing is started until all of it is there.
-    let api_address = SocketAddr::new(address, region.api_port);
+    let api_address = SocketAddr::new(listen, region.api_port);
     let listener = TcpListener::bind(api_address).await.map_err(|source| Error::Listen {
         address: api_address,
         what: "the node's API",
@@ -56,7 +60,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     })?;
     let empty = names::zones(&app, &BTreeMap::new(), 0).map_err(Error::Zones)?;
     let (zones, table) = watch::channel(empty);
-    let dns_address = SocketAddr::new(address, app.dns.port);
+    let dns_address = SocketAddr::new(listen, app.dns.port);
     let dns = Server::bind(dns_address, table).await.map_err(|source| Error::Listen {
         address: dns_address,
         what: "DNS",
@@ -64,7 +68,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     })?;
     let operator = shared::operator_token(&options.directory)?;
     let node = shared::node_token(&options.directory)?;
-    let viewer = if address.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
+    let viewer = if reached.is_loopback() { None } else { Some(shared::viewer_token(&options.directory)?) };
 
     let (inputs, receiver) = mpsc::channel(QUEUE);
     let mut tasks = JoinSet::new();
@@ -72,6 +76,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let history = Arc::new(History::open(&options.region_directory()));
     let databases = Arc::new(Databases::open(&options, &history, &inputs, &mut tasks).await?);
     let processes = Processes::open(&options, &databases, &inputs, &mut tasks)?;
+    let deployments = Deployments::open(&options, &inputs, &mut tasks)?;
 
     let brain = Brain::new(app.clone(), options.region.clone());
     let probes = Probes::start(&options, &trust, brain.targets(), &inputs);
@@ -106,6 +111,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         store,
         databases: databases.clone(),
         processes,
+        deployments,
         probes,
         zones,
         answers,

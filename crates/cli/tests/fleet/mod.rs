@@ -33,11 +33,17 @@ impl Drop for Fleet {
 
 impl Fleet {
     /// Makes the fleet; `more` is added to its file. Starts nothing.
+    #[allow(dead_code, reason = "not every test asks for it")]
     pub fn set(more: &str) -> Self {
+        Self::set_with("  web: {kind: process, run: sleep 600}\n", more)
+    }
+
+    /// The same with other components.
+    pub fn set_with(components: &str, more: &str) -> Self {
         let text = format!(
             "app: fleet\nregions:\n  a: {{place: local/a, address: 127.N.1.1}}\n  \
              b: {{place: local/b, address: 127.N.2.1}}\n  c: {{place: local/c, address: 127.N.3.1}}\n\
-             components:\n  web: {{kind: process, run: sleep 600}}\n{more}"
+             components:\n{components}{more}"
         );
         let (app, world, claim) = stage(&text);
         let file = world.path().join("lifeboat.yaml");
@@ -45,12 +51,29 @@ impl Fleet {
     }
 
     /// Starts the fleet.
+    #[allow(dead_code, reason = "not every test asks for it")]
     pub fn start(more: &str) -> Self {
         let mut fleet = Self::set(more);
-        let entered = fleet.runtime.enter();
-        fleet.world.start().unwrap();
-        drop(entered);
+        fleet.start_all();
         fleet
+    }
+
+    /// Starts every region's node.
+    pub fn start_all(&mut self) {
+        let _entered = self.runtime.enter();
+        self.world.start().unwrap();
+    }
+
+    /// What a region's node says that ends by itself.
+    #[allow(dead_code, reason = "not every test asks for it")]
+    pub fn node(&self, region: &str, environment: &[(&str, &str)]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lifeboat"))
+            .args(["node", "--region", region, "--directory"])
+            .arg(self.world.path())
+            .arg(&self.file)
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap()
     }
 
     /// Starts a region's node.

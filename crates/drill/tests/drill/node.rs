@@ -427,6 +427,7 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
     Status {
         requests: BTreeMap::new(),
         warnings: Vec::new(),
+        compute: BTreeMap::new(),
         app: "shop".into(),
         region: region.clone(),
         store_reachable: true,

@@ -1,0 +1,119 @@
+//! What compute is told, and what it says of itself: the words between `control` and whoever runs it; and how much of it there
+//! is to be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{Component, Kind, Pattern};
+
+/// What a region is for a compute component at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duty {
+    /// Clients are served here: all of it is wanted.
+    Serving,
+    /// They are served elsewhere: as much as the pattern keeps ready.
+    Standby,
+    /// That is not known, because too little has been read from the state store. What runs, runs on.
+    Undecided,
+}
+
+/// Whether it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Running {
+    /// Something of it is there that serves.
+    Yes,
+    /// Nothing of it serves.
+    No,
+    /// Whoever could tell does not answer. Not the same as no.
+    Unknown,
+}
+
+/// What a driver reports of a compute component in its own region: complete, so that the newest replaces all older ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputeState {
+    /// Whether it runs.
+    pub running: Running,
+    /// Of what has replicas, how many; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Replicas>,
+    /// Who else sets its size, and how that stands: `Flux: paused by Lifeboat; main@sha1:4f2a applied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gitops: Option<String>,
+    /// What stands in the way, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What would keep it from bearing the load here: then nothing fails over to a region where none of it runs yet (promise S4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
+}
+
+impl ComputeState {
+    /// Of what only runs or does not.
+    pub fn of(running: bool) -> Self {
+        Self {
+            running: if running { Running::Yes } else { Running::No },
+            replicas: None,
+            gitops: None,
+            trouble: None,
+            obstacle: None,
+        }
+    }
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replicas {
+    /// What the region's duty asks for; `None` while that is undecided.
+    pub wanted: Option<u32>,
+    /// What whoever runs them has been told.
+    pub told: u32,
+    /// How many answer their readiness check.
+    pub ready: u32,
+    /// How many have done so for as long as is asked.
+    pub available: u32,
+    /// Whether a new version is being rolled out.
+    pub rolling_out: bool,
+    /// For how many there would be room at most on what is there, if nothing else were there; `None`: that is not known.
+    pub room: Option<u64>,
+    /// How many machines take new ones; `None`: that is not known.
+    pub nodes: Option<usize>,
+}
+
+/// How many instances there are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instances {
+    /// Where clients are served.
+    pub full: u32,
+    /// In a region that does not serve: none (pilot light), a third (warm standby: the usual 30 to 50 %), or all of it: where every
+    /// region serves, the ones that are left have to bear the load of the lost one at once.
+    pub standby: u32,
+}
+
+impl Instances {
+    /// As the file says, a pattern that it leaves out being warm standby.
+    pub fn of(component: &Component) -> Self {
+        let kind = component.kind;
+        let pattern = component.pattern.unwrap_or(Pattern::WarmStandby);
+        let full = component.size.count.unwrap_or(if kind.is_database() { 1 } else { 2 }).max(1);
+        let standby = match pattern {
+            Pattern::BackupRestore => 0,
+            // What is replicated to keeps its size: a promoted standby has to bear the load. Aurora may do without instances.
+            Pattern::PilotLight if kind.is_database() && kind != Kind::AuroraGlobal => full,
+            Pattern::PilotLight => 0,
+            Pattern::WarmStandby if kind.is_database() => full.min(1),
+            Pattern::WarmStandby => full.div_ceil(3),
+            Pattern::ActiveActive => full,
+        };
+        Self { full, standby }
+    }
+
+    /// How many a region with this duty has; `None`: as many as there are.
+    pub fn under(self, duty: Duty) -> Option<u32> {
+        match duty {
+            Duty::Serving => Some(self.full),
+            Duty::Standby => Some(self.standby),
+            Duty::Undecided => None,
+        }
+    }
+}
