@@ -111,6 +111,9 @@ pub struct Node {
     /// The region that this node is of
     #[arg(long)]
     pub region: RegionId,
+    /// Where the API and the DNS server listen, where that is not the region's address: in a pod, or behind a load balancer
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::IpAddr>,
     /// Where to keep data, logs, secrets and the embedded store [default: the file's directory]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
@@ -321,6 +324,9 @@ pub struct Generate {
     /// Container image of Lifeboat
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+    /// Container image of etcd
+    #[arg(long, value_name = "IMAGE")]
+    pub etcd_image: Option<String>,
     /// Write nothing; exit 1 where the directory is not as it would be generated
     #[arg(long)]
     pub check: bool,

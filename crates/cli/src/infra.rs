@@ -75,6 +75,9 @@ fn options(generate: &Generate) -> Result<Options, Failure> {
     if let Some(image) = &generate.image {
         options.image.clone_from(image);
     }
+    if let Some(image) = &generate.etcd_image {
+        options.etcd_image.clone_from(image);
+    }
     Ok(options)
 }
 

@@ -83,6 +83,7 @@ pub async fn node(node: Node) -> Result<ExitCode, Failure> {
         app: Arc::new(app),
         tls,
         region: node.region,
+        listen: node.listen,
         directory,
         when_stopped: if stop { WhenStopped::Stop } else { WhenStopped::Keep },
         parent: node.parent,

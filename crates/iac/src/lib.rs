@@ -19,6 +19,7 @@ mod fragment;
 mod hcl;
 mod kubernetes;
 mod lifeboat;
+mod members;
 mod permissions;
 mod places;
 mod problem;
@@ -28,6 +29,7 @@ mod tree;
 mod versions;
 
 pub use drift::{Drift, Observations, Observed, drift};
+pub use members::member_names;
 pub use problem::Problem;
 pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
 
@@ -52,6 +54,14 @@ impl Target {
     /// All of them, in the order in which they are listed to users.
     pub const ALL: [Self; 5] = [Self::Terraform, Self::CloudFormation, Self::Arm, Self::Kubernetes, Self::Lifeboat];
 
+    /// Whether Lifeboat's own nodes are part of it.
+    fn makes_nodes(self) -> bool {
+        match self {
+            Self::Terraform | Self::Arm | Self::Lifeboat => true,
+            Self::CloudFormation | Self::Kubernetes => false,
+        }
+    }
+
     /// As on the command line, and as the folder of its files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,6 +83,8 @@ pub struct Options {
     pub repository: String,
     /// Container image of Lifeboat.
     pub image: String,
+    /// Container image of etcd.
+    pub etcd_image: String,
 }
 
 impl Default for Options {
@@ -82,6 +94,7 @@ impl Default for Options {
             targets: Target::ALL.into(),
             repository: "https://git.example.com/infra.git".into(),
             image: "registry.example.com/lifeboat:0.1".into(),
+            etcd_image: "registry.example.com/etcd:3.5".into(),
         }
     }
 }
@@ -93,13 +106,16 @@ impl Default for Options {
 pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     let design = Design::of(app)?;
     let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
+    if options.targets.iter().any(|target| target.makes_nodes()) {
+        tree.warnings.extend(members::warnings(&design));
+    }
     for target in &options.targets {
         match target {
             Target::Terraform => terraform::write(&design, &mut tree),
             Target::CloudFormation => cloudformation::write(&design, &mut tree),
             Target::Arm => arm::write(&design, &mut tree),
             Target::Kubernetes => kubernetes::write(&design, &options.repository, &mut tree),
-            Target::Lifeboat => lifeboat::write(&design, &options.image, &mut tree),
+            Target::Lifeboat => lifeboat::write(&design, options, &mut tree),
         }
     }
     readme::write(&design, &mut tree);

@@ -81,6 +81,41 @@ impl Workspace {
         }
     }
 
+    /// What the nodes' machines run at boot, as Terraform fills it in: a script that a shell can read, with everything that the node
+    /// is started with, and small enough.
+    fn check_boot_scripts(&self, app: &App) {
+        let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
+        let modules = state["values"]["root_module"]["child_modules"].as_array().unwrap();
+        let nodes: Vec<&Json> =
+            modules.iter().filter(|module| module["address"].as_str().unwrap().starts_with("module.node_")).collect();
+        assert!(!nodes.is_empty());
+        for node in nodes {
+            let encoded = node["resources"].as_array().unwrap().iter().find_map(|resource| {
+                let values = &resource["values"];
+                values["user_data"].as_str().or(values["custom_data"].as_str())
+            });
+            let encoded = encoded.unwrap();
+            // EC2's limit, of what is encoded.
+            assert!(encoded.len() <= 16 * 1024 * 4 / 3, "{} bytes", encoded.len());
+            let script = piped(Command::new("base64").arg("-d"), encoded.as_bytes());
+            let read = piped(Command::new("sh").arg("-n"), &script);
+            assert_eq!(String::from_utf8_lossy(&read), "");
+            let script = String::from_utf8(script).unwrap();
+            let region =
+                app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
+            let address = app.regions[region].address.unwrap().to_string();
+            for part in [
+                &format!("ip address replace {address}/"),
+                "LIFEBOAT_CERTS=/etc/lifeboat/tls",
+                &format!("ETCD_NAME={region}\n"),
+                &format!("ETCD_LISTEN_CLIENT_URLS=https://{address}:2379\n"),
+                "until sh /etc/etcd/member.sh",
+            ] {
+                assert!(script.contains(part), "{part}\n{script}");
+            }
+        }
+    }
+
     fn roles(&self, roles: &Json) {
         std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
     }
@@ -88,6 +123,17 @@ impl Workspace {
     fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
         self.stubs[0].drift(Drift { resource, which: (which.0, which.1.into()), now });
     }
+}
+
+/// What a program that succeeds prints about its input.
+fn piped(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    output.stdout
 }
 
 /// The resources that a plan would touch.
@@ -125,6 +171,7 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.succeed(&["validate", "-no-color"]);
             workspace.apply();
             assert_eq!(workspace.plan(), None, "{name}");
+            workspace.check_boot_scripts(&app);
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
     }

@@ -1,5 +1,6 @@
 //! What a node is told when it is started.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub app: Arc<App>,
     /// The region that this node is of.
     pub region: RegionId,
+    /// Where the API and the DNS server listen, if not on the region's address: in a pod, or behind a load balancer.
+    pub listen: Option<IpAddr>,
     /// Where the store's file and the secrets lie, and below it a directory for each region: beside the app's file, or where
     /// `--directory` says.
     pub directory: PathBuf,

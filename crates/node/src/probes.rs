@@ -160,6 +160,7 @@ mod tests {
         );
         let app = lifeboat_model::parse(&file).unwrap_or_else(|problems| panic!("{problems:#?}"));
         Options {
+            listen: None,
             app: Arc::new(app),
             region: "a".into(),
             directory: directory.to_owned(),

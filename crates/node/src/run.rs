@@ -37,6 +37,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         return Err(Error::NoSuchRegion(options.region.clone(), known.join(", ")));
     };
     let address = region.address.ok_or_else(|| Error::NoAddress(options.region.clone()))?;
+    let address = options.listen.unwrap_or(address);
     let _guard = Guard::take(&options.region_directory(), &options.region)?;
     let identity = identity::read(&options, address)?;
     let trust = probes::read_trust(&options, identity.as_deref())?;
