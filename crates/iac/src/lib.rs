@@ -20,6 +20,7 @@ mod hcl;
 mod kubernetes;
 mod lifeboat;
 mod members;
+mod observe;
 mod permissions;
 mod places;
 mod problem;
@@ -28,8 +29,9 @@ mod terraform;
 mod tree;
 mod versions;
 
-pub use drift::{Drift, Observations, Observed, drift};
+pub use drift::{Observations, Observed, drift};
 pub use members::member_names;
+pub use observe::{Seen, observe, serving};
 pub use problem::Problem;
 pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
 

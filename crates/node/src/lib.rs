@@ -8,6 +8,7 @@ mod clock;
 mod complaint;
 mod databases;
 mod door;
+mod drift;
 mod error;
 mod guard;
 mod history;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::api::{self, Api};
 use crate::databases::Databases;
 use crate::door::Door;
+use crate::drift::Told;
 use crate::guard::Guard;
 use crate::history::History;
 use crate::mind::{self, Mind, QUEUE};
@@ -92,6 +93,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         store: store.clone(),
         answers: steering,
         history,
+        drift: Told::open(&options.region_directory()),
         operator,
         tokens: Tokens::of(&options.directory)?,
         node: node.clone(),
