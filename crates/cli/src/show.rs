@@ -78,7 +78,12 @@ fn drift_line(drift: &Drift) -> String {
         0 => format!("regions are alike  (compared {when} by {})", drift.by),
         count => {
             let regions: Vec<&str> = regions.into_iter().collect();
-            format!("DRIFT  {count} differences in {}  (compared {when} by {})", regions.join(", "), drift.by)
+            format!(
+                "DRIFT  {count} {} in {}  (compared {when} by {})",
+                if count == 1 { "difference" } else { "differences" },
+                regions.join(", "),
+                drift.by
+            )
         }
     }
 }

@@ -116,6 +116,18 @@ impl Workspace {
         }
     }
 
+    /// How the regions differ from the file and from each other, as far as the state tells.
+    fn seen_to_differ(&self, app: &App) -> Vec<String> {
+        let state = self.run(&["show", "-json", "-no-color"]).stdout;
+        let seen = lifeboat_iac::observe(app, None, &String::from_utf8(state).unwrap()).unwrap();
+        assert!(seen.observations["web"].len() > 1, "{seen:?}");
+        let path = "terraform/aws/roles.auto.tfvars.json";
+        let roles = std::fs::read_to_string(self.root.join("roles.auto.tfvars.json")).unwrap();
+        let serving = lifeboat_iac::serving(app, &[(path.to_owned(), roles)].into()).unwrap();
+        let found = lifeboat_iac::drift(app, &serving, &seen.observations).unwrap();
+        found.iter().map(ToString::to_string).collect()
+    }
+
     fn roles(&self, roles: &Json) {
         std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
     }
@@ -184,6 +196,7 @@ fn after_a_failover_the_plan_is_empty() {
     let tree = tree_of(&app);
     let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
     workspace.apply();
+    assert_eq!(workspace.seen_to_differ(&app), [""; 0], "what was just applied is as the file says");
 
     let global = json!("aws_rds_cluster/shop-orders-frankfurt/arn");
     workspace.drift(
@@ -220,6 +233,28 @@ fn after_a_failover_the_plan_is_empty() {
     );
     workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
     assert_eq!(workspace.plan(), None, "Stockholm has become the standby");
+
+    // A failover is no drift; what somebody did by hand in one region is.
+    workspace.succeed(&["apply", "-refresh-only", "-auto-approve", "-input=false", "-no-color"]);
+    assert_eq!(workspace.seen_to_differ(&app), [""; 0]);
+    workspace.drift(
+        "aws_launch_template",
+        ("name", "shop-web-frankfurt"),
+        vec![("instance_type", json!("m7g.medium"))],
+    );
+    workspace.drift(
+        "aws_rds_cluster",
+        ("cluster_identifier", "shop-orders-stockholm"),
+        vec![("engine_version", json!("16.6"))],
+    );
+    workspace.succeed(&["apply", "-refresh-only", "-auto-approve", "-input=false", "-no-color"]);
+    assert_eq!(
+        workspace.seen_to_differ(&app),
+        [
+            "orders in frankfurt: version is 16.8, 16.6 in stockholm",
+            "web in frankfurt: instance is m7g.medium, m7g.large in the file",
+        ]
+    );
 }
 
 /// RDS and ECS: a promotion makes the replica an instance of its own; Lifeboat builds a replica where the old writer was.
