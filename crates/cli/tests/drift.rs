@@ -28,7 +28,7 @@ fn diff(fleet: &Fleet, seen: &str) -> (Option<i32>, String) {
 
 #[test]
 fn what_differs_is_told_to_every_node_and_shown_until_it_is_put_right() {
-    let fleet = Fleet::start("");
+    let fleet = Fleet::start("nodes: {tls: certs}\n");
     fleet.eventually("every node sees the others", || {
         ["a", "b", "c"]
             .iter()

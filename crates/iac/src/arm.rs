@@ -43,7 +43,7 @@ type Parameter = (&'static str, &'static str, &'static str);
 
 /// Writes `arm/` if the app has anything on Azure.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
-    let parts: Vec<&Part> = design.parts.iter().filter(|part| is_azure(part.component.kind)).collect();
+    let parts: Vec<&Part> = design.parts.iter().filter(|part| makes(part.component.kind)).collect();
     if parts.is_empty() {
         return;
     }
@@ -78,7 +78,8 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     tree.warnings.extend(templates.warnings());
 }
 
-fn is_azure(kind: Kind) -> bool {
+/// Whether components of this kind are in the templates.
+pub(crate) fn makes(kind: Kind) -> bool {
     match kind {
         Kind::AzureSql | Kind::Cosmosdb | Kind::AzurePostgres | Kind::AzureStorage | Kind::Vmss | Kind::Aks => true,
         Kind::Postgres

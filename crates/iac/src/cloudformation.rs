@@ -47,6 +47,11 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     }
 }
 
+/// Whether components of this kind are in the template.
+pub(crate) fn makes(kind: Kind) -> bool {
+    resources_of(kind).is_some()
+}
+
 fn resources_of(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::AuroraGlobal => Some(include_str!("cloudformation/aurora-global.yaml")),

@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use lifeboat_model::App;
+use lifeboat_model::app::Kind;
 
 mod arm;
 mod cloudformation;
@@ -61,6 +62,17 @@ impl Target {
         match self {
             Self::Terraform | Self::Arm | Self::Lifeboat => true,
             Self::CloudFormation | Self::Kubernetes => false,
+        }
+    }
+
+    /// Whether components of this kind are among what is generated for it.
+    fn makes(self, kind: Kind) -> bool {
+        match self {
+            Self::Terraform => terraform::makes(kind),
+            Self::CloudFormation => cloudformation::makes(kind),
+            Self::Arm => arm::makes(kind),
+            Self::Kubernetes => kind == Kind::Deployment,
+            Self::Lifeboat => matches!(kind, Kind::Postgres | Kind::Process),
         }
     }
 
@@ -120,7 +132,50 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
             Target::Lifeboat => lifeboat::write(&design, options, &mut tree),
         }
     }
+    let unmade = unmade(&design, options, &tree);
+    if !unmade.is_empty() {
+        return Err(unmade);
+    }
+    tree.warnings.extend(left_out(&design, options));
     readme::write(&design, &mut tree);
     tree.seal();
     Ok(tree)
+}
+
+/// Tools that were named, as distinct from all that there are, and for which there is nothing to generate.
+fn unmade(design: &Design, options: &Options, tree: &Tree) -> Vec<Problem> {
+    if options.targets.len() == Target::ALL.len() {
+        return Vec::new();
+    }
+    let is_empty = |target: &&Target| {
+        let folder = format!("{}/", target.as_str());
+        !tree.files.keys().any(|path| path.starts_with(&folder))
+    };
+    let of_use = |target: &Target| design.parts.iter().any(|part| target.makes(part.component.kind));
+    let others: Vec<&str> = Target::ALL.iter().filter(|target| of_use(target)).map(|target| target.as_str()).collect();
+    let problem = |target: &Target| {
+        let message = format!("nothing of this app is for {}", target.as_str());
+        Problem::new("components", message, format!("--target {}", others.join(",")))
+    };
+    options.targets.iter().filter(is_empty).map(problem).collect()
+}
+
+/// Components that none of the named tools makes.
+fn left_out(design: &Design, options: &Options) -> Vec<Problem> {
+    let makes = |part: &&design::Part| options.targets.iter().any(|target| target.makes(part.component.kind));
+    let only_nodes = options.targets.iter().all(|target| *target == Target::Lifeboat);
+    design
+        .parts
+        .iter()
+        .filter(|part| !only_nodes && !makes(part))
+        .map(|part| {
+            let kind = part.component.kind;
+            let who = Target::ALL.iter().filter(|target| target.makes(kind)).map(|target| target.as_str());
+            Problem::new(
+                format!("components.{}.kind", part.id),
+                format!("`{}` is in none of what is generated here", kind.as_str()),
+                format!("--target {}", who.collect::<Vec<_>>().join(" or ")),
+            )
+        })
+        .collect()
 }

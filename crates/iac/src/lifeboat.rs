@@ -184,7 +184,7 @@ fn supervises(design: &Design, site: &Site) -> bool {
 /// Under whom the unit runs, and with which rights.
 fn service_user(design: &Design, site: &Site) -> String {
     if supervises(design, site) {
-        return "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE\n".into();
+        return "# What it supervises outlives it: the next node takes charge of that.\nKillMode=process\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE\n".into();
     }
     let low = site.region.api_port.min(design.app.dns.port) < 1024;
     let capability = if low { "CAP_NET_BIND_SERVICE" } else { "" };

@@ -16,6 +16,11 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     azure::write(design, tree);
 }
 
+/// Whether there is a module for this kind.
+pub(crate) fn makes(kind: lifeboat_model::app::Kind) -> bool {
+    aws::module_of(kind).is_some() || azure::module_of(kind).is_some()
+}
+
 /// Databases of which one region is the writer; the others are written everywhere.
 fn has_writer(part: &Part) -> bool {
     use lifeboat_model::app::Kind;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use common::{example, examples, tree_of};
-use lifeboat_iac::{DifferenceKind, MANIFEST, Tree, check, generate};
+use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Target, Tree, check, generate};
 use lifeboat_model::app::{Kind, Pattern};
 
 mod common;
@@ -122,6 +122,24 @@ fn what_cannot_be_generated_is_said_all_at_once() {
     for part in ["`aws/eu-north-9` is no region", "`asg` does not exist in there", "what to run"] {
         assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
     }
+}
+
+/// A tool that was named and has nothing to do is a mistake; one that leaves something out says what.
+#[test]
+fn what_a_tool_cannot_say_is_said() {
+    let app = example("aws/warm-standby");
+    let only = |targets: &[Target]| Options { targets: targets.iter().copied().collect(), ..Options::default() };
+    let problems = generate(&app, &only(&[Target::Arm])).unwrap_err();
+    assert_eq!(
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["components: nothing of this app is for arm; --target terraform,cloudformation"]
+    );
+    let app = example("kubernetes/warm-standby");
+    let warnings = generate(&app, &only(&[Target::Kubernetes])).unwrap().warnings;
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|text| text.starts_with("components.orders.kind: `aurora-global` is in none")), "{said:?}");
+    assert!(!said.iter().any(|text| text.contains("deployment")), "{said:?}");
+    assert!(generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings.is_empty());
 }
 
 /// Two hundred components; how long it takes is for the benchmark.

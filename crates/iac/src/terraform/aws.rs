@@ -76,7 +76,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
 }
 
 /// The module that makes a component of this kind; `None`: not Terraform's on AWS.
-fn module_of(kind: Kind) -> Option<&'static str> {
+pub(super) fn module_of(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::AuroraGlobal => Some("aurora-global"),
         Kind::Rds => Some("rds"),

@@ -91,7 +91,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     tree.put(format!("{FOLDER}/modules/node/member.sh"), crate::lifeboat::MEMBER);
 }
 
-fn module_of(kind: Kind) -> Option<&'static str> {
+pub(super) fn module_of(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::AzureSql => Some("azure-sql"),
         Kind::Cosmosdb => Some("cosmosdb"),
