@@ -286,8 +286,8 @@ impl Templates<'_> {
                     ("id", id),
                     ("port", &part.port.to_string()),
                     ("api", &self.api_port().to_string()),
-                    ("check", &json(&part.check_path)),
-                    ("image", &json(part.image())),
+                    ("check", &json(&literal(&part.check_path))),
+                    ("image", &json(&literal(part.image()))),
                     ("prefix", &json(&plain(id, 9))),
                     ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
                 ],
@@ -620,6 +620,11 @@ impl Templates<'_> {
         }
         resources
     }
+}
+
+/// A text that is none of ARM's expressions, whatever it begins with.
+fn literal(text: &str) -> String {
+    if text.starts_with('[') { format!("[{text}") } else { text.into() }
 }
 
 fn postgres_tier(instance: &str) -> &'static str {

@@ -396,8 +396,7 @@ impl Stacks<'_> {
             Pattern::BackupRestore | Pattern::PilotLight | Pattern::WarmStandby => "",
         };
         let values = [
-            ("instances", instances.as_str()),
-            ("condition", &condition),
+            ("condition", condition.as_str()),
             ("forwarding", forwarding),
             ("source", &source),
             ("lint", lint),
@@ -418,7 +417,8 @@ impl Stacks<'_> {
             ("lag_ms", &lag_ms),
             ("image", &image),
         ];
-        out + &fill(resources_of(part.component.kind).unwrap_or_default(), &values)
+        let fragment = resources_of(part.component.kind).unwrap_or_default().replace("@{instances}", &instances);
+        out + &fill(&fragment, &values)
     }
 
     fn rds_source(&self, part: &Part, id: &str) -> String {

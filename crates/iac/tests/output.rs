@@ -142,6 +142,35 @@ fn what_a_tool_cannot_say_is_said() {
     assert!(generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings.is_empty());
 }
 
+/// Whatever a file holds arrives as it is, in every syntax.
+#[test]
+fn hostile_texts_arrive_as_they_are() {
+    let tree = tree_of(&common::hostile());
+    for (path, content) in &tree.files {
+        if path.ends_with(".json") {
+            let parsed: Result<serde_json::Value, _> = serde_json::from_str(content);
+            assert!(parsed.is_ok(), "{path}: {parsed:?}");
+        }
+    }
+    let holds = |path: &str, pointer: &str| {
+        let text = &tree.files[path];
+        let value: serde_json::Value = if path.ends_with(".json") {
+            serde_json::from_str(text).unwrap()
+        } else {
+            serde_saphyr::from_str(text.split("\n---\n").next().unwrap()).unwrap()
+        };
+        value.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
+    let container = "/spec/template/spec/containers/0";
+    let pods = "kubernetes/base/pods.yaml";
+    assert_eq!(holds(pods, &format!("{container}/image")), common::HOSTILE);
+    assert_eq!(holds(pods, &format!("{container}/readinessProbe/httpGet/path")), "/healthz?a=%7Bb%7D&c=$d");
+    assert_eq!(holds("terraform/aws/regions.auto.tfvars.json", "/regions/a/sizes/group/instance"), common::HOSTILE);
+    assert_eq!(holds("arm/parameters/b.json", "/parameters/sizes/value/scale/instance"), common::HOSTILE);
+    let arm = &tree.files["arm/regional.json"];
+    assert!(arm.contains(&serde_json::to_string(common::HOSTILE).unwrap()), "{arm}");
+}
+
 /// Two hundred components; how long it takes is for the benchmark.
 #[test]
 fn a_large_app_is_generated() {

@@ -170,6 +170,7 @@ fn it_is_formatted_as_terraform_formats() {
     for (name, app) in examples(&["aws", "azure", "kubernetes"]) {
         write(&tree_of(&app), &folder.path().join(name));
     }
+    write(&tree_of(&common::hostile()), &folder.path().join("hostile"));
     let output = common::run(Command::new(terraform).args(["fmt", "-check", "-diff", "-recursive"]).arg(folder.path()));
     assert!(output.status.success(), "{}", said(&output));
 }
