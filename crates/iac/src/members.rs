@@ -265,7 +265,7 @@ fn store_warnings(design: &Design, store: &EtcdStore) -> Vec<Problem> {
             "hosts that are a region's `address`, or of whose name the region's is a part",
         ));
     }
-    if all.len() % 2 == 0 {
+    if all.len().is_multiple_of(2) {
         found.push(Problem::new(
             "store.etcd",
             format!(
