@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use lifeboat_control::audit::{Audit, StoredJournal};
 use lifeboat_model::journal::JournalEntry;
-use lifeboat_model::status::{Health, Status};
+use lifeboat_model::status::{Difference, Health, Status};
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Durations, Intent};
 use lifeboat_tls::{Setting, Stream};
@@ -155,7 +155,7 @@ fn read<T: serde::de::DeserializeOwned>(code: StatusCode, body: &Bytes) -> Resul
     Err(Failure::Failed(why))
 }
 
-/// `lifeboat status`: 0 where every database is open and has a ready standby, 1 otherwise.
+/// `lifeboat status`: 0 where every database is open and has a ready standby that does not drift, 1 otherwise.
 pub async fn status(which: &Which) -> Result<ExitCode, Failure> {
     let (status, body) = Nodes::of(&which.file, &which.asked)?.status().await?;
     if which.asked.json {
@@ -165,11 +165,13 @@ pub async fn status(which: &Which) -> Result<ExitCode, Failure> {
     }
     let well = status.regions.values().all(|region| region.health == Health::Up)
         && status.databases.values().all(|database| {
+            // One that is not like the others is ready for something else than what runs now.
+            let is_alike = |region: &RegionId| !database.drift.contains_key(region);
             database.open
                 && database
                     .readiness
                     .iter()
-                    .any(|(region, ready)| Some(region) != database.writer.as_ref() && ready.ready)
+                    .any(|(region, ready)| Some(region) != database.writer.as_ref() && ready.ready && is_alike(region))
         });
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -228,6 +230,27 @@ async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
         print!("{}", show::audit(&audit, journal.kept));
     }
     Ok(if audit.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tells every node how the regions differ: each keeps it, so that whichever is asked after the loss of the others knows. Returns those that
+/// took it.
+pub async fn report(file: &Path, asked: &Asked, differences: &[Difference]) -> Result<Vec<RegionId>, Failure> {
+    let all = Nodes::of(file, asked)?;
+    let by = std::env::var("USER").unwrap_or_else(|_| "an operator".into());
+    let body = serde_json::json!({ "differences": differences, "by": by }).to_string();
+    let mut told = Vec::new();
+    for (region, _) in all.addresses() {
+        let one = Nodes { region: Some(region.clone()), ..Nodes::of(file, asked)? };
+        match one.ask(Method::POST, "/v1/drift", Some(body.clone())).await {
+            Ok((code, answer)) => {
+                read::<serde_json::Value>(code, &answer)?;
+                told.push(region);
+            }
+            Err(Failure::Unreachable(why)) => eprintln!("lifeboat: {why}"),
+            Err(other) => return Err(other),
+        }
+    }
+    if told.is_empty() { Err(Failure::Unreachable("no node could be told".into())) } else { Ok(told) }
 }
 
 /// `lifeboat failover`, `lifeboat switchover`

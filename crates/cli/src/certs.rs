@@ -23,7 +23,12 @@ pub fn certs(certs: &Certs) -> Result<ExitCode, Failure> {
         (false, Some(ca), Some(key)) => By::Existing(ca, key),
         (false, _, _) => By::New,
     };
-    let regions = app.regions.iter().map(|(id, region)| (id, region.address));
+    let names = lifeboat_iac::member_names(&app);
+    let others = |id| names.get(id).cloned().into_iter();
+    let regions = app.regions.iter().map(|(id, region)| {
+        let address = region.address.map(|address| address.to_string());
+        (id, address.into_iter().chain(others(id)))
+    });
     let valid = Duration::from_secs(u64::from(certs.days) * 24 * 3600);
     let written =
         make::write(&out, app.name.as_str(), regions, by, valid).map_err(|error| Failure::Failed(error.to_string()))?;

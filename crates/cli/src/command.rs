@@ -33,8 +33,8 @@ pub enum Verb {
     Regions(Regions),
     /// Write the infrastructure as code that the app needs in every region
     Generate(Generate),
-    /// Compare generated code on disk with what would be generated now
-    Diff(Generate),
+    /// Compare generated code on disk with what would be generated now, and what runs in the regions with the file and each other
+    Diff(Diff),
     /// Rehearse a fault on real servers of this machine, and measure RTO and RPO
     Drill(Drill),
     /// Run the daemon of one region
@@ -118,7 +118,7 @@ pub struct Node {
     /// Where `ca.pem`, `REGION.pem` and `REGION.key` lie, instead of what the file says (`nodes.tls`)
     #[arg(long, env = "LIFEBOAT_CERTS", value_name = "DIR")]
     pub certs: Option<PathBuf>,
-    /// Where to listen, where that is not the region's address: 0.0.0.0 in a pod, or behind a load balancer
+    /// Where the API and the DNS server listen, where that is not the region's address: 0.0.0.0 in a pod, or behind a load balancer
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<IpAddr>,
     /// What becomes of the region's databases and processes when the node is stopped in an orderly way
@@ -308,7 +308,44 @@ pub struct Regions {
     pub json: bool,
 }
 
-/// `generate`, `diff`
+/// `diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// What would be generated
+    #[command(flatten)]
+    pub generate: Generate,
+    /// What was seen of the regions: what `terraform show -json` prints, REGION=FILE with what `kubectl get --output json` prints in that
+    /// region's cluster, or a file of observations (docs/observations.schema.json); may be repeated
+    #[arg(long, value_name = "FILE", value_parser = Observed::parse)]
+    pub observed: Vec<Observed>,
+    /// Tell the nodes, which show it beside readiness
+    #[arg(long, requires = "observed")]
+    pub report: bool,
+    /// Whom to tell, and how to answer
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// A file with what was seen, and of whose cluster it is, where it does not say so itself.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Whose.
+    pub region: Option<RegionId>,
+    /// Where.
+    pub path: PathBuf,
+}
+
+impl Observed {
+    /// `FILE` or `REGION=FILE`.
+    fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
+        Ok(match text.split_once('=').filter(|(region, _)| !region.contains(['/', '.'])) {
+            Some((region, path)) => Self { region: Some(region.into()), path: path.into() },
+            None => Self { region: None, path: text.into() },
+        })
+    }
+}
+
+/// `generate`
 #[derive(Debug, Args)]
 pub struct Generate {
     /// The app's file
@@ -326,6 +363,9 @@ pub struct Generate {
     /// Container image of Lifeboat
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+    /// Container image of etcd
+    #[arg(long, value_name = "IMAGE")]
+    pub etcd_image: Option<String>,
     /// Write nothing; exit 1 where the directory is not as it would be generated
     #[arg(long)]
     pub check: bool,

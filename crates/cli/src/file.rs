@@ -14,6 +14,12 @@ pub fn read(path: &Path) -> Result<App, Failure> {
         .map_err(|problems| Failure::Wrong(render(path, &String::from_utf8_lossy(&bytes), &problems)))
 }
 
+/// The same with the file's text, for those who have something to say about it.
+pub fn read_with_text(path: &Path) -> Result<(App, String), Failure> {
+    let text = String::from_utf8_lossy(&bytes(path)?).into_owned();
+    Ok((read(path)?, text))
+}
+
 /// The directory of a file, at which relative paths of certificates start.
 pub fn base(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
@@ -26,6 +32,15 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Every problem with its place in the file.
 pub fn render(path: &Path, text: &str, problems: &[Problem]) -> String {
+    excerpts(path, text, problems, &Level::ERROR, ["problem", "problems"])
+}
+
+/// The same for what is no mistake.
+pub fn render_warnings(path: &Path, text: &str, problems: &[Problem]) -> String {
+    excerpts(path, text, problems, &Level::WARNING, ["warning", "warnings"])
+}
+
+fn excerpts(path: &Path, text: &str, problems: &[Problem], level: &Level, words: [&str; 2]) -> String {
     use std::io::IsTerminal as _;
     let renderer = if std::io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let origin = path.display().to_string();
@@ -39,7 +54,7 @@ pub fn render(path: &Path, text: &str, problems: &[Problem]) -> String {
             };
             let annotation = AnnotationKind::Primary.span(problem.byte_range(text)).label(&problem.expected);
             let group =
-                Level::ERROR.primary_title(&title).element(Snippet::source(text).path(&origin).annotation(annotation));
+                level.clone().primary_title(&title).element(Snippet::source(text).path(&origin).annotation(annotation));
             let help = problem.suggestion.as_ref().map(|suggestion| format!("did you mean `{suggestion}`?"));
             let group = match &help {
                 Some(help) => group.element(Level::HELP.message(help)),
@@ -49,8 +64,8 @@ pub fn render(path: &Path, text: &str, problems: &[Problem]) -> String {
         })
         .collect();
     shown.push(match problems.len() {
-        1 => "1 problem".into(),
-        many => format!("{many} problems"),
+        1 => format!("1 {}", words[0]),
+        many => format!("{many} {}", words[1]),
     });
     shown.join("\n\n")
 }

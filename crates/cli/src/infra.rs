@@ -1,35 +1,21 @@
 //! `lifeboat generate` and `lifeboat diff`: infrastructure as code from the file, never over a hand edit by accident.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Target, Tree, check, manifest_paths};
+use lifeboat_iac::{Difference, DifferenceKind, MANIFEST, Options, Seen, Target, Tree, check, manifest_paths};
+use lifeboat_model::{App, ComponentId, Places, RegionId};
 
-use crate::command::Generate;
+use crate::command::{Diff, Generate};
 use crate::exit::Failure;
-use crate::file;
+use crate::{ask, file};
 
-/// Generates, and writes unless it is only to be compared.
-pub fn generate(generate: &Generate, only_compare: bool) -> Result<ExitCode, Failure> {
-    let app = file::read(&generate.file)?;
-    let tree = lifeboat_iac::generate(&app, &options(generate)?).map_err(|problems| {
-        let lines: Vec<String> =
-            problems.iter().map(|p| format!("{}: {}\n  {}", p.field, p.message, p.advice)).collect();
-        Failure::Wrong(lines.join("\n"))
-    })?;
-    for warning in &tree.warnings {
-        eprintln!("warning: {}: {}\n  {}", warning.field, warning.message, warning.advice);
-    }
-    let existing = existing(&generate.out, &tree)?;
-    let differences = check(&tree, &existing);
-    for difference in &differences {
-        println!("{:<36} {}", difference.kind.as_str(), difference.path);
-    }
-    if only_compare || generate.check {
-        if differences.is_empty() {
-            println!("{} is as it would be generated", generate.out.display());
-        }
+/// `lifeboat generate`
+pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
+    let Compared { tree, existing, differences } = compare(generate)?;
+    if generate.check {
         return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if !generate.overwrite && differences.iter().any(|difference| difference.kind.loses_an_edit()) {
@@ -37,7 +23,9 @@ pub fn generate(generate: &Generate, only_compare: bool) -> Result<ExitCode, Fai
             "nothing was written: it would lose what was edited by hand (--overwrite writes all the same)".into(),
         ));
     }
-    for (path, content) in &tree.files {
+    // The manifest last: whatever keeps this from its end, the next run can still tell a hand edit from what was written here.
+    let (manifest, others): (Vec<_>, Vec<_>) = tree.files.iter().partition(|(path, _)| *path == MANIFEST);
+    for (path, content) in others.into_iter().chain(manifest) {
         if tree.kept.contains(path) && existing.contains_key(path) || existing.get(path) == Some(content) {
             continue;
         }
@@ -45,12 +33,109 @@ pub fn generate(generate: &Generate, only_compare: bool) -> Result<ExitCode, Fai
     }
     for difference in &differences {
         if matches!(difference.kind, DifferenceKind::Obsolete | DifferenceKind::ObsoleteEdited) {
-            let path = generate.out.join(&difference.path);
-            std::fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
+            remove(&generate.out, &difference.path)?;
         }
     }
     println!("{}: {} files, {} of them changed", generate.out.display(), tree.files.len(), differences.len());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What would be generated, what lies there, and how they differ.
+struct Compared {
+    tree: Tree,
+    existing: BTreeMap<String, String>,
+    differences: Vec<Difference>,
+}
+
+/// Compares, and says what differs.
+fn compare(generate: &Generate) -> Result<Compared, Failure> {
+    let (app, text) = file::read_with_text(&generate.file)?;
+    let tree = lifeboat_iac::generate(&app, &options(generate)?)
+        .map_err(|problems| Failure::Wrong(file::render(&generate.file, &text, &placed(&text, &problems))))?;
+    if !tree.warnings.is_empty() {
+        eprintln!("{}\n", file::render_warnings(&generate.file, &text, &placed(&text, &tree.warnings)));
+    }
+    let existing = existing(&generate.out, &tree)?;
+    let differences = check(&tree, &existing);
+    for difference in &differences {
+        println!("{:<36} {}", difference.kind.as_str(), difference.path);
+    }
+    if differences.is_empty() {
+        println!("{} is as it would be generated", generate.out.display());
+    }
+    Ok(Compared { tree, existing, differences })
+}
+
+/// The same problems with their places in the file.
+fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model::Problem> {
+    let places = Places::of(text);
+    problems.iter().map(|found| places.problem(&found.field, &found.message, &found.advice)).collect()
+}
+
+/// `lifeboat diff`: the code with what would be generated, and the regions as they were seen with the file and with each other.
+pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
+    // Without a tree there is nothing to compare but the regions.
+    let code_differs = if diff.observed.is_empty() || diff.generate.out.exists() {
+        !compare(&diff.generate)?.differences.is_empty()
+    } else {
+        false
+    };
+    let drifted = if diff.observed.is_empty() { false } else { drift(diff).await? };
+    Ok(if code_differs || drifted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether the regions differ; said, and told to the nodes where that was asked for.
+async fn drift(diff: &Diff) -> Result<bool, Failure> {
+    let (app, text) = file::read_with_text(&diff.generate.file)?;
+    let wrong = |path: &Path, why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
+    let mut seen = Seen { serving: roles(&app, &diff.generate.out)?, ..Seen::default() };
+    for observed in &diff.observed {
+        let path = &observed.path;
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
+        seen.add(lifeboat_iac::observe(&app, observed.region.as_ref(), &text).map_err(|why| wrong(path, why))?);
+    }
+    let differences = lifeboat_iac::drift(&app, &seen.serving, &seen.observations)
+        .map_err(|problems| Failure::Wrong(file::render(&diff.generate.file, &text, &placed(&text, &problems))))?;
+    if diff.asked.json {
+        let json = serde_json::to_string_pretty(&differences).map_err(|error| Failure::Failed(error.to_string()))?;
+        println!("{json}");
+    } else {
+        differences.iter().for_each(|difference| println!("{difference}"));
+        let places: usize = seen.observations.values().map(BTreeMap::len).sum();
+        println!(
+            "{} in what was seen of {} components in {places} places",
+            counted(differences.len()),
+            seen.observations.len()
+        );
+    }
+    if diff.report {
+        let told = ask::report(&diff.generate.file, &diff.asked, &differences).await?;
+        if !diff.asked.json {
+            println!("told the nodes of {}", told.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", "));
+        }
+    }
+    Ok(!differences.is_empty())
+}
+
+fn counted(differences: usize) -> String {
+    match differences {
+        0 => "no difference".into(),
+        1 => "1 difference".into(),
+        many => format!("{many} differences"),
+    }
+}
+
+/// What the role files in the tree say, as far as there is one.
+fn roles(app: &App, out: &Path) -> Result<BTreeMap<ComponentId, BTreeSet<RegionId>>, Failure> {
+    let paths = ["aws", "azure"].map(|cloud| format!("terraform/{cloud}/roles.auto.tfvars.json"));
+    let clusters = app.regions.keys().map(|region| format!("kubernetes/roles/{region}/kustomization.yaml"));
+    let mut files = BTreeMap::new();
+    for path in paths.into_iter().chain(clusters) {
+        if let Some(text) = read(&out.join(&path))? {
+            files.insert(path, text);
+        }
+    }
+    lifeboat_iac::serving(app, &files).map_err(|why| Failure::Wrong(format!("lifeboat: {}: {why}", out.display())))
 }
 
 fn options(generate: &Generate) -> Result<Options, Failure> {
@@ -74,6 +159,9 @@ fn options(generate: &Generate) -> Result<Options, Failure> {
     }
     if let Some(image) = &generate.image {
         options.image.clone_from(image);
+    }
+    if let Some(image) = &generate.etcd_image {
+        options.etcd_image.clone_from(image);
     }
     Ok(options)
 }
@@ -99,11 +187,24 @@ fn existing(out: &Path, tree: &Tree) -> Result<BTreeMap<String, String>, Failure
 }
 
 fn read(path: &Path) -> Result<Option<String>, Failure> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+    match std::fs::read(path) {
+        // What is no text was not generated: shown as an edit, never read as one.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound) => Ok(None),
         Err(error) => Err(failed(path, &error)),
     }
+}
+
+/// Takes a file away, and the directories that are empty without it.
+fn remove(out: &Path, path: &str) -> Result<(), Failure> {
+    let path = out.join(path);
+    std::fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
+    for directory in path.ancestors().skip(1).take_while(|directory| *directory != out) {
+        if std::fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Aside first, then into place: an interrupted run leaves whole files.
@@ -113,7 +214,15 @@ fn write(path: &Path, content: &str) -> Result<(), Failure> {
     }
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
-    std::fs::write(&aside, content).and_then(|()| std::fs::rename(&aside, path)).map_err(|error| failed(path, &error))
+    let mode = if path.extension().is_some_and(|extension| extension == "sh") { 0o755 } else { 0o644 };
+    let written = std::fs::write(&aside, content)
+        .and_then(|()| std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(mode)))
+        .and_then(|()| std::fs::rename(&aside, path));
+    written.map_err(|error| {
+        // Half a file on a full disk is worth nothing; where it cannot be removed either, the first error is the one to tell.
+        let _ = std::fs::remove_file(&aside);
+        failed(path, &error)
+    })
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Failure {

@@ -83,8 +83,8 @@ pub async fn node(node: Node) -> Result<ExitCode, Failure> {
         app: Arc::new(app),
         tls,
         region: node.region,
-        directory,
         listen: node.listen,
+        directory,
         when_stopped: if stop { WhenStopped::Stop } else { WhenStopped::Keep },
         parent: node.parent,
     };

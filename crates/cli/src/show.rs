@@ -7,7 +7,7 @@ use lifeboat_control::audit::Audit;
 use lifeboat_model::compute::{ComputeState, Replicas, Running};
 use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::JournalEntry;
-use lifeboat_model::status::{DatabaseStatus, Health, Readiness, Status};
+use lifeboat_model::status::{DatabaseStatus, Drift, Health, Readiness, Status};
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_plan::Plan;
 
@@ -43,6 +43,9 @@ pub fn status(status: &Status) -> String {
         };
         let _ = writeln!(text, "\n{} asks for a failover of {database} to {}{approved}{waits}", request.by, request.to);
     }
+    if let Some(drift) = &status.drift {
+        let _ = writeln!(text, "\n{}", drift_line(drift));
+    }
     for warning in &status.warnings {
         let _ = writeln!(text, "\nwarning: {warning}");
     }
@@ -71,6 +74,26 @@ pub fn status(status: &Status) -> String {
     text
 }
 
+/// What was last said of how the regions differ: how much, when and by whom.
+fn drift_line(drift: &Drift) -> String {
+    let when = jiff::Timestamp::from_millisecond(i64::try_from(drift.unix_ms).unwrap_or(i64::MAX))
+        .map_or_else(|_| "at some time".into(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    let regions: std::collections::BTreeSet<&str> =
+        drift.differences.iter().map(|difference| difference.region.as_str()).collect();
+    match drift.differences.len() {
+        0 => format!("regions are alike  (compared {when} by {})", drift.by),
+        count => {
+            let regions: Vec<&str> = regions.into_iter().collect();
+            format!(
+                "DRIFT  {count} {} in {}  (compared {when} by {})",
+                if count == 1 { "difference" } else { "differences" },
+                regions.join(", "),
+                drift.by
+            )
+        }
+    }
+}
+
 fn servers(text: &mut String, database: &DatabaseStatus, width: usize) {
     for (region, server) in &database.servers {
         let role = match &server.role {
@@ -93,6 +116,9 @@ fn servers(text: &mut String, database: &DatabaseStatus, width: usize) {
             .map_or(String::new(), |r| format!("{}: {}", if r.ready { "ready" } else { "NOT READY" }, r.reason));
         let _ =
             writeln!(text, "  {region:width$}  {role}  at {} (timeline {})  {ready}", server.flushed, server.timeline);
+        for difference in database.drift.get(region).into_iter().flatten() {
+            let _ = writeln!(text, "  {:width$}  drift: {difference}", "");
+        }
         if let Some(trouble) = &server.trouble {
             let _ = writeln!(text, "  {:width$}  trouble: {trouble}", "");
         }

@@ -34,6 +34,7 @@ impl Brain {
                 .iter()
                 .filter_map(|(database, request)| Some((database.clone(), self.request_status(request)?)))
                 .collect(),
+            drift: None,
             warnings: Vec::new(),
         }
     }
@@ -75,6 +76,7 @@ impl Brain {
                 .iter()
                 .map(|region| ((*region).clone(), self.readiness(id, region)))
                 .collect::<BTreeMap<_, _>>(),
+            drift: BTreeMap::new(),
         })
     }
 

@@ -334,6 +334,7 @@ mod tests {
             let server = |role| DatabaseState { role, ..DatabaseState::absent() };
             let status = |region: &RegionId| Status {
                 requests: BTreeMap::new(),
+                drift: None,
                 warnings: Vec::new(),
                 compute: BTreeMap::new(),
                 app: "shop".into(),
@@ -353,6 +354,7 @@ mod tests {
                             ("frankfurt".into(), server(Role::Standby)),
                         ]),
                         readiness: BTreeMap::new(),
+                        drift: BTreeMap::new(),
                     },
                 )]),
                 routes: BTreeMap::new(),

@@ -6,7 +6,7 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication, Rout
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, plain, short};
 use crate::fragment::{fill, indent, json};
 use crate::tree::Tree;
-use crate::{Problem, versions};
+use crate::{Problem, members, versions};
 
 const FOLDER: &str = "arm";
 const TEMPLATE: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
@@ -14,27 +14,59 @@ const PARAMETERS: &str = "https://schema.management.azure.com/schemas/2019-04-01
 
 struct Templates<'a> {
     design: &'a Design<'a>,
+    /// Regions that run components.
     sites: Vec<&'a Site<'a>>,
+    /// Regions with a node only.
+    witnesses: Vec<&'a Site<'a>>,
     parts: Vec<&'a Part<'a>>,
     ways: Vec<&'a Way<'a>>,
 }
+
+/// What stands in the boot script for the region's own values: in Terraform's template, in this one's, and the value.
+const PLACEHOLDERS: [(&str, &str, &str); 7] = [
+    ("${address}", "__ADDRESS__", "parameters('address')"),
+    ("${file}", "__FILE__", "base64(parameters('lifeboatFile'))"),
+    ("${image}", "__IMAGE__", "parameters('lifeboatImage')"),
+    ("${node}", "__REGION__", "parameters('region')"),
+    ("${vault}", "__VAULT__", "parameters('vault')"),
+    ("${etcd.image}", "__ETCD_IMAGE__", "parameters('etcdImage')"),
+    ("__ETCD__", "__ETCD__", "parameters('etcd')"),
+];
+
+/// For the one role assignment that is left to make: to read the vault.
+const NODE_PRINCIPAL: &str = "    \"nodePrincipal\": {\n      \"type\": \"string\",\n      \"value\": \
+    \"[reference(resourceId('Microsoft.Compute/virtualMachineScaleSets', format('{0}-lifeboat', variables('prefix'))), '2025-11-01', \
+    'full').identity.principalId]\"\n    }";
 
 /// A parameter of a template: name, type, what it is for.
 type Parameter = (&'static str, &'static str, &'static str);
 
 /// Writes `arm/` if the app has anything on Azure.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
-    let parts: Vec<&Part> = design.parts.iter().filter(|part| is_azure(part.component.kind)).collect();
+    let parts: Vec<&Part> = design.parts.iter().filter(|part| makes(part.component.kind)).collect();
     if parts.is_empty() {
         return;
     }
-    let sites = design.sites_of(Provider::Azure).filter(|site| site.region.role == RegionRole::Data).collect();
+    let (sites, witnesses): (Vec<&Site>, Vec<&Site>) =
+        design.sites_of(Provider::Azure).partition(|site| site.region.role == RegionRole::Data);
     let behind = |way: &&Way| parts.iter().any(|part| part.id == way.to && part.component.kind == Kind::Vmss);
     let ways: Vec<&Way> = design.ways.iter().filter(behind).collect();
-    let templates = Templates { design, sites, parts, ways };
+    let templates = Templates { design, sites, witnesses, parts, ways };
     tree.put(format!("{FOLDER}/regional.json"), templates.regional());
     for site in &templates.sites {
-        tree.put(format!("{FOLDER}/parameters/{}.json", site.id), templates.values(site));
+        tree.put(
+            format!("{FOLDER}/parameters/{}.json", site.id),
+            templates.values(site, &templates.regional_parameters()),
+        );
+    }
+    if !templates.witnesses.is_empty() {
+        tree.put(format!("{FOLDER}/witness.json"), templates.witness());
+    }
+    for site in &templates.witnesses {
+        tree.put(format!("{FOLDER}/parameters/{}.json", site.id), templates.values(site, &templates.node_parameters()));
+    }
+    if templates.sites.len() + templates.witnesses.len() > 1 {
+        tree.put(format!("{FOLDER}/peering.json"), templates.peering());
     }
     tree.put_kept(format!("{FOLDER}/roles.json"), templates.roles());
     if let Some(links) = templates.links() {
@@ -46,7 +78,8 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     tree.warnings.extend(templates.warnings());
 }
 
-fn is_azure(kind: Kind) -> bool {
+/// Whether components of this kind are in the templates.
+pub(crate) fn makes(kind: Kind) -> bool {
     match kind {
         Kind::AzureSql | Kind::Cosmosdb | Kind::AzurePostgres | Kind::AzureStorage | Kind::Vmss | Kind::Aks => true,
         Kind::Postgres
@@ -106,17 +139,33 @@ impl Templates<'_> {
         found
     }
 
-    fn regional_parameters(&self) -> Vec<Parameter> {
+    /// What a region's network and node take.
+    fn node_parameters(&self) -> Vec<Parameter> {
         let mut all: Vec<Parameter> = vec![
             ("region", "string", "The region's name in the app's file."),
             ("location", "string", "Azure's name of the region."),
             ("cidr", "string", "Address range of the region; no other region uses it."),
-            ("sizes", "object", "Sizes by component."),
-            ("roles", "object", "Which region writes and which serve; from roles.json, which Lifeboat keeps true."),
-            ("lifeboatImage", "string", "Container image of Lifeboat."),
-            ("lifeboatFile", "string", "Text of the app's file."),
-            ("sshPublicKey", "string", "Public key of those who may log in to machines."),
+            ("address", "string", "Address of the region's node; the same as in the app's file."),
+            ("vault", "string", "Key vault with the node's certificates, and nothing else."),
         ];
+        if self.has_members() {
+            all.push(("etcd", "string", "Settings of the region's member of the state store, as its environment."));
+            all.push(("etcdImage", "string", "Container image of etcd."));
+        }
+        all.push(("lifeboatImage", "string", "Container image of Lifeboat."));
+        all.push(("lifeboatFile", "string", "Text of the app's file."));
+        all.push(("sshPublicKey", "string", "Public key of those who may log in to machines."));
+        all
+    }
+
+    fn regional_parameters(&self) -> Vec<Parameter> {
+        let mut all = self.node_parameters();
+        all.push(("sizes", "object", "Sizes by component."));
+        all.push((
+            "roles",
+            "object",
+            "Which region writes and which serve; from roles.json, which Lifeboat keeps true.",
+        ));
         if self.has(Kind::AzureSql) {
             all.push(("administratorName", "string", "Entra group that administers the databases."));
             all.push(("administratorId", "string", "Its object id."));
@@ -133,19 +182,11 @@ impl Templates<'_> {
     }
 
     fn regional(&self) -> String {
-        let app = self.app();
         let mut resources = vec![self.network()];
         for part in &self.parts {
             resources.extend(self.resource(part));
         }
-        resources.push(self.node());
-        let variables = format!(
-            "    \"prefix\": \"[format('{app}-{{0}}', parameters('region'))]\",\n    \"cloudInit\": \"[replace({}, '__REGION__', \
-             parameters('region'))]\"",
-            json(&format!("'{}'", include_str!("arm/cloud-init.yaml").replace('\'', "''")))
-                .trim_matches('"')
-                .replace("\\u000a", "\\n")
-        );
+        resources.push(self.node(&self.parts));
         let outputs: Vec<String> = self
             .parts
             .iter()
@@ -159,7 +200,57 @@ impl Templates<'_> {
                 )
             })
             .collect();
-        template(&self.regional_parameters(), &variables, &resources, &outputs)
+        let outputs: Vec<String> = outputs.into_iter().chain([NODE_PRINCIPAL.to_owned()]).collect();
+        template(&self.regional_parameters(), &self.variables(), &resources, &outputs)
+    }
+
+    /// A region that only votes: its network and its node.
+    fn witness(&self) -> String {
+        let resources = [self.network(), self.node(&[])];
+        template(&self.node_parameters(), &self.variables(), &resources, &[NODE_PRINCIPAL.to_owned()])
+    }
+
+    /// From one region to every other, once all of them are there.
+    fn peering(&self) -> String {
+        let all = self.sites.iter().chain(&self.witnesses);
+        let resources: Vec<String> = all
+            .map(|site| fill(include_str!("arm/peering.json"), &[("app", self.app()), ("id", site.id.as_str())]))
+            .collect();
+        template(&[("region", "string", "The region from which it leads.")], "", &resources, &[])
+    }
+
+    fn variables(&self) -> String {
+        format!(
+            "    \"prefix\": \"[format('{}-{{0}}', parameters('region'))]\",\n    \"start\": {}",
+            self.app(),
+            json(&self.start_script()).replace("\\u000a", "\\n")
+        )
+    }
+
+    fn has_members(&self) -> bool {
+        self.sites.iter().chain(&self.witnesses).any(|site| members::member(self.design, site).is_some())
+    }
+
+    /// What the node's machine runs at boot: the script that Terraform's module has, with this tool's way to fill it in.
+    fn start_script(&self) -> String {
+        let text = include_str!("terraform/azure/modules/node/start.sh.tftpl");
+        let (before, rest) = text.split_once("%{ if etcd != null ~}\n").unwrap_or((text, ""));
+        let (etcd, after) = rest.split_once("%{ endif ~}\n").unwrap_or(("", rest));
+        let text = if self.has_members() { format!("{before}{etcd}{after}") } else { format!("{before}{after}") };
+        let text = text
+            .replace("%{ for name, value in etcd.environment ~}\n${name}=${value}\n%{ endfor ~}\n", "__ETCD__\n")
+            .replace("${member ~}\n", crate::lifeboat::MEMBER);
+        PLACEHOLDERS.iter().fold(text, |text, (from, to, _)| text.replace(from, to))
+    }
+
+    /// The script with the region's values.
+    fn start(&self) -> String {
+        PLACEHOLDERS
+            .iter()
+            .filter(|(_, placeholder, _)| self.has_members() || !placeholder.contains("ETCD"))
+            .fold("variables('start')".to_owned(), |text, (_, placeholder, value)| {
+                format!("replace({text}, '{placeholder}', {value})")
+            })
     }
 
     fn network(&self) -> String {
@@ -195,8 +286,8 @@ impl Templates<'_> {
                     ("id", id),
                     ("port", &part.port.to_string()),
                     ("api", &self.api_port().to_string()),
-                    ("check", &json(&part.check_path)),
-                    ("image", &json(part.image())),
+                    ("check", &json(&literal(&part.check_path))),
+                    ("image", &json(&literal(part.image()))),
                     ("prefix", &json(&plain(id, 9))),
                     ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
                 ],
@@ -232,11 +323,11 @@ impl Templates<'_> {
         self.sites.first().map_or(7400, |site| site.region.api_port)
     }
 
-    fn node(&self) -> String {
-        let balanced: Vec<&&Part> = self.parts.iter().filter(|part| part.component.kind == Kind::Vmss).collect();
+    fn node(&self, parts: &[&Part]) -> String {
+        let balanced: Vec<&&Part> = parts.iter().filter(|part| part.component.kind == Kind::Vmss).collect();
         let pool = |part: &&&Part| {
             format!(
-                "\n                      {{\n                        \"id\": \
+                ",\n                      {{\n                        \"id\": \
                  \"[resourceId('Microsoft.Network/loadBalancers/backendAddressPools', format('{{0}}-{}', variables('prefix')), \
                  'lifeboat')]\"\n                      }}",
                 part.id
@@ -244,7 +335,6 @@ impl Templates<'_> {
         };
         // A machine can be behind one public load balancer only.
         let pools: String = balanced.iter().take(1).map(pool).collect();
-        let pools = if pools.is_empty() { pools } else { format!("{pools}\n                    ") };
         let depends: String = balanced
             .iter()
             .take(1)
@@ -255,10 +345,20 @@ impl Templates<'_> {
                 )
             })
             .collect();
-        fill(include_str!("arm/node.json"), &[("pools", &pools), ("depends", &depends)])
+        let member = self.sites.iter().chain(&self.witnesses).find_map(|site| members::member(self.design, site));
+        let ports = member.map_or_else(Vec::new, |member| vec![member.port, member.peer_port()]);
+        let rules: Vec<String> = [self.api_port()]
+            .into_iter()
+            .chain(ports)
+            .map(|port| fill(include_str!("arm/node-rule.json").trim_end(), &[("port", &port.to_string())]))
+            .collect();
+        fill(
+            include_str!("arm/node.json"),
+            &[("start", &self.start()), ("pools", &pools), ("depends", &depends), ("rules", &rules.join(","))],
+        )
     }
 
-    fn values(&self, site: &Site) -> String {
+    fn values(&self, site: &Site, parameters: &[Parameter]) -> String {
         let mut sizes = Vec::new();
         for part in self
             .parts
@@ -286,15 +386,30 @@ impl Templates<'_> {
             });
         }
         let sizes = if sizes.is_empty() { "{}".into() } else { format!("{{\n{}\n      }}", sizes.join(",\n")) };
-        let mut values = vec![
+        let etcd = members::member(self.design, site).map_or_else(String::new, |member| {
+            let address = members::private_address(site);
+            let lines = members::environment(self.design, &member, &address).into_iter();
+            lines.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+        });
+        let known = [
             ("region", json(site.id.as_str())),
             ("location", json(site.place())),
             ("cidr", json(&site.cidr())),
+            ("address", json(&members::private_address(site))),
+            ("vault", json(&crate::lifeboat::vault_name(self.design, site))),
+            ("etcd", json(&etcd).replace("\\u000a", "\\n")),
             ("sizes", sizes),
         ];
-        for (name, kind, _) in self.regional_parameters().into_iter().skip(values.len() + 1) {
-            values.push((name, if kind == "bool" { "false".into() } else { json(&format!("<{name}>")) }));
-        }
+        // The roles have a file of their own, and of the rest only the user knows the values.
+        let values: Vec<(&str, String)> = parameters
+            .iter()
+            .filter(|(name, ..)| *name != "roles")
+            .map(|(name, kind, _)| {
+                let value = known.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+                let unknown = || if *kind == "bool" { "false".into() } else { json(&format!("<{name}>")) };
+                (*name, value.unwrap_or_else(unknown))
+            })
+            .collect();
         parameter_file(&values)
     }
 
@@ -505,6 +620,11 @@ impl Templates<'_> {
         }
         resources
     }
+}
+
+/// A text that is none of ARM's expressions, whatever it begins with.
+fn literal(text: &str) -> String {
+    if text.starts_with('[') { format!("[{text}") } else { text.into() }
 }
 
 fn postgres_tier(instance: &str) -> &'static str {

@@ -1,12 +1,15 @@
 //! CloudFormation: one template for all regions, a stack set that puts it into each of them with the region's own
 //! parameters, and a stack for what is global (health checks and records).
 
-use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication, RoutePolicy};
+use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication};
 
-use crate::design::{Design, Part, STEERING_PATH, Site, Way, pascal};
+use crate::design::{Design, Part, Site, Way, pascal};
 use crate::fragment::{fill, json, yaml};
 use crate::tree::Tree;
 use crate::{Problem, permissions, versions};
+
+mod global;
+mod stack_set;
 
 const FOLDER: &str = "cloudformation";
 
@@ -45,6 +48,11 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     if !stacks.ways.is_empty() {
         tree.put(format!("{FOLDER}/global.yaml"), stacks.global());
     }
+}
+
+/// Whether components of this kind are in the template.
+pub(crate) fn makes(kind: Kind) -> bool {
+    resources_of(kind).is_some()
 }
 
 fn resources_of(kind: Kind) -> Option<&'static str> {
@@ -391,8 +399,7 @@ impl Stacks<'_> {
             Pattern::BackupRestore | Pattern::PilotLight | Pattern::WarmStandby => "",
         };
         let values = [
-            ("instances", instances.as_str()),
-            ("condition", &condition),
+            ("condition", condition.as_str()),
             ("forwarding", forwarding),
             ("source", &source),
             ("lint", lint),
@@ -413,7 +420,8 @@ impl Stacks<'_> {
             ("lag_ms", &lag_ms),
             ("image", &image),
         ];
-        out + &fill(resources_of(part.component.kind).unwrap_or_default(), &values)
+        let fragment = resources_of(part.component.kind).unwrap_or_default().replace("@{instances}", &instances);
+        out + &fill(&fragment, &values)
     }
 
     fn rds_source(&self, part: &Part, id: &str) -> String {
@@ -505,204 +513,6 @@ impl Stacks<'_> {
         }
         if out.is_empty() { out } else { format!("\nOutputs:\n{out}") }
     }
-
-    fn stack_set(&self) -> String {
-        let regional = self.regional_parameters();
-        let mut out = format!(
-            "AWSTemplateFormatVersion: \"2010-09-09\"\nDescription: {} in all its regions. Create this stack in a region that the app \
-             does not depend on.\n\nParameters:\n  TemplateUrl:\n    Type: String\n    Description: Where regional.yaml was uploaded, \
-             https://BUCKET.s3.REGION.amazonaws.com/regional.yaml\n",
-            self.name()
-        );
-        for site in &self.sites {
-            for (name, kind, description, allowed) in &regional {
-                // An image of another region cannot be checked here.
-                let kind = if kind.contains("Image") { "String" } else { kind };
-                out += &format!(
-                    "  {name}{}:\n    Type: {kind}\n    Description: {}\n",
-                    pascal(site.id.as_str()),
-                    yaml_text(&description.replace("this region", site.id.as_str()))
-                );
-                if let Some(allowed) = allowed {
-                    out += &format!("    AllowedValues: {allowed}\n");
-                }
-            }
-        }
-        let order: Vec<&str> = self.sites.iter().map(|site| site.place()).collect();
-        out += &format!(
-            "\nResources:\n  StackSet:\n    Type: AWS::CloudFormation::StackSet\n    Properties:\n      StackSetName: {}\n      Description: {} in \
-             one region\n      PermissionModel: SELF_MANAGED\n      Capabilities: [CAPABILITY_IAM]\n      TemplateURL: !Ref TemplateUrl\n      \
-             ManagedExecution: {{Active: true}}\n      # One region after the other, the home region first: what the others join is made there. A \
-             change that\n      # fails in one region must not reach the next.\n      OperationPreferences:\n        RegionConcurrencyType: \
-             SEQUENTIAL\n        RegionOrder: [{}]\n        FailureToleranceCount: 0\n        MaxConcurrentCount: 1\n      \
-             StackInstancesGroup:\n",
-            self.name(),
-            self.name(),
-            order.join(", ")
-        );
-        for site in &self.sites {
-            out += &format!(
-                "        - DeploymentTargets: {{Accounts: [!Ref AWS::AccountId]}}\n          Regions: [{}]\n",
-                site.place()
-            );
-            if !regional.is_empty() {
-                out += "          ParameterOverrides:\n";
-            }
-            for (name, ..) in &regional {
-                out += &format!(
-                    "            - {{ParameterKey: {name}, ParameterValue: !Ref {name}{}}}\n",
-                    pascal(site.id.as_str())
-                );
-            }
-        }
-        out
-    }
-
-    /// The roles as parameters of the stack set's stack.
-    fn roles(&self) -> String {
-        let mut entries = Vec::new();
-        for site in &self.sites {
-            for part in self.compute() {
-                let key = format!("{}Serves{}", pascal(part.id.as_str()), pascal(site.id.as_str()));
-                let value = part.serving().contains(&site.id).to_string();
-                entries.push((key, value));
-            }
-        }
-        parameter_file(&entries)
-    }
-
-    /// What only the user knows, as parameters of the stack set's stack.
-    fn parameters(&self) -> String {
-        let mut entries = vec![(
-            "TemplateUrl".to_owned(),
-            "https://example-bucket.s3.eu-west-1.amazonaws.com/regional.yaml".to_owned(),
-        )];
-        for site in &self.sites {
-            for (name, ..) in self.regional_parameters() {
-                let value = if name.ends_with("Serves") {
-                    continue;
-                } else if name.ends_with("Image") {
-                    let part = self.compute().find(|part| name == format!("{}Image", pascal(part.id.as_str())));
-                    part.filter(|part| part.home == site.id)
-                        .map_or("ami-00000000000000000", |part| part.image())
-                        .to_owned()
-                } else if name == "Peered" {
-                    "false".into()
-                } else {
-                    format!(
-                        "arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000",
-                        site.place()
-                    )
-                };
-                entries.push((format!("{name}{}", pascal(site.id.as_str())), value));
-            }
-        }
-        parameter_file(&entries)
-    }
-
-    fn global(&self) -> String {
-        let mut parameters = String::new();
-        let mut resources = String::new();
-        let nodes: Vec<&Site> = self.design.sites_of(Provider::Aws).collect();
-        for site in &nodes {
-            parameters += &format!(
-                "  Node{}:\n    Type: String\n    Description: Public address of the Lifeboat node in {}\n",
-                pascal(site.id.as_str()),
-                site.id
-            );
-        }
-        for way in &self.ways {
-            let id = pascal(way.host.as_str());
-            let to = pascal(way.to.as_str());
-            parameters += &format!(
-                "  {id}Zone:\n    Type: AWS::Route53::HostedZone::Id\n    Description: Hosted zone of {}\n",
-                way.zone()
-            );
-            for region in &way.regions {
-                let there = pascal(region.as_str());
-                for (field, text) in [("DnsName", "name"), ("ZoneId", "zone")] {
-                    let parameter = format!("  {to}{field}{there}:\n");
-                    if !parameters.contains(&parameter) {
-                        parameters += &format!(
-                            "{parameter}    Type: String\n    Description: The {text} of the load balancer in {region}, an output of its stack\n"
-                        );
-                    }
-                }
-                resources += &steering(way, region.as_str(), &id, &nodes);
-            }
-            resources += &records(self.design, way, &id, &to);
-        }
-        format!(
-            "AWSTemplateFormatVersion: \"2010-09-09\"\nDescription: Routes of {}. Global, so create this stack outside the regions that it \
-             leads to.\n\nParameters:\n{parameters}\nResources:\n{resources}",
-            self.name()
-        )
-    }
-}
-
-/// Every node is asked whether it wants the region served; a majority decides.
-fn steering(way: &Way, region: &str, id: &str, nodes: &[&Site]) -> String {
-    let there = pascal(region);
-    let mut out = format!("  # {} to {region}: a failover changes what the nodes answer, not the records.\n", way.host);
-    let mut children = String::new();
-    for node in nodes {
-        let name = format!("{id}{there}Says{}", pascal(node.id.as_str()));
-        children += &format!("          - !Ref {name}\n");
-        out += &format!(
-            "  {name}:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        Type: HTTPS\n        IPAddress: \
-             !Ref Node{}\n        Port: {}\n        ResourcePath: {STEERING_PATH}/{}/{region}\n        RequestInterval: 10\n        \
-             FailureThreshold: 1\n        Regions: [eu-west-1, us-east-1, us-west-2, ap-southeast-1]\n",
-            pascal(node.id.as_str()),
-            node.region.api_port,
-            way.host
-        );
-    }
-    out + &format!(
-        "  {id}{there}:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        Type: CALCULATED\n        \
-         HealthThreshold: {}\n        ChildHealthChecks:\n{children}",
-        // Of two nodes the one in the lost region is silent, so the other has to do.
-        if nodes.len() == 2 { 1 } else { nodes.len() / 2 + 1 }
-    )
-}
-
-/// Failover records, nested where there are more than two regions; or one record per region that is served.
-fn records(design: &Design, way: &Way, id: &str, to: &str) -> String {
-    let mut out = String::new();
-    let mut name = way.host.as_str().to_owned();
-    for (index, region) in way.regions.iter().enumerate() {
-        let there = pascal(region.as_str());
-        let last = index + 1 == way.regions.len();
-        let policy = match way.policy {
-            RoutePolicy::Spread => format!("Region: {}", design.site(region).map_or("", |site| site.place())),
-            RoutePolicy::Failover if last && index > 0 => "Failover: SECONDARY".into(),
-            RoutePolicy::Failover => "Failover: PRIMARY".into(),
-        };
-        out += &format!(
-            "  {id}To{there}:\n    Type: AWS::Route53::RecordSet\n    Properties:\n      HostedZoneId: !Ref {id}Zone\n      Name: {name}\n      \
-             Type: A\n      SetIdentifier: {region}\n      {policy}\n      HealthCheckId: !Ref {id}{there}\n      AliasTarget: {{DNSName: !Ref \
-             {to}DnsName{there}, HostedZoneId: !Ref {to}ZoneId{there}, EvaluateTargetHealth: false}}\n"
-        );
-        if way.policy == RoutePolicy::Failover && index + 2 < way.regions.len() {
-            let next = format!("or-{}.{}", way.regions[index + 1], way.host);
-            out += &format!(
-                "  {id}NotTo{there}:\n    Type: AWS::Route53::RecordSet\n    DependsOn: {id}To{}\n    Properties:\n      HostedZoneId: !Ref \
-                 {id}Zone\n      Name: {name}\n      Type: A\n      SetIdentifier: not-{region}\n      Failover: SECONDARY\n      AliasTarget: \
-                 {{DNSName: {next}, HostedZoneId: !Ref {id}Zone, EvaluateTargetHealth: true}}\n",
-                pascal(way.regions[index + 1].as_str())
-            );
-            name = next;
-        }
-    }
-    out
-}
-
-/// CloudFormation's own form of a parameter file.
-fn parameter_file(entries: &[(String, String)]) -> String {
-    let lines: Vec<String> = entries
-        .iter()
-        .map(|(key, value)| format!("  {{ \"ParameterKey\": {}, \"ParameterValue\": {} }}", json(key), json(value)))
-        .collect();
-    format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
 /// Prose as a YAML scalar.

@@ -6,13 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::app::Kind;
+use lifeboat_model::status::Difference;
 use lifeboat_model::{App, ComponentId, RegionId};
+use serde::{Deserialize, Serialize};
 
 use crate::Problem;
 use crate::design::{Design, Part};
 
 /// What a region was seen to run of a component. `None` and absent keys: not seen, so not compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Observed {
     /// The image. Of an AMI the one that it was copied from, for every region has a copy of its own.
     pub image: Option<String>,
@@ -24,26 +27,12 @@ pub struct Observed {
     pub version: Option<String>,
     /// Parameters that have to be the same everywhere.
     pub parameters: BTreeMap<String, String>,
-    /// Secrets by name, each as a hash of its value.
+    /// Secrets by name, each as a hash of its value, never the value.
     pub secrets: BTreeMap<String, String>,
 }
 
-/// Something that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drift {
-    /// Of which component.
-    pub component: ComponentId,
-    /// Where.
-    pub region: RegionId,
-    /// What: `image`, `size`, `parameter work_mem`, `secret password`.
-    pub what: String,
-    /// As it should be. Of a secret: its hash elsewhere.
-    pub expected: String,
-    /// As it is; `None`: it is not there.
-    pub found: Option<String>,
-    /// The region whose example that is; `None`: the file says so.
-    pub like: Option<RegionId>,
-}
+/// As much of a secret's hash as tells two apart and gives nothing away.
+const HASH_SHOWN: usize = 12;
 
 /// What was seen, by component and region.
 pub type Observations = BTreeMap<ComponentId, BTreeMap<RegionId, Observed>>;
@@ -60,7 +49,7 @@ pub fn drift(
     app: &App,
     serving: &BTreeMap<ComponentId, BTreeSet<RegionId>>,
     seen: &Observations,
-) -> Result<Vec<Drift>, Vec<Problem>> {
+) -> Result<Vec<Difference>, Vec<Problem>> {
     let design = Design::of(app)?;
     let mut found = Vec::new();
     for part in &design.parts {
@@ -80,11 +69,13 @@ pub fn drift(
     Ok(found)
 }
 
-fn against_file(part: &Part, region: &RegionId, observed: &Observed, serves: bool) -> Vec<Drift> {
+fn against_file(part: &Part, region: &RegionId, observed: &Observed, serves: bool) -> Vec<Difference> {
     let size = &part.component.size;
     let is_compute = !part.component.kind.is_database();
     // How many readers a database has is not said by its role, except that Aurora may do without.
     let expected_size = match (is_compute, part.component.kind) {
+        // Add-ons of a cluster need a machine even where nothing is served.
+        (true, Kind::Eks) => Some(if serves { part.full } else { part.standby.max(1) }),
         (true, _) => Some(if serves { part.full } else { part.standby }),
         (false, Kind::AuroraGlobal) => Some(if *region == *part.home { part.full } else { part.standby }),
         (false, _) => None,
@@ -98,7 +89,7 @@ fn against_file(part: &Part, region: &RegionId, observed: &Observed, serves: boo
         .into_iter()
         .filter_map(|(what, expected, found)| {
             let (expected, found) = (expected?, found?);
-            (expected != found).then(|| Drift {
+            (expected != found).then(|| Difference {
                 component: part.id.clone(),
                 region: region.clone(),
                 what: what.into(),
@@ -116,13 +107,13 @@ fn against_region(
     observed: &Observed,
     model: &RegionId,
     example: &Observed,
-) -> Vec<Drift> {
+) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut compare = |what: String, expected: Option<&String>, is: Option<&String>| {
         if let Some(expected) = expected
             && is != Some(expected)
         {
-            found.push(Drift {
+            found.push(Difference {
                 component: part.id.clone(),
                 region: region.clone(),
                 what,
@@ -145,11 +136,27 @@ fn against_region(
     for (label, example, observed) in
         [("parameter", &example.parameters, &observed.parameters), ("secret", &example.secrets, &observed.secrets)]
     {
-        if observed.is_empty() {
+        // None at all: they were not looked for in one of the two.
+        if observed.is_empty() || example.is_empty() {
             continue;
         }
-        for (name, expected) in example {
-            compare(format!("{label} {name}"), Some(expected), observed.get(name));
+        let shown = |value: &String| match label {
+            "secret" => value.chars().take(HASH_SHOWN).collect(),
+            _ => value.clone(),
+        };
+        let names: BTreeSet<&String> = example.keys().chain(observed.keys()).collect();
+        for name in names {
+            let (expected, is) = (example.get(name), observed.get(name));
+            if expected != is {
+                found.push(Difference {
+                    component: part.id.clone(),
+                    region: region.clone(),
+                    what: format!("{label} {name}"),
+                    expected: expected.map_or_else(|| "not set".into(), shown),
+                    found: is.map(shown),
+                    like: Some(model.clone()),
+                });
+            }
         }
     }
     found
@@ -188,7 +195,7 @@ failover: {mode: approve}
             web.into_iter().map(|(region, observed)| (RegionId::from(region), observed)).collect(),
         )]);
         let serving = [("web".into(), serving.iter().map(|region| RegionId::from(*region)).collect())].into();
-        let text = |drift: Drift| {
+        let text = |drift: Difference| {
             let like = drift.like.map_or(String::new(), |like| format!(" as in {like}"));
             format!(
                 "{} {}: {}, not {}{like}",

@@ -1,12 +1,28 @@
 //! Filling in the fragments: pieces of real YAML or JSON beside the generators, with `@{name}` where the app's own values go.
 
-/// Replaces every `@{name}`.
+/// Replaces every `@{name}` that has a value; others stay for whoever fills in later. What was filled in is not looked at again: a
+/// value may hold anything.
 pub(crate) fn fill(fragment: &str, values: &[(&str, &str)]) -> String {
-    let mut out = fragment.to_owned();
-    for (name, value) in values {
-        out = out.replace(&format!("@{{{name}}}"), value);
+    let mut out = String::with_capacity(fragment.len());
+    let mut rest = fragment;
+    while let Some((before, after)) = rest.split_once("@{") {
+        out += before;
+        let value = after.split_once('}').and_then(|(name, end)| {
+            let (_, value) = values.iter().find(|(known, _)| *known == name)?;
+            Some((value, end))
+        });
+        match value {
+            Some((value, end)) => {
+                out += value;
+                rest = end;
+            }
+            None => {
+                out += "@{";
+                rest = after;
+            }
+        }
     }
-    out
+    out + rest
 }
 
 /// A YAML scalar: plain where that is unmistakable, else in double quotes.
@@ -41,6 +57,11 @@ pub(crate) fn indent(text: &str, by: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_filled_in_is_left_alone() {
+        assert_eq!(fill("@{a} @{b} @{c} @{", &[("a", "@{b}"), ("b", "2")]), "@{b} 2 @{c} @{");
+    }
 
     #[test]
     fn scalars_that_mean_something_else_are_quoted() {

@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use lifeboat_model::App;
+use lifeboat_model::app::Kind;
 
 mod arm;
 mod cloudformation;
@@ -19,6 +20,8 @@ mod fragment;
 mod hcl;
 mod kubernetes;
 mod lifeboat;
+mod members;
+mod observe;
 mod permissions;
 mod places;
 mod problem;
@@ -27,7 +30,9 @@ mod terraform;
 mod tree;
 mod versions;
 
-pub use drift::{Drift, Observations, Observed, drift};
+pub use drift::{Observations, Observed, drift};
+pub use members::member_names;
+pub use observe::{Seen, observe, serving};
 pub use problem::Problem;
 pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
 
@@ -52,6 +57,25 @@ impl Target {
     /// All of them, in the order in which they are listed to users.
     pub const ALL: [Self; 5] = [Self::Terraform, Self::CloudFormation, Self::Arm, Self::Kubernetes, Self::Lifeboat];
 
+    /// Whether Lifeboat's own nodes are part of it.
+    fn makes_nodes(self) -> bool {
+        match self {
+            Self::Terraform | Self::Arm | Self::Lifeboat => true,
+            Self::CloudFormation | Self::Kubernetes => false,
+        }
+    }
+
+    /// Whether components of this kind are among what is generated for it.
+    fn makes(self, kind: Kind) -> bool {
+        match self {
+            Self::Terraform => terraform::makes(kind),
+            Self::CloudFormation => cloudformation::makes(kind),
+            Self::Arm => arm::makes(kind),
+            Self::Kubernetes => kind == Kind::Deployment,
+            Self::Lifeboat => matches!(kind, Kind::Postgres | Kind::Process),
+        }
+    }
+
     /// As on the command line, and as the folder of its files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,6 +97,8 @@ pub struct Options {
     pub repository: String,
     /// Container image of Lifeboat.
     pub image: String,
+    /// Container image of etcd.
+    pub etcd_image: String,
 }
 
 impl Default for Options {
@@ -82,6 +108,7 @@ impl Default for Options {
             targets: Target::ALL.into(),
             repository: "https://git.example.com/infra.git".into(),
             image: "registry.example.com/lifeboat:0.1".into(),
+            etcd_image: "registry.example.com/etcd:3.5".into(),
         }
     }
 }
@@ -93,16 +120,62 @@ impl Default for Options {
 pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     let design = Design::of(app)?;
     let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
+    if options.targets.iter().any(|target| target.makes_nodes()) {
+        tree.warnings.extend(members::warnings(&design));
+    }
     for target in &options.targets {
         match target {
             Target::Terraform => terraform::write(&design, &mut tree),
             Target::CloudFormation => cloudformation::write(&design, &mut tree),
             Target::Arm => arm::write(&design, &mut tree),
             Target::Kubernetes => kubernetes::write(&design, &options.repository, &mut tree),
-            Target::Lifeboat => lifeboat::write(&design, &options.image, &mut tree),
+            Target::Lifeboat => lifeboat::write(&design, options, &mut tree),
         }
     }
+    let unmade = unmade(&design, options, &tree);
+    if !unmade.is_empty() {
+        return Err(unmade);
+    }
+    tree.warnings.extend(left_out(&design, options));
     readme::write(&design, &mut tree);
     tree.seal();
     Ok(tree)
+}
+
+/// Tools that were named, as distinct from all that there are, and for which there is nothing to generate.
+fn unmade(design: &Design, options: &Options, tree: &Tree) -> Vec<Problem> {
+    if options.targets.len() == Target::ALL.len() {
+        return Vec::new();
+    }
+    let is_empty = |target: &&Target| {
+        let folder = format!("{}/", target.as_str());
+        !tree.files.keys().any(|path| path.starts_with(&folder))
+    };
+    let of_use = |target: &Target| design.parts.iter().any(|part| target.makes(part.component.kind));
+    let others: Vec<&str> = Target::ALL.iter().filter(|target| of_use(target)).map(|target| target.as_str()).collect();
+    let problem = |target: &Target| {
+        let message = format!("nothing of this app is for {}", target.as_str());
+        Problem::new("components", message, format!("--target {}", others.join(",")))
+    };
+    options.targets.iter().filter(is_empty).map(problem).collect()
+}
+
+/// Components that none of the named tools makes.
+fn left_out(design: &Design, options: &Options) -> Vec<Problem> {
+    let makes = |part: &&design::Part| options.targets.iter().any(|target| target.makes(part.component.kind));
+    let only_nodes = options.targets.iter().all(|target| *target == Target::Lifeboat);
+    design
+        .parts
+        .iter()
+        .filter(|part| !only_nodes && !makes(part))
+        .map(|part| {
+            let kind = part.component.kind;
+            let who = Target::ALL.iter().filter(|target| target.makes(kind)).map(|target| target.as_str());
+            Problem::new(
+                format!("components.{}.kind", part.id),
+                format!("`{}` is in none of what is generated here", kind.as_str()),
+                format!("--target {}", who.collect::<Vec<_>>().join(" or ")),
+            )
+        })
+        .collect()
 }

@@ -1,47 +1,64 @@
-//! Lifeboat itself: a node per region in three forms to choose from, its member of the state store, certificates, and the
-//! roles under which it runs.
+//! Lifeboat itself: a node per region in three forms to choose from, its member of the state store, the scripts that install
+//! them and hand certificates out, and the roles under which they run.
 
-use lifeboat_model::app::{Kind, Provider, StoreChoice};
+use lifeboat_model::app::{Kind, Provider};
 
-use crate::design::{Design, Site};
+use crate::design::{Design, Site, short};
 use crate::fragment::{fill, json, yaml};
-use crate::permissions;
+use crate::members::{self, CERTIFICATES, Member};
 use crate::tree::Tree;
+use crate::{Options, permissions};
 
 const FOLDER: &str = "lifeboat";
 
 /// Writes `lifeboat/`.
-pub(crate) fn write(design: &Design, image: &str, tree: &mut Tree) {
-    let has_etcd = matches!(design.app.store, StoreChoice::Etcd(_));
-    let members: Vec<String> =
-        design.sites.iter().map(|site| format!("{}=https://{}:2380", site.id, host(design, site))).collect();
+pub(crate) fn write(design: &Design, options: &Options, tree: &mut Tree) {
     for site in &design.sites {
         let folder = format!("{FOLDER}/{}", site.id);
+        let in_kubernetes = site.region.place.provider == Provider::Kubernetes;
+        let member = members::member(design, site);
+        let supervises = supervises(design, site);
         let values = [
             ("app", design.name()),
             ("region", site.id.as_str()),
-            ("image", image),
-            ("port", &site.region.api_port.to_string()),
-            ("host", &host(design, site)),
-            ("cluster", &members.join(",")),
-            ("after", if has_etcd { " etcd.service" } else { "" }),
-            ("user", user(design, site)),
+            ("image", &options.image),
+            ("etcd_image", &options.etcd_image),
+            ("user", &service_user(design, site)),
+            ("needs", if member.is_some() { ", etcd and etcdctl" } else { "" }),
+            ("units", if member.is_some() { "etcd lifeboat" } else { "lifeboat" }),
+            ("etcd", if member.is_some() { INSTALL_ETCD } else { "" }),
         ];
-        let mut put = |name: &str, fragment: &str| tree.put(format!("{folder}/{name}"), fill(fragment, &values));
-        if site.region.place.provider == Provider::Kubernetes || has_deployment(design, site) {
-            put("node.yaml", include_str!("lifeboat/node.yaml"));
+        let given = members::is_given_certificates(design, site);
+        let mut put = |name: &str, fragment: &str, certs: &str| {
+            let certs = if given { certs } else { "" };
+            tree.put(format!("{folder}/{name}"), fill(&fragment.replace("@{certs}", certs), &values));
+        };
+        let certs = format!("Environment=LIFEBOAT_CERTS={CERTIFICATES}\n");
+        if !in_kubernetes {
+            put("lifeboat.service", include_str!("lifeboat/lifeboat.service"), &certs);
+            put("lifeboat.sysusers", include_str!("lifeboat/lifeboat.sysusers"), "");
+            put("install.sh", include_str!("lifeboat/install.sh"), "");
+            // In a container are no servers and no programs that it could supervise.
+            if !supervises {
+                put("lifeboat.container", include_str!("lifeboat/lifeboat.container"), &certs);
+            }
+            if member.is_some() {
+                put("etcd.service", include_str!("lifeboat/etcd.service"), "");
+                put("etcd.container", include_str!("lifeboat/etcd.container"), "");
+                put("member.sh", MEMBER, "");
+            }
         }
         if has_deployment(design, site) {
-            put("node-flux.yaml", include_str!("lifeboat/node-flux.yaml"));
-            put("node-argocd.yaml", include_str!("lifeboat/node-argocd.yaml"));
+            put("node-flux.yaml", include_str!("lifeboat/node-flux.yaml"), "");
+            put("node-argocd.yaml", include_str!("lifeboat/node-argocd.yaml"), "");
         }
-        if site.region.place.provider != Provider::Kubernetes {
-            put("lifeboat.service", include_str!("lifeboat/lifeboat.service"));
-            put("lifeboat.container", include_str!("lifeboat/lifeboat.container"));
+        if let Some(member) = member.as_ref().filter(|_| !in_kubernetes) {
+            let listen = members::private_address(site);
+            let listen = if listen.is_empty() { "0.0.0.0" } else { &listen };
+            tree.put(format!("{folder}/etcd.env"), etcd_environment(design, member, listen));
         }
-        if has_etcd {
-            put("etcd.service", include_str!("lifeboat/etcd.service"));
-            put("etcd.yaml", include_str!("lifeboat/etcd.yaml"));
+        if in_kubernetes || has_deployment(design, site) {
+            tree.put(format!("{folder}/node.yaml"), manifest(design, site, options, member.as_ref()));
         }
         match site.region.place.provider {
             Provider::Aws => tree.put(format!("{folder}/aws-policy.json"), aws_policy(design, site)),
@@ -51,32 +68,135 @@ pub(crate) fn write(design: &Design, image: &str, tree: &mut Tree) {
     if design.sites_of(Provider::Azure).next().is_some() {
         tree.put(format!("{FOLDER}/azure-role.json"), azure_role(design));
     }
-    tree.put(format!("{FOLDER}/certificates/make.sh"), certificates(design));
+    if design.sites.iter().any(|site| members::is_given_certificates(design, site)) {
+        tree.put(format!("{FOLDER}/hand-out.sh"), hand_out(design));
+    }
 }
 
-/// The name or address at which the region's node is reached by the others.
-pub(crate) fn host(design: &Design, site: &Site) -> String {
-    match site.region.address {
-        Some(address) => address.to_string(),
-        None => format!("node.{}.{}.internal", site.id, design.name()),
+/// Whether a member begins a cluster or returns to one, as a script that runs before etcd.
+pub(crate) const MEMBER: &str = include_str!("lifeboat/member.sh");
+
+const INSTALL_ETCD: &str = "\
+install -D -m 0644 \"$here/etcd.env\" \"$root/etc/etcd/etcd.env\"
+install -m 0755 \"$here/member.sh\" \"$root/etc/etcd/member.sh\"
+install -D -m 0644 \"$here/etcd.service\" \"$root/etc/systemd/system/etcd.service\"
+";
+
+fn etcd_environment(design: &Design, member: &Member, listen: &str) -> String {
+    let mut out = format!(
+        "# etcd of {} in {}, in its own variables and etcdctl's: /etc/etcd/etcd.env.\n",
+        design.name(),
+        member.name
+    );
+    for (name, value) in members::environment(design, member, listen) {
+        out += match name {
+            "ETCD_HEARTBEAT_INTERVAL" => {
+                "# Between regions: an election has to outlast several round trips, or a slow link looks like a dead leader.\n"
+            }
+            "ETCD_CERT_FILE" => "# Members and nodes know each other by the certificates of the app's authority.\n",
+            "ETCD_EXPERIMENTAL_PEER_SKIP_CLIENT_SAN_VERIFICATION" => {
+                "# A member may come from another address than it is reached at: behind a load balancer, or in a pod.\n"
+            }
+            "ETCDCTL_CACERT" | "ETCDCTL_API" if !out.contains("asks the others") => "# etcdctl asks the others.\n",
+            _ => "",
+        };
+        out += &format!("{name}={value}\n");
     }
+    out
+}
+
+/// The node in Kubernetes, with the region's member beside it in the same pod, so that both have one address.
+fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Member>) -> String {
+    let port = site.region.api_port.to_string();
+    let mut ports = vec![("api".to_owned(), site.region.api_port)];
+    if let Some(member) = member {
+        ports.extend([("etcd".to_owned(), member.port), ("etcd-peer".to_owned(), member.peer_port())]);
+    }
+    let service: String = ports
+        .iter()
+        .map(|(name, port)| format!("    - {{name: {name}, port: {port}, targetPort: {name}}}\n"))
+        .collect();
+    let open: String = ports.iter().map(|(_, port)| format!("        - port: {port}\n")).collect();
+    let etcd = member.map_or_else(String::new, |member| {
+        let environment: String = members::environment(design, member, "0.0.0.0")
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("ETCD_"))
+            .map(|(name, value)| {
+                format!(
+                    "            - {{name: {name}, value: {}}}\n",
+                    json(&value.replace("/var/lib/etcd", "/var/lib/etcd/data"))
+                )
+            })
+            .collect();
+        let values = [
+            ("etcd_image", yaml(&options.etcd_image)),
+            ("environment", environment),
+            ("port", member.port.to_string()),
+            ("peer_port", member.peer_port().to_string()),
+        ];
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        fill(include_str!("lifeboat/etcd-container.yaml"), &values)
+    });
+    let claim = if member.is_some() {
+        "    - metadata:\n        name: etcd\n      spec:\n        accessModes: [ReadWriteOnce]\n        resources:\n          requests:\n            storage: 8Gi\n"
+    } else {
+        ""
+    };
+    let address = site
+        .region
+        .address
+        .map_or_else(String::new, |address| format!("  # What the file says; the cluster's load balancer has to be able to give it.\n  loadBalancerIP: {address}\n"));
+    let annotations = match site.region.place.provider {
+        Provider::Azure => {
+            "  annotations:\n    service.beta.kubernetes.io/azure-load-balancer-internal: \"true\"\n".to_owned()
+        }
+        Provider::Aws => format!(
+            "  annotations:\n    service.beta.kubernetes.io/aws-load-balancer-type: external\n    \
+             service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip\n    service.beta.kubernetes.io/aws-load-balancer-scheme: internal\n    \
+             service.beta.kubernetes.io/aws-load-balancer-private-ipv4-addresses: {}\n",
+            members::private_address(site)
+        ),
+        Provider::Local | Provider::Kubernetes => String::new(),
+    };
+    let values = [
+        ("app", design.name()),
+        ("region", site.id.as_str()),
+        ("image", &yaml(&options.image)),
+        ("port", &port),
+        ("ports", &service),
+        ("open", &open),
+        ("etcd", &etcd),
+        ("claim", claim),
+        ("address", &address),
+        ("annotations", &annotations),
+    ];
+    fill(include_str!("lifeboat/node.yaml"), &values)
 }
 
 fn has_deployment(design: &Design, site: &Site) -> bool {
     design.parts_of(Kind::Deployment).any(|part| part.regions.contains(&site.id))
 }
 
-/// A node that supervises PostgreSQL starts it as another user, so it keeps root's right to do so; any other needs none.
-fn user(design: &Design, site: &Site) -> &'static str {
-    let supervises = design
+/// A node that supervises PostgreSQL or processes starts them as other users, so it keeps root's right to do so.
+fn supervises(design: &Design, site: &Site) -> bool {
+    design
         .parts
         .iter()
-        .any(|part| matches!(part.component.kind, Kind::Postgres | Kind::Process) && part.regions.contains(&site.id));
-    if supervises {
-        "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_KILL\n"
-    } else {
-        "DynamicUser=true\n"
+        .any(|part| matches!(part.component.kind, Kind::Postgres | Kind::Process) && part.regions.contains(&site.id))
+}
+
+/// Under whom the unit runs, and with which rights.
+fn service_user(design: &Design, site: &Site) -> String {
+    if supervises(design, site) {
+        return "# What it supervises outlives it: the next node takes charge of that.\nKillMode=process\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE\n".into();
     }
+    let low = site.region.api_port.min(design.app.dns.port) < 1024;
+    let capability = if low { "CAP_NET_BIND_SERVICE" } else { "" };
+    let ambient = if low { "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" } else { "" };
+    format!(
+        "User=lifeboat\nCapabilityBoundingSet={capability}\n{ambient}MemoryDenyWriteExecute=true\nProtectProc=invisible\nProcSubset=pid\n\
+         SystemCallFilter=@system-service\n"
+    )
 }
 
 fn aws_policy(design: &Design, site: &Site) -> String {
@@ -118,15 +238,46 @@ fn azure_role(design: &Design) -> String {
     )
 }
 
-fn certificates(design: &Design) -> String {
-    let nodes: Vec<String> = design
-        .sites
-        .iter()
-        .map(|site| {
-            let host = host(design, site);
-            let kind = if site.region.address.is_some() { "IP" } else { "DNS" };
-            format!("node {} '{kind}:{host},DNS:localhost,IP:127.0.0.1'", yaml(site.id.as_str()))
-        })
-        .collect();
-    fill(include_str!("lifeboat/make.sh"), &[("app", design.name()), ("nodes", &nodes.join("\n"))])
+/// Puts each region's certificates where its node looks for them.
+fn hand_out(design: &Design) -> String {
+    let app = design.name();
+    let mut commands = String::new();
+    for site in design.sites.iter().filter(|site| members::is_given_certificates(design, site)) {
+        let id = site.id;
+        commands += &match site.region.place.provider {
+            Provider::Aws => format!(
+                "echo {id}: to the Secrets Manager\npacked {id} | aws secretsmanager put-secret-value --region {} --secret-id {} \\\n  \
+                 --secret-string file:///dev/stdin >/dev/null\n\n",
+                site.place(),
+                secret_name(design, site)
+            ),
+            Provider::Azure => format!(
+                "echo {id}: to the key vault\npacked {id} | az keyvault secret set --vault-name {} --name tls --file /dev/stdin \
+                 --output none\n\n",
+                vault_name(design, site)
+            ),
+            Provider::Kubernetes => format!(
+                "echo {id}: to the cluster {place}\nkubectl --context {place} --namespace lifeboat create secret generic lifeboat-tls \\\n  \
+                 --from-file \"$certificates/ca.pem\" --from-file \"$certificates/{id}.pem\" --from-file \"$certificates/{id}.key\" \\\n  \
+                 --dry-run=client --output yaml | kubectl --context {place} apply --filename - >/dev/null\n\n",
+                place = json(site.place())
+            ),
+            Provider::Local => {
+                format!("echo {id}: on its machine, ./{id}/install.sh FILE CERTIFICATES\n\n")
+            }
+        };
+    }
+    fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", commands.trim_end())])
+}
+
+/// The secret that holds a region's certificates on AWS.
+pub(crate) fn secret_name(design: &Design, site: &Site) -> String {
+    format!("{}-lifeboat-{}/tls", design.name(), site.id)
+}
+
+/// The key vault that holds a region's certificates on Azure, and nothing else. Its name is unique in the world, so it carries digits of
+/// its own.
+pub(crate) fn vault_name(design: &Design, site: &Site) -> String {
+    let name = format!("{}-{}", design.name(), site.id);
+    short(&format!("lb-{name}-{:06x}", crate::tree::hash(&name) & 0x00ff_ffff), 24)
 }

@@ -76,7 +76,8 @@ stacks in a region that the app does not depend on.
     jq -s add roles.json parameters.json | aws cloudformation create-stack --stack-name @{app}-regions \\
       --template-body file://stackset.yaml --parameters file:///dev/stdin
 
-Roles: `roles.json`. What only you know: `parameters.example.json`, to be copied to `parameters.json`.
+Roles: `roles.json`. What only you know: `parameters.example.json`, to be copied to `parameters.json`. The nodes are yours to start, on machines with the
+role LifeboatRole that reach each other: `lifeboat/REGION/install.sh`.
 ";
 
 const ARM: &str = "
@@ -88,7 +89,14 @@ One resource group per region, `@{app}-REGION`, and `@{app}-global` outside the 
     az deployment group create -g @{app}-global -f global.json -p @roles.json
     az deployment group create -g @{app}-WRITER -f links.json -p @roles.json    # once all regions are there
 
-Always in incremental mode (the default): complete mode deletes what a template does not name.
+    az deployment group create -g @{app}-REGION -f peering.json -p region=REGION     # each region, once all are there
+
+A region that only votes is made from `witness.json` and its parameter file, without the roles. Always in incremental mode (the default): complete mode
+deletes what a template does not name. The nodes' certificates lie in a vault per region, which these templates do not make:
+
+    az keyvault create -g @{app}-REGION -n VAULT --enable-rbac-authorization --enable-purge-protection
+    az role assignment create --role 'Key Vault Secrets User' --scope VAULT-ID --assignee NODE    # output nodePrincipal
+    az role assignment create --role 'Lifeboat node of @{app}' --scope GROUP-ID --assignee NODE   # lifeboat/azure-role.json
 ";
 
 const KUBERNETES: &str = "
@@ -103,6 +111,11 @@ to bring.
 const LIFEBOAT: &str = "
 ## lifeboat
 
-A folder per region: the node as a systemd unit, as a container or in Kubernetes (choose one), its etcd, and what it may do.
-`certificates/make.sh` makes an authority and a certificate per region. Start all etcd members together; then the nodes, in any order.
+A folder per region: the node as a systemd unit, as a container or in Kubernetes (choose one), its member of etcd, and what it may do.
+
+    lifeboat certs lifeboat.yaml --out certs      # keep certs/ca.key where no node is
+    lifeboat/hand-out.sh certs                    # to the secret store of each region
+
+On a machine of your own: `lifeboat/REGION/install.sh lifeboat.yaml certs`. All members of etcd and all nodes, in any order; the store is there once a
+majority of its members is.
 ";

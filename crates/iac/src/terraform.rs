@@ -1,9 +1,10 @@
 //! Terraform and OpenTofu: a root module per cloud. The root is written for the app; the modules per component kind are
 //! plain HCL files beside this one, the same for every app.
 
-use crate::design::{Design, Part};
+use crate::design::{Design, Part, Site};
 use crate::fragment::json as json_text;
 use crate::hcl::{Body, list, object, quote};
+use crate::members::{self, Member};
 use crate::tree::Tree;
 
 mod aws;
@@ -13,6 +14,11 @@ mod azure;
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
     aws::write(design, tree);
     azure::write(design, tree);
+}
+
+/// Whether there is a module for this kind.
+pub(crate) fn makes(kind: lifeboat_model::app::Kind) -> bool {
+    aws::module_of(kind).is_some() || azure::module_of(kind).is_some()
 }
 
 /// Databases of which one region is the writer; the others are written everywhere.
@@ -57,6 +63,22 @@ fn role_values(parts: &[&Part]) -> String {
         }
     };
     format!("{{\n{},\n{}\n}}\n", block("writers", writers), block("serving", serving))
+}
+
+/// A member of the state store, as the node modules take it.
+fn member_values(design: &Design, site: &Site, member: &Member) -> String {
+    object(|body| {
+        body.attribute("image", "var.etcd_image");
+        body.attribute("ports", list([member.port.to_string(), member.peer_port().to_string()]));
+        body.attribute(
+            "environment",
+            object(|map| {
+                for (name, value) in members::environment(design, member, &members::private_address(site)) {
+                    map.attribute(name, quote(value));
+                }
+            }),
+        );
+    })
 }
 
 /// The variables that the role file sets.

@@ -9,6 +9,7 @@ use std::path::Path;
 use common::{example, examples, schemas, tree_of};
 use jsonschema::error::{ValidationError, ValidationErrorKind};
 use lifeboat_iac::Tree;
+use lifeboat_model::app::RegionRole;
 use serde_json::{Map, Value as Json, json};
 
 mod common;
@@ -168,7 +169,8 @@ fn parsed(tree: &Tree, path: &str) -> Option<Json> {
     Some(serde_json::from_str(tree.files.get(path)?).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
-const TEMPLATES: [&str; 3] = ["arm/regional.json", "arm/links.json", "arm/global.json"];
+const TEMPLATES: [&str; 5] =
+    ["arm/regional.json", "arm/witness.json", "arm/peering.json", "arm/links.json", "arm/global.json"];
 
 /// Every string of a value.
 fn strings<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
@@ -281,13 +283,19 @@ fn expressions_and_parameter_files_agree_with_their_templates() {
             let Some(template) = parsed(&tree, path) else { continue };
             assert_eq!(expression_mistakes(&template), [] as [String; 0], "{name} {path}");
             let roles = parsed(&tree, "arm/roles.json").unwrap();
-            if path != TEMPLATES[0] {
+            let is_witness = path == "arm/witness.json";
+            if path == "arm/peering.json" {
+                let region = json!({"parameters": {"region": {"value": "here"}}});
+                assert_eq!(parameter_mistakes(&template, &[region]), [] as [String; 0], "{name} {path}");
+            } else if path == "arm/regional.json" || is_witness {
+                let role = |id: &lifeboat_model::RegionId| app.regions[id].role == RegionRole::Witness;
+                for region in app.regions.keys().filter(|id| role(id) == is_witness) {
+                    let Some(values) = parsed(&tree, &format!("arm/parameters/{region}.json")) else { continue };
+                    let values = if is_witness { vec![values] } else { vec![values, roles.clone()] };
+                    assert_eq!(parameter_mistakes(&template, &values), [] as [String; 0], "{name} {region}");
+                }
+            } else {
                 assert_eq!(parameter_mistakes(&template, &[roles]), [] as [String; 0], "{name} {path}");
-                continue;
-            }
-            for region in tree.files.keys().filter(|path| path.starts_with("arm/parameters/")) {
-                let values = [parsed(&tree, region).unwrap(), roles.clone()];
-                assert_eq!(parameter_mistakes(&template, &values), [] as [String; 0], "{name} {region}");
             }
         }
     }

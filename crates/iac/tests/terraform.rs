@@ -81,6 +81,53 @@ impl Workspace {
         }
     }
 
+    /// What the nodes' machines run at boot, as Terraform fills it in: a script that a shell can read, with everything that the node
+    /// is started with, and small enough.
+    fn check_boot_scripts(&self, app: &App) {
+        let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
+        let modules = state["values"]["root_module"]["child_modules"].as_array().unwrap();
+        let nodes: Vec<&Json> =
+            modules.iter().filter(|module| module["address"].as_str().unwrap().starts_with("module.node_")).collect();
+        assert!(!nodes.is_empty());
+        for node in nodes {
+            let encoded = node["resources"].as_array().unwrap().iter().find_map(|resource| {
+                let values = &resource["values"];
+                values["user_data"].as_str().or(values["custom_data"].as_str())
+            });
+            let encoded = encoded.unwrap();
+            // EC2's limit, of what is encoded.
+            assert!(encoded.len() <= 16 * 1024 * 4 / 3, "{} bytes", encoded.len());
+            let script = piped(Command::new("base64").arg("-d"), encoded.as_bytes());
+            let read = piped(Command::new("sh").arg("-n"), &script);
+            assert_eq!(String::from_utf8_lossy(&read), "");
+            let script = String::from_utf8(script).unwrap();
+            let region =
+                app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
+            let address = app.regions[region].address.unwrap().to_string();
+            for part in [
+                &format!("ip address replace {address}/"),
+                "LIFEBOAT_CERTS=/etc/lifeboat/tls",
+                &format!("ETCD_NAME={region}\n"),
+                &format!("ETCD_LISTEN_CLIENT_URLS=https://{address}:2379\n"),
+                "until sh /etc/etcd/member.sh",
+            ] {
+                assert!(script.contains(part), "{part}\n{script}");
+            }
+        }
+    }
+
+    /// How the regions differ from the file and from each other, as far as the state tells.
+    fn seen_to_differ(&self, app: &App) -> Vec<String> {
+        let state = self.run(&["show", "-json", "-no-color"]).stdout;
+        let seen = lifeboat_iac::observe(app, None, &String::from_utf8(state).unwrap()).unwrap();
+        assert!(seen.observations["web"].len() > 1, "{seen:?}");
+        let path = "terraform/aws/roles.auto.tfvars.json";
+        let roles = std::fs::read_to_string(self.root.join("roles.auto.tfvars.json")).unwrap();
+        let serving = lifeboat_iac::serving(app, &[(path.to_owned(), roles)].into()).unwrap();
+        let found = lifeboat_iac::drift(app, &serving, &seen.observations).unwrap();
+        found.iter().map(ToString::to_string).collect()
+    }
+
     fn roles(&self, roles: &Json) {
         std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
     }
@@ -88,6 +135,17 @@ impl Workspace {
     fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
         self.stubs[0].drift(Drift { resource, which: (which.0, which.1.into()), now });
     }
+}
+
+/// What a program that succeeds prints about its input.
+fn piped(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    output.stdout
 }
 
 /// The resources that a plan would touch.
@@ -112,6 +170,7 @@ fn it_is_formatted_as_terraform_formats() {
     for (name, app) in examples(&["aws", "azure", "kubernetes"]) {
         write(&tree_of(&app), &folder.path().join(name));
     }
+    write(&tree_of(&common::hostile()), &folder.path().join("hostile"));
     let output = common::run(Command::new(terraform).args(["fmt", "-check", "-diff", "-recursive"]).arg(folder.path()));
     assert!(output.status.success(), "{}", said(&output));
 }
@@ -125,6 +184,7 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.succeed(&["validate", "-no-color"]);
             workspace.apply();
             assert_eq!(workspace.plan(), None, "{name}");
+            workspace.check_boot_scripts(&app);
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
     }
@@ -137,6 +197,7 @@ fn after_a_failover_the_plan_is_empty() {
     let tree = tree_of(&app);
     let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
     workspace.apply();
+    assert_eq!(workspace.seen_to_differ(&app), [""; 0], "what was just applied is as the file says");
 
     let global = json!("aws_rds_cluster/shop-orders-frankfurt/arn");
     workspace.drift(
@@ -173,6 +234,28 @@ fn after_a_failover_the_plan_is_empty() {
     );
     workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
     assert_eq!(workspace.plan(), None, "Stockholm has become the standby");
+
+    // A failover is no drift; what somebody did by hand in one region is.
+    workspace.succeed(&["apply", "-refresh-only", "-auto-approve", "-input=false", "-no-color"]);
+    assert_eq!(workspace.seen_to_differ(&app), [""; 0]);
+    workspace.drift(
+        "aws_launch_template",
+        ("name", "shop-web-frankfurt"),
+        vec![("instance_type", json!("m7g.medium"))],
+    );
+    workspace.drift(
+        "aws_rds_cluster",
+        ("cluster_identifier", "shop-orders-stockholm"),
+        vec![("engine_version", json!("16.6"))],
+    );
+    workspace.succeed(&["apply", "-refresh-only", "-auto-approve", "-input=false", "-no-color"]);
+    assert_eq!(
+        workspace.seen_to_differ(&app),
+        [
+            "orders in frankfurt: version is 16.8, 16.6 in stockholm",
+            "web in frankfurt: instance is m7g.medium, m7g.large in the file",
+        ]
+    );
 }
 
 /// RDS and ECS: a promotion makes the replica an instance of its own; Lifeboat builds a replica where the old writer was.

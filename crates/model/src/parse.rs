@@ -32,6 +32,26 @@ pub fn parse(text: &str) -> Result<App, Vec<Problem>> {
     }
 }
 
+/// Finds fields in a file's text, for those who find something wrong with an [`App`] that could be read.
+#[derive(Debug)]
+pub struct Places(Option<std::rc::Rc<tree::Node>>);
+
+impl Places {
+    /// Of a text; of one that is no YAML nothing is found.
+    pub fn of(text: &str) -> Self {
+        Self(tree::read(text, &mut Problems::default()))
+    }
+
+    /// A problem with a field, such as `components.web.size.image`, where the text has it; a field that is not written stands where
+    /// the nearest one around it does.
+    pub fn problem(&self, field: &str, message: impl Into<String>, expected: impl Into<String>) -> Problem {
+        let at = self.0.as_ref().map_or(At::START, |root| root.find(field));
+        let mut problems = Problems::default();
+        problems.push(&Spot { at, path: field.into() }, message, expected);
+        problems.into_vec().remove(0)
+    }
+}
+
 /// [`parse`] for what was read from a disk, which may be no text at all.
 ///
 /// # Errors
@@ -48,4 +68,30 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<App, Vec<Problem>> {
     let mut problems = Problems::default();
     problems.push(&spot, "this is not text: the bytes from here on are not UTF-8", "a YAML file in UTF-8");
     Err(problems.into_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_path_or_else_what_is_around_it() {
+        let text = "app: shop\nroutes:\n  a.example.com: {to: web}\n  a.example: {to: api}\ncomponents:\n  web:\n    kind: asg\n    size: {count: 3}\n";
+        let places = Places::of(text);
+        for (field, line, column) in [
+            ("app", 1, 6),
+            ("routes.a.example.com.to", 3, 23),
+            ("routes.a.example.to", 4, 19),
+            ("components.web.size.count", 8, 19),
+            ("components.web.size.image", 8, 5),
+            ("components.web.kind", 7, 11),
+            ("components.web", 6, 3),
+            ("components.none.kind", 5, 1),
+            ("nothing", 1, 1),
+        ] {
+            let problem = places.problem(field, "wrong", "right");
+            assert_eq!((problem.line, problem.column), (line, column), "{field}");
+        }
+        assert_eq!(Places::of("a: [").problem("a", "wrong", "right").line, 1);
+    }
 }

@@ -32,6 +32,9 @@ pub struct Status {
     /// What people have asked for and was not carried out yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<ComponentId, RequestStatus>,
+    /// How the regions were last seen to differ from the file and from each other, if somebody has told this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
     /// What the node that answers is worried about: certificates that expire.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -77,6 +80,52 @@ pub struct DatabaseStatus {
     pub servers: BTreeMap<RegionId, DatabaseState>,
     /// For each region: whether a failover to it now would be right, with the reason.
     pub readiness: BTreeMap<RegionId, Readiness>,
+    /// For each region where something differs that a failover to it would meet: what. It stands beside readiness and decides nothing: a
+    /// failover goes where it is ready to go, whatever differs there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drift: BTreeMap<RegionId, Vec<Difference>>,
+}
+
+/// A comparison of regions: what `lifeboat diff --report` tells a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// When it was told, in milliseconds since 1970 UTC.
+    pub unix_ms: u64,
+    /// Who told it.
+    pub by: String,
+    /// Everything that differs; empty: nothing did.
+    pub differences: Vec<Difference>,
+}
+
+/// Something that is not in a region as the file, or another region, has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Difference {
+    /// Of which component.
+    pub component: ComponentId,
+    /// Where.
+    pub region: RegionId,
+    /// What: `image`, `size`, `parameter work_mem`, `secret password`.
+    pub what: String,
+    /// As it should be. Of a secret: the beginning of its hash elsewhere.
+    pub expected: String,
+    /// As it is; `None`: it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The region whose example that is; `None`: the file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub like: Option<RegionId>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { component, region, what, expected, found, like } = self;
+        write!(f, "{component} in {region}: {what} is {}, ", found.as_deref().unwrap_or("not there"))?;
+        match like {
+            Some(like) => write!(f, "{expected} in {like}"),
+            None => write!(f, "{expected} in the file"),
+        }
+    }
 }
 
 /// Whether a failover to a region now would meet the objectives, and what is in the way.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /v1/health`, and the steering endpoints | nothing |
 //! | `GET /v1/status`, `/v1/events`, `/v1/journal`, `/v1/runs`, `/v1/plan` | on loopback nothing, beyond it a viewer |
-//! | `POST /v1/failover`, `/v1/switchover` | an operator |
+//! | `POST /v1/failover`, `/v1/switchover`, `/v1/drift` | an operator |
 //! | the same with `accept_loss` or `vouch` | an admin |
 //! | `POST /v1/approve` | an operator with a token of their own |
 //! | `GET /v1/peer`, `POST /v1/promise` | another region's certificate; without TLS the nodes' token |
@@ -24,7 +24,7 @@ use lifeboat_control::promise::Question;
 use lifeboat_control::record::{self, Request};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::state::Revision;
-use lifeboat_model::status::Status;
+use lifeboat_model::status::{Difference, Drift, Status};
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Intent, Plan};
 use lifeboat_store::Store;
@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::door::{Caller, Door};
+use crate::drift::Told;
 use crate::history::History;
 use crate::mind::Input;
 use crate::tokens::{Role, Tokens, is_same};
@@ -50,6 +51,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// What steps have taken here.
     pub history: Arc<History>,
+    /// How the regions were last seen to differ.
+    pub drift: Told,
     /// What every route answers.
     pub answers: steering::Answers,
     /// The machine's own token, for whoever may read its secrets: allows everything.
@@ -77,6 +80,7 @@ pub async fn serve(door: Door, api: Arc<Api>, stop: impl Future<Output = ()> + S
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
         .route("/v1/approve", post(approve))
+        .route("/v1/drift", post(drift))
         .route(peers::PATH, post(promise))
         .route(steering::REGION, get(steering::region))
         .route(steering::OWN, get(steering::own))
@@ -185,6 +189,7 @@ async fn look(api: &Api, headers: &HeaderMap) -> Result<Status, Box<Response>> {
     let asked = api.inputs.send(Input::Status(sender)).await.is_ok();
     match (asked, answer.await) {
         (true, Ok(mut status)) => {
+            api.drift.show(&api.app, &mut status);
             status.warnings = api.identity.iter().flat_map(|identity| identity.warnings(SystemTime::now())).collect();
             Ok(status)
         }
@@ -337,6 +342,34 @@ async fn approve(State(api): State<Arc<Api>>, headers: HeaderMap, Json(approval)
         Ok(database) => tell(&api, |answer| Input::Approve(database, by, answer)).await,
         Err(why) => problem(StatusCode::BAD_REQUEST, why),
     }
+}
+
+/// What differs between the regions; in place of what was told before.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    differences: Vec<Difference>,
+    /// Who tells.
+    by: Option<String>,
+}
+
+async fn drift(State(api): State<Arc<Api>>, headers: HeaderMap, Json(seen): Json<Seen>) -> Response {
+    let by = match allow(&api, &headers, Role::Operator) {
+        Ok(Asker::Owner(name, _)) => name,
+        Ok(Asker::Machine(_) | Asker::Anybody) => seen.by.unwrap_or_else(|| "an operator".into()),
+        Err(refusal) => return *refusal,
+    };
+    let count = seen.differences.len();
+    let drift = Drift { unix_ms: now_unix() * 1_000, by, differences: seen.differences };
+    match api.drift.take(&api.app, drift) {
+        Ok(()) => Json(Counted { differences: count }).into_response(),
+        Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+    }
+}
+
+#[derive(Serialize)]
+struct Counted {
+    differences: usize,
 }
 
 /// Tells the brain what a person wants, and the person what came of it.

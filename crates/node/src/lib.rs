@@ -9,6 +9,7 @@ mod complaint;
 mod databases;
 mod deployments;
 mod door;
+mod drift;
 mod error;
 mod guard;
 mod history;

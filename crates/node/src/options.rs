@@ -23,13 +23,13 @@ pub struct Options {
     pub app: Arc<App>,
     /// The region that this node is of.
     pub region: RegionId,
+    /// Where the API and the DNS server listen, if not on the region's address: in a pod, or behind a load balancer.
+    pub listen: Option<IpAddr>,
     /// Where the store's file and the secrets lie, and below it a directory for each region: beside the app's file, or where
     /// `--directory` says.
     pub directory: PathBuf,
     /// Whether the API is served by TLS, and with which files.
     pub tls: Setting,
-    /// Where to listen instead of at the region's address: behind a load balancer that address is not this machine's.
-    pub listen: Option<IpAddr>,
     /// Databases and processes at an orderly end.
     pub when_stopped: WhenStopped,
     /// A process whose end ends this node too, and everything that it started.

@@ -17,6 +17,7 @@ use crate::api::{self, Api};
 use crate::databases::Databases;
 use crate::deployments::Deployments;
 use crate::door::Door;
+use crate::drift::Told;
 use crate::guard::Guard;
 use crate::history::History;
 use crate::mind::{self, Mind, QUEUE};
@@ -96,6 +97,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         store: store.clone(),
         answers: steering,
         history,
+        drift: Told::open(&options.region_directory()),
         operator,
         tokens: Tokens::of(&options.directory)?,
         node: node.clone(),

@@ -120,9 +120,19 @@ impl Authority {
         from: SystemTime,
         valid: Duration,
     ) -> Result<Issued, Error> {
+        self.issue_for(region, address.map(|address| address.to_string()), from, valid)
+    }
+
+    fn issue_for(
+        &self,
+        region: &RegionId,
+        others: impl IntoIterator<Item = String>,
+        from: SystemTime,
+        valid: Duration,
+    ) -> Result<Issued, Error> {
         let failed = |error: rcgen::Error| Error::Make { subject: region.to_string(), why: error.to_string() };
         let mut names = vec![region.to_string()];
-        names.extend(address.map(|address| address.to_string()));
+        names.extend(others);
         let mut params = CertificateParams::new(names).map_err(failed)?;
         params.distinguished_name = named(region.as_str());
         params.is_ca = IsCa::ExplicitNoCa;
@@ -154,15 +164,15 @@ pub enum By<'a> {
     Renewing(&'a Path, &'a Path),
 }
 
-/// Writes `ca.pem`, `REGION.pem` and `REGION.key` of every region into a directory, and `ca.key` of a new authority. Returns what
-/// was written.
+/// Writes `ca.pem`, `REGION.pem` and `REGION.key` of every region into a directory, and `ca.key` of a new authority; a region
+/// with the addresses and host names that its certificate is to be good for besides. Returns what was written.
 ///
 /// # Errors
 /// A file that is there already, unless they are renewed; one that cannot be written.
 pub fn write<'a>(
     directory: &Path,
     app: &str,
-    regions: impl IntoIterator<Item = (&'a RegionId, Option<IpAddr>)>,
+    regions: impl IntoIterator<Item = (&'a RegionId, impl IntoIterator<Item: ToString>)>,
     by: By<'_>,
     valid: Duration,
 ) -> Result<Vec<PathBuf>, Error> {
@@ -179,8 +189,9 @@ pub fn write<'a>(
     if matches!(by, By::New) {
         files.push((ca_key, authority.key.clone()));
     }
-    for (region, address) in regions {
-        let issued = authority.issue(region, address, valid)?;
+    for (region, others) in regions {
+        let issued =
+            authority.issue_for(region, others.into_iter().map(|name| name.to_string()), SystemTime::now(), valid)?;
         files.push((directory.join(format!("{region}.key")), issued.key));
         files.push((directory.join(format!("{region}.pem")), issued.certificate));
     }

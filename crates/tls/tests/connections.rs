@@ -210,7 +210,7 @@ fn certificates_are_warned_about_before_they_expire() {
 fn nothing_is_overwritten_unless_it_is_renewed_and_files_are_their_owners() {
     let directory = tempfile::tempdir().unwrap();
     let certs = directory.path().join("certs");
-    let regions = [(region("a"), Some("127.0.0.1".parse().unwrap())), (region("b"), None)];
+    let regions = [(region("a"), Some("127.0.0.1".parse::<std::net::IpAddr>().unwrap())), (region("b"), None)];
     let regions = || regions.iter().map(|(region, address)| (region, *address));
     let written = make::write(&certs, "shop", regions(), By::New, YEAR).unwrap();
     let mut names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();

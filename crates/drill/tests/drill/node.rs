@@ -426,6 +426,7 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
     let writer = state.writer.iter();
     Status {
         requests: BTreeMap::new(),
+        drift: None,
         warnings: Vec::new(),
         compute: BTreeMap::new(),
         app: "shop".into(),
@@ -448,6 +449,7 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
                         (id.clone(), Readiness { ready: state.trusts(region, id), reason: "as it sees it".into() })
                     })
                     .collect(),
+                drift: BTreeMap::new(),
             },
         )]),
         routes: BTreeMap::from([(

@@ -42,6 +42,28 @@ pub fn example(name: &str) -> App {
     lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"))
 }
 
+/// What no file should hold, where a file may hold anything.
+pub const HOSTILE: &str = "a\"b\\c${d}%{e}@{id}'f #g: $(h) `i` [j] é";
+
+/// An app whose images and sizes are [`HOSTILE`].
+pub fn hostile() -> App {
+    let quoted = serde_json::to_string(HOSTILE).unwrap();
+    let compute = |kind: &str, region: &str| {
+        format!(
+            "{{kind: {kind}, regions: [{region}], port: 8080, check: {{http: '/healthz?a=%7Bb%7D&c=$d'}}, size: {{image: {quoted}, instance: {quoted}}}}}"
+        )
+    };
+    let text = format!(
+        "app: hostile\nregions:\n  a: {{place: aws/eu-north-1}}\n  b: {{place: azure/northeurope}}\n  c: {{place: kubernetes/c}}\ncomponents:\n  \
+         group: {}\n  service: {}\n  scale: {}\n  pods: {}\nfailover: {{mode: approve}}\n",
+        compute("asg", "a"),
+        compute("ecs", "a"),
+        compute("vmss", "b"),
+        compute("deployment", "c"),
+    );
+    lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
 /// The tree of an app for all targets.
 pub fn tree_of(app: &App) -> Tree {
     generate(app, &Options::default()).unwrap_or_else(|problems| panic!("{problems:#?}"))

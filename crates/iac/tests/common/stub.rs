@@ -40,10 +40,21 @@ struct World {
     drifts: Mutex<Vec<Drift>>,
 }
 
+/// The extract of azurerm's schema has the records of public zones; those of private zones have the same fields, but for
+/// `target_resource_id`.
+fn complete(schema: &mut Json) {
+    let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
+    if let Some(mut record) = types.get("azurerm_dns_a_record").cloned() {
+        record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
+        types.entry("azurerm_private_dns_a_record").or_insert(record);
+    }
+}
+
 impl Stub {
     /// Serves the schema in `file` as the provider `source` (such as `hashicorp/aws`) on a socket in `folder`.
     pub fn start(source: &'static str, file: &Path, folder: &Path) -> Self {
-        let schema = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let mut schema: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        complete(&mut schema);
         let world = Arc::new(World { schema, drifts: Mutex::default() });
         let socket = folder.join(format!("{}.sock", source.replace('/', "-")));
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

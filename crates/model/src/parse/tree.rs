@@ -53,6 +53,33 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// Where a field stands: a value that is a scalar, else the name; of one that is not there, what is nearest around it. Names may
+    /// hold dots, so the longest that fits is followed.
+    pub fn find(&self, path: &str) -> At {
+        let (mut node, mut rest, mut at) = (self, path, At::START);
+        while let Content::Mapping(entries) = &node.content {
+            let after = |entry: &&Entry| {
+                let after = rest.strip_prefix(entry.key.text.as_str())?;
+                if after.is_empty() { Some(after) } else { after.strip_prefix('.') }
+            };
+            let Some(entry) =
+                entries.iter().filter(|entry| after(entry).is_some()).max_by_key(|entry| entry.key.text.len())
+            else {
+                return at;
+            };
+            rest = after(&entry).unwrap_or_default();
+            at = entry.at;
+            node = &entry.value;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        match node.content {
+            Content::Scalar(_) if rest.is_empty() && !node.is_null() => node.at,
+            _ => at,
+        }
+    }
+
     /// Nothing was written, or `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(Scalar { text, plain: true })

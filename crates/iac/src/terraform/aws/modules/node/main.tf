@@ -11,7 +11,15 @@ resource "aws_ssm_parameter" "file" {
   description = "The app's file"
   type        = "SecureString"
   key_id      = var.kms_key_arn
+  tier        = "Intelligent-Tiering"
   value       = var.file
+}
+
+# The node's certificates. Their value is put there by lifeboat/hand-out.sh and is in no state file.
+resource "aws_secretsmanager_secret" "tls" {
+  name        = "${var.name}/tls"
+  description = "Certificates of the Lifeboat node"
+  kms_key_id  = var.kms_key_arn
 }
 
 resource "aws_launch_template" "this" {
@@ -21,12 +29,15 @@ resource "aws_launch_template" "this" {
   update_default_version = true
 
   user_data = base64encode(templatefile("${path.module}/start.sh.tftpl", {
+    address       = var.address
     allocation_id = aws_eip.this.allocation_id
+    etcd          = var.etcd
     file          = aws_ssm_parameter.file.name
     image         = var.image
+    member        = file("${path.module}/member.sh")
     node          = var.node
-    port          = var.port
     region        = var.region
+    secret        = aws_secretsmanager_secret.tls.name
   }))
 
   iam_instance_profile {
@@ -55,17 +66,22 @@ resource "aws_launch_template" "this" {
     http_put_response_hop_limit = 2 # the node runs in a container, one hop further away
   }
 
-  tag_specifications {
-    resource_type = "instance"
-    tags          = { Name = var.name }
+  dynamic "tag_specifications" {
+    for_each = toset(["instance", "network-interface"])
+
+    content {
+      resource_type = tag_specifications.value
+      tags          = { Name = var.name }
+    }
   }
 }
 
+# In the one subnet that has the node's address: what takes its place has to be able to take that over.
 resource "aws_autoscaling_group" "this" {
   name                = var.name
   min_size            = 1
   max_size            = 1
-  vpc_zone_identifier = var.network.public_subnet_ids
+  vpc_zone_identifier = [var.network.public_subnet_ids[0]]
 
   launch_template {
     id      = aws_launch_template.this.id
@@ -86,7 +102,7 @@ resource "aws_security_group" "this" {
 }
 
 # Steering endpoints are asked by Route 53's health checkers and by nodes of other regions; they say only who is served.
-# Everything else on this port wants a client certificate.
+# Everything else on this port wants a token, or another node's certificate.
 resource "aws_vpc_security_group_ingress_rule" "api" {
   security_group_id = aws_security_group.this.id
   description       = "API and steering endpoints"
@@ -97,14 +113,14 @@ resource "aws_vpc_security_group_ingress_rule" "api" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "etcd" {
-  for_each = var.peers
+  for_each = var.etcd == null ? {} : var.peers
 
   security_group_id = aws_security_group.this.id
   description       = "etcd, from ${each.key}"
-  cidr_ipv4         = "${each.value}/32"
+  cidr_ipv4         = each.value
   ip_protocol       = "tcp"
-  from_port         = 2379
-  to_port           = 2380
+  from_port         = min(var.etcd.ports...)
+  to_port           = max(var.etcd.ports...)
 }
 
 resource "aws_vpc_security_group_egress_rule" "all" {

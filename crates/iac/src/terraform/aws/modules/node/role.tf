@@ -33,6 +33,12 @@ locals {
       Resource = aws_ssm_parameter.file.arn
     },
     {
+      Sid      = "OwnCertificates"
+      Effect   = "Allow"
+      Action   = "secretsmanager:GetSecretValue"
+      Resource = aws_secretsmanager_secret.tls.arn
+    },
+    {
       Sid      = "OwnKey"
       Effect   = "Allow"
       Action   = "kms:Decrypt"
@@ -41,7 +47,7 @@ locals {
     {
       Sid      = "OwnAddress"
       Effect   = "Allow"
-      Action   = "ec2:AssociateAddress"
+      Action   = ["ec2:AssignPrivateIpAddresses", "ec2:AssociateAddress"]
       Resource = "*"
       Condition = {
         StringEquals = { "aws:ResourceTag/Name" = var.name }

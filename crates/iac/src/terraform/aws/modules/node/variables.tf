@@ -41,9 +41,25 @@ variable "port" {
   type        = number
 }
 
+variable "address" {
+  description = "Private address of the node, in the first public subnet; the same as in the app's file."
+  type        = string
+}
+
 variable "peers" {
-  description = "Addresses of the nodes of the other regions, by region."
+  description = "Address ranges of the other regions, by region."
   type        = map(string)
+}
+
+variable "etcd" {
+  description = "The region's member of the state store; null: none here."
+  default     = null
+
+  type = object({
+    image       = string
+    ports       = list(number)
+    environment = map(string)
+  })
 }
 
 variable "statements" {

@@ -12,7 +12,7 @@ resource "azurerm_subnet" "compute" {
   resource_group_name  = var.resource_group
   virtual_network_name = azurerm_virtual_network.this.name
   address_prefixes     = [cidrsubnet(var.cidr, 4, 0)]
-  service_endpoints    = ["Microsoft.AzureCosmosDB", "Microsoft.Storage.Global"]
+  service_endpoints    = ["Microsoft.AzureCosmosDB", "Microsoft.KeyVault", "Microsoft.Storage.Global"]
 }
 
 resource "azurerm_subnet" "databases" {

@@ -10,10 +10,14 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   disable_password_authentication = true
   encryption_at_host_enabled      = true
 
-  custom_data = base64encode(templatefile("${path.module}/cloud-init.yaml.tftpl", {
-    file  = base64encode(var.file)
-    image = var.image
-    node  = var.node
+  custom_data = base64encode(templatefile("${path.module}/start.sh.tftpl", {
+    address = var.address
+    etcd    = var.etcd
+    file    = base64encode(var.file)
+    image   = var.image
+    member  = file("${path.module}/member.sh")
+    node    = var.node
+    vault   = var.vault
   }))
 
   admin_ssh_key {
@@ -41,13 +45,85 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
       name                                   = "main"
       primary                                = true
       subnet_id                              = var.subnet_id
-      load_balancer_backend_address_pool_ids = var.pool_ids
+      load_balancer_backend_address_pool_ids = concat([azurerm_lb_backend_address_pool.this.id], var.pool_ids)
     }
   }
 
   identity {
     type = "SystemAssigned"
   }
+
+  depends_on = [azurerm_lb_rule.this]
+}
+
+# The address that the app's file names: a load balancer's, so that it stays when the machine is replaced. Packets arrive with it
+# (floating IP), and the machine has it too.
+resource "azurerm_lb" "this" {
+  name                = var.name
+  resource_group_name = var.resource_group
+  location            = var.location
+  sku                 = "Standard"
+
+  frontend_ip_configuration {
+    name                          = "private"
+    subnet_id                     = var.subnet_id
+    private_ip_address_allocation = "Static"
+    private_ip_address            = var.address
+  }
+}
+
+resource "azurerm_lb_backend_address_pool" "this" {
+  name            = "main"
+  loadbalancer_id = azurerm_lb.this.id
+}
+
+resource "azurerm_lb_probe" "this" {
+  name                = "machine"
+  loadbalancer_id     = azurerm_lb.this.id
+  protocol            = "Tcp"
+  port                = 22 # whether the machine is there: etcd and the node answer for themselves
+  interval_in_seconds = 5
+  probe_threshold     = 2
+}
+
+resource "azurerm_lb_rule" "this" {
+  for_each = toset([for port in concat([var.port], var.etcd == null ? [] : var.etcd.ports) : tostring(port)])
+
+  name                           = "port-${each.key}"
+  loadbalancer_id                = azurerm_lb.this.id
+  frontend_ip_configuration_name = "private"
+  protocol                       = "Tcp"
+  frontend_port                  = each.key
+  backend_port                   = each.key
+  floating_ip_enabled            = true
+  backend_address_pool_ids       = [azurerm_lb_backend_address_pool.this.id]
+  probe_id                       = azurerm_lb_probe.this.id
+}
+
+# The node's certificates, and nothing else, so that whoever may read the vault may read just these. lifeboat/hand-out.sh puts
+# them there; they are in no state file.
+resource "azurerm_key_vault" "this" {
+  name                       = var.vault
+  resource_group_name        = var.resource_group
+  location                   = var.location
+  tenant_id                  = var.tenant_id
+  sku_name                   = "standard"
+  rbac_authorization_enabled = true
+  purge_protection_enabled   = true
+  soft_delete_retention_days = 7
+
+  network_acls {
+    bypass                     = "None"
+    default_action             = "Deny"
+    ip_rules                   = var.administrator_addresses
+    virtual_network_subnet_ids = [var.subnet_id]
+  }
+}
+
+resource "azurerm_role_assignment" "certificates" {
+  scope                = azurerm_key_vault.this.id
+  role_definition_name = "Key Vault Secrets User"
+  principal_id         = azurerm_linux_virtual_machine_scale_set.this.identity[0].principal_id
 }
 
 # The role comes from lifeboat/azure-role.json: move this app's components, and nothing else.

@@ -33,6 +33,42 @@ variable "subnet_id" {
   type        = string
 }
 
+variable "address" {
+  description = "Private address of the node, in that subnet; the same as in the app's file."
+  type        = string
+}
+
+variable "port" {
+  description = "TCP port of the node's API and steering endpoints."
+  type        = number
+}
+
+variable "vault" {
+  description = "Name of the key vault with the node's certificates."
+  type        = string
+}
+
+variable "tenant_id" {
+  description = "Entra tenant of the vault."
+  type        = string
+}
+
+variable "administrator_addresses" {
+  description = "From where certificates may be written."
+  type        = list(string)
+}
+
+variable "etcd" {
+  description = "The region's member of the state store; null: none here."
+  default     = null
+
+  type = object({
+    image       = string
+    ports       = list(number)
+    environment = map(string)
+  })
+}
+
 variable "pool_ids" {
   description = "Backend pools through which the node is reached."
   type        = list(string)

@@ -1,0 +1,102 @@
+//! What can be seen of the regions without asking a cloud: in the words of the tools that the team has. Each tells it in JSON:
+//! `terraform show -json`, `kubectl get … --output json`, or a file of observations that anybody can write (`docs/observations.schema.json`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::{App, ComponentId, RegionId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::design::Design;
+use crate::{Observations, Problem};
+
+mod kubernetes;
+mod terraform;
+
+/// A file of observations.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    observed: Observations,
+    /// Which regions serve now, by compute component; left out: as the role files say.
+    #[serde(default)]
+    serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
+}
+
+/// What one file tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// By component and region.
+    pub observations: Observations,
+    /// Which regions serve, as far as it says.
+    pub serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
+}
+
+impl Seen {
+    /// Adds what another file tells; of the same component in the same region the later one counts.
+    pub fn add(&mut self, other: Self) {
+        for (component, regions) in other.observations {
+            self.observations.entry(component).or_default().extend(regions);
+        }
+        self.serving.extend(other.serving);
+    }
+}
+
+/// Reads what a tool has said; what it is, is told by its form. `region`: whose cluster `kubectl` was asked.
+///
+/// # Errors
+/// Text that is none of these, or speaks of what the app has not.
+pub fn observe(app: &App, region: Option<&RegionId>, text: &str) -> Result<Seen, String> {
+    let json: Json = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let design =
+        Design::of(app).map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))?;
+    let seen = if json.get("observed").is_some() {
+        let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Seen { observations: file.observed, serving: file.serving }
+    } else if let Some(state) = ["/values", "/prior_state/values"].iter().find_map(|path| json.pointer(path)) {
+        Seen { observations: terraform::observations(&design, state), ..Seen::default() }
+    } else if json.get("items").is_some_and(Json::is_array) {
+        let region = region.ok_or("whose cluster is this? name it: --observed REGION=FILE")?;
+        Seen { observations: kubernetes::observations(&design, region, &json), ..Seen::default() }
+    } else {
+        let expected =
+            "expected what `terraform show -json` or `kubectl get --output json` prints, or an object with `observed`";
+        return Err(if json.get("format_version").is_some() {
+            "a state without resources".into()
+        } else {
+            expected.into()
+        });
+    };
+    for (component, regions) in &seen.observations {
+        for region in regions.keys() {
+            if !app.components.contains_key(component) || !app.regions.contains_key(region) {
+                return Err(format!("the file has no {component} in {region}"));
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Which regions serve, by compute component, as the role files of a generated tree say (content by path).
+///
+/// # Errors
+/// A role file that cannot be read, with its path.
+pub fn serving(
+    app: &App,
+    files: &BTreeMap<String, String>,
+) -> Result<BTreeMap<ComponentId, BTreeSet<RegionId>>, String> {
+    #[derive(Deserialize)]
+    struct Roles {
+        #[serde(default)]
+        serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
+    }
+    let mut found = BTreeMap::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with("/roles.auto.tfvars.json")) {
+        let roles: Roles = serde_json::from_str(text).map_err(|error| format!("{path}: {error}"))?;
+        found.extend(roles.serving);
+    }
+    if let Ok(design) = Design::of(app) {
+        found.extend(kubernetes::serving(&design, files));
+    }
+    Ok(found)
+}

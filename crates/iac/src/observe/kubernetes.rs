@@ -1,0 +1,90 @@
+//! Observations from `kubectl get deployments,horizontalpodautoscalers,secrets --output json` in a region's cluster, and the roles
+//! that the generated Kustomize components say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::app::Kind;
+use lifeboat_model::{ComponentId, RegionId};
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+
+use crate::design::Design;
+use crate::{Observations, Observed};
+
+/// What a cluster's list says of the app's deployments and of the secrets that they read.
+pub(super) fn observations(design: &Design, region: &RegionId, list: &Json) -> Observations {
+    let mut found: BTreeMap<ComponentId, Observed> = BTreeMap::new();
+    let items: Vec<&Json> = list["items"].as_array().into_iter().flatten().filter(|item| is_of(design, item)).collect();
+    // Limits of scaling count more than the number that happens to run.
+    for kind in ["Deployment", "HorizontalPodAutoscaler", "Secret"] {
+        for item in items.iter().filter(|item| item["kind"] == kind) {
+            let name = item["metadata"]["name"].as_str().unwrap_or_default();
+            // The generated manifests read a database's address from `DATABASE-credentials`.
+            let owner = if kind == "Secret" { name.strip_suffix("-credentials").unwrap_or(name) } else { name };
+            let Some(part) = design.parts.iter().find(|part| part.id.as_str() == owner) else { continue };
+            let observed = found.entry(part.id.clone()).or_default();
+            match kind {
+                "Deployment" => deployment(item, observed),
+                "Secret" => secret(item, observed),
+                _ => observed.size = number(&item["spec"]["minReplicas"]).or(observed.size),
+            }
+        }
+    }
+    found.into_iter().map(|(id, observed)| (id, BTreeMap::from([(region.clone(), observed)]))).collect()
+}
+
+fn is_of(design: &Design, item: &Json) -> bool {
+    item["metadata"]["namespace"].as_str().is_none_or(|namespace| namespace == design.name())
+}
+
+fn number(value: &Json) -> Option<u32> {
+    value.as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+fn deployment(item: &Json, observed: &mut Observed) {
+    observed.size = number(&item["spec"]["replicas"]);
+    let container = &item["spec"]["template"]["spec"]["containers"][0];
+    observed.image = container["image"].as_str().map(str::to_owned);
+    for variable in container["env"].as_array().into_iter().flatten() {
+        if let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str()) {
+            observed.parameters.insert(name.into(), value.into());
+        }
+    }
+}
+
+fn secret(item: &Json, observed: &mut Observed) {
+    for (key, value) in item["data"].as_object().into_iter().flatten() {
+        // Of the encoded form: it is the same wherever the value is.
+        let hash = Sha256::digest(value.as_str().unwrap_or_default());
+        let name = format!("{}/{key}", item["metadata"]["name"].as_str().unwrap_or_default());
+        observed.secrets.insert(name, hash.iter().map(|byte| format!("{byte:02x}")).collect());
+    }
+}
+
+/// Which regions serve: the least number of pods in the region's role is the full size. Where that is no different from the standby's,
+/// nothing depends on it.
+pub(super) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
+    let mut found = BTreeMap::new();
+    for part in design.parts_of(Kind::Deployment) {
+        let mut regions = BTreeSet::new();
+        let mut is_known = false;
+        for region in &part.regions {
+            let Some(role) = files.get(&format!("kubernetes/roles/{region}/kustomization.yaml")) else { continue };
+            is_known = true;
+            if least_pods(role, part.id.as_str()).is_some_and(|least| least >= part.full) {
+                regions.insert((*region).clone());
+            }
+        }
+        if is_known {
+            found.insert(part.id.clone(), regions);
+        }
+    }
+    found
+}
+
+/// `minReplicas` that a role's patch gives a component's autoscaler.
+fn least_pods(role: &str, component: &str) -> Option<u32> {
+    let target = format!("{{kind: HorizontalPodAutoscaler, name: {component}}}");
+    let patch = role.split_once(&target)?.1.lines().find(|line| line.contains("/spec/minReplicas"))?;
+    patch.split_once("value: ")?.1.trim_end_matches(['}', ' ']).parse().ok()
+}

@@ -1,0 +1,142 @@
+//! Variables, and the files that give them their values.
+
+use std::collections::BTreeSet;
+
+use lifeboat_model::app::Kind;
+
+use super::{Root, parts, variable};
+use crate::design::Part;
+use crate::fragment::json;
+use crate::hcl::{Body, object, quote};
+use crate::members;
+
+impl Root<'_> {
+    pub(super) fn variables(&self) -> Body {
+        let mut file = Body::default();
+        file.block("variable \"regions\"", |body| {
+            body.attribute("description", quote("Places, addresses and sizes, by region; from regions.auto.tfvars.json."));
+            body.attribute(
+                "type",
+                "map(object({\n  place = string\n  cidr  = string\n  sizes = map(object({\n    instance = optional(string)\n    \
+                 full     = optional(number)\n    standby  = optional(number)\n    most     = optional(number)\n    storage  \
+                 = optional(number)\n  }))\n}))",
+            );
+        });
+        super::super::role_variables(&mut file);
+        if !self.ways.is_empty() {
+            variable(
+                &mut file,
+                "zone_ids",
+                "Route 53 hosted zones by domain. They exist before the app and outlive its regions.",
+                "map(string)",
+                None,
+            );
+        }
+        if self.has(|part| matches!(part.component.kind, Kind::Asg | Kind::Ecs)) {
+            variable(&mut file, "certificate_arns", "ACM certificates, by region.", "map(string)", None);
+        }
+        if self.has(|part| matches!(part.component.kind, Kind::AuroraGlobal | Kind::Rds)) {
+            file.blank().block("variable \"database_passwords\"", |body| {
+                body.attribute(
+                    "description",
+                    quote("First passwords, by component; in no state file. Set TF_VAR_database_passwords."),
+                );
+                body.attribute("type", "map(string)").attribute("sensitive", "true").attribute("ephemeral", "true");
+                body.attribute("default", "{}");
+            });
+            variable(
+                &mut file,
+                "alarm_topics",
+                "SNS topics that are told of alarms, by region.",
+                "map(list(string))",
+                Some("{}"),
+            );
+        }
+        variable(&mut file, "lifeboat_image", "Container image of Lifeboat.", "string", None);
+        if !members::members(self.design).is_empty() {
+            variable(&mut file, "etcd_image", "Container image of etcd.", "string", None);
+        }
+        variable(&mut file, "lifeboat_file", "Path of the file that all this was generated from.", "string", None);
+        file
+    }
+
+    pub(super) fn region_values(&self) -> String {
+        let size = |part: &Part| -> String {
+            let mut fields = Vec::new();
+            let instance = parts::default_instance(part.component.kind);
+            if !instance.is_empty() {
+                fields.push(format!("\"instance\": {}", json(part.instance(instance))));
+            }
+            match part.component.kind {
+                Kind::Dynamodb | Kind::S3 => {}
+                Kind::Rds => fields.push(format!("\"storage\": {}", parts::storage_gib(part))),
+                Kind::AuroraGlobal => {
+                    fields.push(format!("\"full\": {}", part.full));
+                    fields.push(format!("\"standby\": {}", part.standby));
+                }
+                _ => {
+                    fields.push(format!("\"full\": {}", part.full));
+                    fields.push(format!("\"standby\": {}", part.standby));
+                    fields.push(format!("\"most\": {}", part.most()));
+                }
+            }
+            format!("        {}: {{ {} }}", json(part.id.as_str()), fields.join(", "))
+        };
+        let regions: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| {
+                let here = self.parts.iter().filter(|part| part.regions.contains(&site.id));
+                let sizes: Vec<String> = here
+                    .filter(|part| !matches!(part.component.kind, Kind::Dynamodb | Kind::S3))
+                    .map(|part| size(part))
+                    .collect();
+                let sizes = if sizes.is_empty() { "{}".into() } else { format!("{{\n{}\n      }}", sizes.join(",\n")) };
+                format!(
+                    "    {}: {{\n      \"place\": {},\n      \"cidr\": {},\n      \"sizes\": {sizes}\n    }}",
+                    json(site.id.as_str()),
+                    json(site.place()),
+                    json(&site.cidr()),
+                )
+            })
+            .collect();
+        format!("{{\n  \"regions\": {{\n{}\n  }}\n}}\n", regions.join(",\n"))
+    }
+
+    /// What only the user knows, to be copied to `terraform.tfvars`.
+    pub(super) fn example(&self) -> String {
+        let mut file = Body::default();
+        file.comment("Copy to terraform.tfvars and fill in.");
+        let zones: BTreeSet<&str> = self.ways.iter().map(|way| way.zone()).collect();
+        if !zones.is_empty() {
+            file.attribute(
+                "zone_ids",
+                object(|map| {
+                    for zone in zones {
+                        map.attribute(quote(zone), quote("Z0123456789ABCDEFGHIJ"));
+                    }
+                }),
+            );
+        }
+        if self.has(|part| matches!(part.component.kind, Kind::Asg | Kind::Ecs)) {
+            file.attribute(
+                "certificate_arns",
+                object(|map| {
+                    for site in self.data_sites() {
+                        let arn = format!(
+                            "arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000",
+                            site.place()
+                        );
+                        map.attribute(quote(site.id.as_str()), quote(arn));
+                    }
+                }),
+            );
+        }
+        file.attribute("lifeboat_image", quote("registry.example.com/lifeboat:0.1"));
+        if !members::members(self.design).is_empty() {
+            file.attribute("etcd_image", quote("registry.example.com/etcd:3.5"));
+        }
+        file.attribute("lifeboat_file", quote("../../../lifeboat.yaml"));
+        file.render()
+    }
+}

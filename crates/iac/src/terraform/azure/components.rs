@@ -1,0 +1,240 @@
+//! The components of the Azure root module: a module call per region, and what of them is global.
+
+use lifeboat_model::app::{Kind, Pattern, Replication};
+
+use super::{Root, is_made_later, module_of, serves, size_of, value_of};
+use crate::arm::writes_everywhere;
+use crate::design::{Part, Site, identifier, plain};
+use crate::hcl::{Body, list, object, quote};
+use crate::versions;
+
+impl Root<'_> {
+    pub(super) fn part(&self, file: &mut Body, part: &Part) {
+        match part.component.kind {
+            Kind::AzureSql => self.sql(file, part),
+            Kind::AzurePostgres => self.postgres(file, part),
+            Kind::Cosmosdb => self.cosmos(file, part),
+            Kind::AzureStorage => self.storage(file, part),
+            _ => self.compute(file, part),
+        }
+    }
+
+    pub(super) fn sql(&self, file: &mut Body, part: &Part) {
+        let key = part.key();
+        let sites = if part.pattern == Pattern::BackupRestore { vec![] } else { self.sites_of(part) };
+        let home = identifier(part.home.as_str());
+        let zoned = |site: &Site| site.facts.is_some_and(|facts| facts.zones > 0);
+        for site in self.sites_of(part).into_iter().filter(|site| site.id == part.home || !sites.is_empty()) {
+            file.block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
+                body.attribute("source", quote("./modules/azure-sql")).blank();
+                body.attribute("name", quote(self.design.full_name(part, site.id)));
+                self.place(body, site);
+                body.attribute("administrator", "var.administrator");
+                body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
+                body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.sql.id");
+            });
+            file.blank();
+        }
+        file.block(format!("resource \"azurerm_mssql_database\" {}", quote(&key)), |body| {
+            let home = self.design.site(part.home);
+            body.attribute("name", quote(part.id.as_str()));
+            body.attribute("server_id", format!("module.{key}_{}.id", identifier(part.home.as_str())));
+            if let Some(home) = home {
+                body.attribute("sku_name", size_of(part, home, "instance"))
+                    .attribute("zone_redundant", zoned(home).to_string());
+            }
+            body.attribute("storage_account_type", quote("Geo")).blank();
+            body.block("short_term_retention_policy", |policy| {
+                policy.attribute("retention_days", "14");
+            });
+        });
+        let Some(partner) = sites.get(1) else { return };
+        file.blank().comment(
+            "Policy Manual: Lifeboat decides, not the provider after hours. The group belongs to whichever server is primary, and after a\n\
+             failover that is the other one: what named the servers at creation is ignored afterwards.",
+        );
+        file.block(format!("resource \"azurerm_mssql_failover_group\" {}", quote(&key)), |body| {
+            body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+            body.attribute("server_id", format!("module.{key}_{home}.id"));
+            body.attribute("databases", format!("[azurerm_mssql_database.{key}.id]")).blank();
+            body.block("partner_server", |server| {
+                server.attribute("id", format!("module.{key}_{}.id", partner.key()));
+            });
+            body.blank().block("read_write_endpoint_failover_policy", |policy| {
+                policy.attribute("mode", quote("Manual"));
+            });
+            body.blank().block("lifecycle", |lifecycle| {
+                lifecycle.attribute("ignore_changes", "[server_id, partner_server, databases]");
+            });
+        });
+    }
+
+    pub(super) fn postgres(&self, file: &mut Body, part: &Part) {
+        let key = part.key();
+        let home = identifier(part.home.as_str());
+        let alone = part.pattern == Pattern::BackupRestore;
+        let sites: Vec<&Site> = self.sites_of(part).into_iter().filter(|site| site.id == part.home || !alone).collect();
+        for (index, site) in sites.iter().enumerate() {
+            if index > 0 {
+                file.blank();
+            }
+            file.block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
+                body.attribute("source", quote("./modules/azure-postgres")).blank();
+                body.attribute("name", quote(self.design.full_name(part, site.id)));
+                self.place(body, site);
+                if site.id != part.home {
+                    body.attribute("source_server_id", format!("module.{key}_{home}.id"));
+                }
+                body.attribute("engine_version", quote(versions::AZURE_POSTGRESQL));
+                body.attribute("sku", size_of(part, site, "instance"))
+                    .attribute("storage_gib", size_of(part, site, "storage"));
+                body.attribute("subnet_id", format!("module.network_{}.database_subnet_id", site.key()));
+                body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.postgresql.id").blank();
+                body.attribute(
+                    "depends_on",
+                    list(self.sites.iter().map(|site| {
+                        format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key())
+                    })),
+                );
+            });
+        }
+        let Some(partner) = sites.get(1) else { return };
+        file.blank().comment(
+            "The names that stay when the writer moves. The provider loses sight of them after a switchover, when they are managed on the\n\
+             other server: what named the servers at creation is ignored afterwards.",
+        );
+        file.block(
+            format!("resource \"azurerm_postgresql_flexible_server_virtual_endpoint\" {}", quote(&key)),
+            |body| {
+                body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+                body.attribute("source_server_id", format!("module.{key}_{home}.id"));
+                body.attribute("replica_server_id", format!("module.{key}_{}.id", partner.key()));
+                body.attribute("type", quote("ReadWrite")).blank();
+                body.block("lifecycle", |lifecycle| {
+                    lifecycle.attribute("ignore_changes", "[source_server_id, replica_server_id]");
+                });
+            },
+        );
+    }
+
+    pub(super) fn cosmos(&self, file: &mut Body, part: &Part) {
+        let multiple = writes_everywhere(part);
+        let synchronous = part.component.standbys.values().any(|mode| *mode == Replication::Synchronous);
+        let consistency = match (multiple, synchronous) {
+            (true, _) => "Session",
+            (false, true) => "Strong",
+            (false, false) => "BoundedStaleness",
+        };
+        file.block(format!("module {}", quote(part.key())), |body| {
+            body.attribute("source", quote("./modules/cosmosdb")).blank();
+            body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+            body.attribute("resource_group", "azurerm_resource_group.global.name");
+            body.attribute("location", "azurerm_resource_group.global.location");
+            body.attribute("database", quote(part.id.as_str())).blank();
+            body.attribute("writer", format!("local.writers[{}]", quote(part.id.as_str())));
+            body.attribute("order", list(part.regions.iter().map(|id| quote(id.as_str()))));
+            body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency));
+            body.attribute("subnet_ids", "local.subnet_ids").blank();
+            body.attribute(
+                "locations",
+                object(|map| {
+                    for site in self.sites_of(part) {
+                        let zoned = format!("length({}) > 0", value_of(site, "zones"));
+                        map.attribute(
+                            quote(site.id.as_str()),
+                            format!("{{ location = {}, zone_redundant = {zoned} }}", value_of(site, "place")),
+                        );
+                    }
+                }),
+            );
+        });
+    }
+
+    pub(super) fn storage(&self, file: &mut Body, part: &Part) {
+        let Some(home) = self.design.site(part.home) else { return };
+        let zoned = home.facts.is_some_and(|facts| facts.zones > 0);
+        let replication = match (part.pattern, zoned) {
+            (Pattern::BackupRestore, true) => "GZRS",
+            (Pattern::BackupRestore, false) => "GRS",
+            (_, true) => "RAGZRS",
+            (_, false) => "RAGRS",
+        };
+        file.block(format!("module {}", quote(part.key())), |body| {
+            body.attribute("source", quote("./modules/azure-storage")).blank();
+            body.attribute("name", quote(plain(&format!("{}{}", self.app(), part.id), 24)));
+            self.place(body, home);
+            body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
+        });
+    }
+
+    pub(super) fn compute(&self, file: &mut Body, part: &Part) {
+        let kind = part.component.kind;
+        for (index, site) in self.sites_of(part).into_iter().enumerate() {
+            if index > 0 {
+                file.blank();
+            }
+            file.block(format!("module {}", quote(format!("{}_{}", part.key(), site.key()))), |body| {
+                body.attribute("source", quote(format!("./modules/{}", module_of(kind).unwrap_or_default())));
+                if is_made_later(part, site) {
+                    body.attribute("count", format!("{} ? 1 : 0", serves(part, site)));
+                }
+                // The name is also the load balancer's in the region's domain, by which Traffic Manager knows it.
+                body.blank().attribute("name", quote(format!("{}-{}-{}", self.app(), part.id, site.id)));
+                self.place(body, site);
+                body.attribute("zones", value_of(site, "zones"));
+                body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key())).blank();
+                body.attribute("serving", serves(part, site));
+                body.attribute("full_size", size_of(part, site, "full"));
+                body.attribute("standby_size", size_of(part, site, "standby"));
+                body.attribute("max_size", size_of(part, site, "most"));
+                body.attribute("instance_type", size_of(part, site, "instance")).blank();
+                if kind == Kind::Vmss {
+                    body.attribute("image", quote(part.image())).attribute("port", part.port.to_string());
+                    body.attribute("check_path", quote(&part.check_path))
+                        .attribute("node_port", site.region.api_port.to_string());
+                    body.attribute("ssh_public_key", "var.ssh_public_key");
+                } else {
+                    body.attribute("kubernetes_version", quote(versions::KUBERNETES));
+                }
+            });
+        }
+    }
+
+    pub(super) fn output(&self, part: &Part) -> String {
+        let key = part.key();
+        let per_region = |field: &str| {
+            object(|map| {
+                let alone = part.pattern == Pattern::BackupRestore && part.component.kind.is_database();
+                for site in self.sites_of(part).into_iter().filter(|site| !alone || site.id == part.home) {
+                    let module = format!("module.{key}_{}", site.key());
+                    let value = if is_made_later(part, site) {
+                        format!("one({module}[*].{field})")
+                    } else {
+                        format!("{module}.{field}")
+                    };
+                    map.attribute(site.key(), value);
+                }
+            })
+        };
+        object(|map| match part.component.kind {
+            Kind::AzureSql => {
+                map.attribute("servers", per_region("id"));
+                if part.pattern != Pattern::BackupRestore && part.regions.len() > 1 {
+                    map.attribute("failover_group", format!("azurerm_mssql_failover_group.{key}.name"));
+                }
+            }
+            Kind::AzurePostgres => {
+                map.attribute("servers", per_region("id"));
+            }
+            Kind::Cosmosdb | Kind::AzureStorage => {
+                map.attribute("account", format!("module.{key}.id"));
+            }
+            Kind::Vmss => {
+                map.attribute("scale_sets", per_region("id"));
+            }
+            _ => {
+                map.attribute("clusters", per_region("id"));
+            }
+        })
+    }
+}

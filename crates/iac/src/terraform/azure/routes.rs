@@ -1,0 +1,58 @@
+//! A Traffic Manager profile per route, and the record that leads to it.
+
+use lifeboat_model::app::RoutePolicy;
+
+use super::{Root, value_of};
+use crate::design::short;
+use crate::hcl::{Body, object, quote};
+
+impl Root<'_> {
+    pub(super) fn routes(&self) -> Body {
+        let mut file = Body::default();
+        for (index, way) in self.ways.iter().enumerate() {
+            if index > 0 {
+                file.blank();
+            }
+            let port = self.sites.first().map_or(7400, |site| site.region.api_port);
+            file.block(format!("module {}", quote(format!("route_{}", way.key()))), |body| {
+                body.attribute("source", quote("./modules/traffic-manager")).blank();
+                body.attribute("name", quote(short(&way.key().replace('_', "-"), 63)));
+                body.attribute("resource_group", "azurerm_resource_group.global.name")
+                    .attribute("route", quote(way.host.as_str()));
+                body.attribute(
+                    "method",
+                    quote(if way.policy == RoutePolicy::Spread { "Performance" } else { "Priority" }),
+                );
+                body.attribute("ttl", way.ttl_seconds().to_string()).attribute("node_port", port.to_string()).blank();
+                body.attribute(
+                    "endpoints",
+                    object(|map| {
+                        for (index, id) in way.regions.iter().enumerate() {
+                            let Some(site) = self.design.site(id) else { continue };
+                            let target = quote(format!("{}-{}-{id}", self.app(), way.to));
+                            map.attribute(
+                                site.key(),
+                                object(|endpoint| {
+                                    let suffix = format!("${{{}}}.cloudapp.azure.com", value_of(site, "place"));
+                                    endpoint
+                                        .attribute("target", format!("{}.{suffix}\"", target.trim_end_matches('"')));
+                                    endpoint.attribute("location", value_of(site, "place"));
+                                    endpoint.attribute("priority", (index + 1).to_string());
+                                }),
+                            );
+                        }
+                    }),
+                );
+            });
+            if let Some(name) = way.host.as_str().strip_suffix(way.zone()).and_then(|name| name.strip_suffix('.')) {
+                file.blank().block(format!("resource \"azurerm_dns_cname_record\" {}", quote(way.key())), |body| {
+                    body.attribute("name", quote(name)).attribute("zone_name", quote(way.zone()));
+                    body.attribute("resource_group_name", "var.dns_resource_group")
+                        .attribute("ttl", way.ttl_seconds().to_string());
+                    body.attribute("record", format!("module.route_{}.fqdn", way.key()));
+                });
+            }
+        }
+        file
+    }
+}

@@ -1,0 +1,140 @@
+//! Variables, and the files that give them their values.
+
+use lifeboat_model::app::Kind;
+
+use super::Root;
+use crate::arm::default_instance;
+use crate::design::Part;
+use crate::fragment::json;
+use crate::hcl::{Body, list, quote};
+use crate::members;
+
+impl Root<'_> {
+    pub(super) fn variables(&self) -> Body {
+        let mut file = Body::default();
+        file.block("variable \"regions\"", |body| {
+            body.attribute("description", quote("Places, addresses and sizes, by region; from regions.auto.tfvars.json."));
+            body.attribute(
+                "type",
+                "map(object({\n  place = string\n  cidr  = string\n  zones = list(string)\n  sizes = map(object({\n    instance = \
+                 optional(string)\n    full     = optional(number)\n    standby  = optional(number)\n    most     = optional(number)\n    \
+                 storage  = optional(number)\n  }))\n}))",
+            );
+        });
+        super::super::role_variables(&mut file);
+        let mut variable = |name: &str, description: &str, kind: &str| {
+            file.blank().block(format!("variable {}", quote(name)), |body| {
+                body.attribute("description", quote(description)).attribute("type", kind);
+            });
+        };
+        variable("subscription_id", "Azure subscription.", "string");
+        if !self.ways.is_empty() {
+            variable(
+                "dns_resource_group",
+                "Resource group of the DNS zones, outside the regions of the app.",
+                "string",
+            );
+        }
+        if self.has(Kind::AzureSql) {
+            variable(
+                "administrator",
+                "Entra group that administers the databases.",
+                "object({ name = string, id = string })",
+            );
+        }
+        variable("tenant_id", "Entra tenant of the subscription, for the key vaults.", "string");
+        variable(
+            "administrator_addresses",
+            "Public addresses or ranges from which lifeboat/hand-out.sh may write certificates.",
+            "list(string)",
+        );
+        variable("ssh_public_key", "Public key of those who may log in to machines.", "string");
+        variable("lifeboat_image", "Container image of Lifeboat.", "string");
+        if !members::members(self.design).is_empty() {
+            variable("etcd_image", "Container image of etcd.", "string");
+        }
+        variable("lifeboat_file", "Path of the file that all this was generated from.", "string");
+        file
+    }
+
+    pub(super) fn region_values(&self) -> String {
+        let size = |part: &Part| {
+            let instance = json(part.instance(default_instance(part.component.kind)));
+            let fields = match part.component.kind {
+                Kind::Vmss | Kind::Aks => format!(
+                    "\"instance\": {instance}, \"full\": {}, \"standby\": {}, \"most\": {}",
+                    part.full,
+                    part.standby,
+                    part.most()
+                ),
+                Kind::AzurePostgres => {
+                    let storage = part
+                        .component
+                        .size
+                        .storage
+                        .map_or(128, |bytes| bytes.div_ceil(1 << 30))
+                        .max(32)
+                        .next_power_of_two();
+                    let instance = json(&postgres_sku(part.instance(default_instance(Kind::AzurePostgres))));
+                    format!("\"instance\": {instance}, \"storage\": {storage}")
+                }
+                _ => format!("\"instance\": {instance}"),
+            };
+            format!("        {}: {{ {fields} }}", json(part.id.as_str()))
+        };
+        let sized = |part: &&&Part| !matches!(part.component.kind, Kind::Cosmosdb | Kind::AzureStorage);
+        let regions: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| {
+                let here = self.parts.iter().filter(sized).filter(|part| part.regions.contains(&site.id));
+                let sizes: Vec<String> = here.map(|part| size(part)).collect();
+                let sizes = if sizes.is_empty() { "{}".into() } else { format!("{{\n{}\n      }}", sizes.join(",\n")) };
+                let zones = site.facts.map_or(0, |facts| facts.zones);
+                let zones: Vec<String> = (1..=zones).map(|zone| format!("\"{zone}\"")).collect();
+                format!(
+                    "    {}: {{\n      \"place\": {},\n      \"cidr\": {},\n      \"zones\": [{}],\n      \"sizes\": {sizes}\n    }}",
+                    json(site.id.as_str()),
+                    json(site.place()),
+                    json(&site.cidr()),
+                    zones.join(", ")
+                )
+            })
+            .collect();
+        format!("{{\n  \"regions\": {{\n{}\n  }}\n}}\n", regions.join(",\n"))
+    }
+
+    pub(super) fn example(&self) -> String {
+        let mut file = Body::default();
+        file.comment("Copy to terraform.tfvars and fill in.");
+        file.attribute("subscription_id", quote("00000000-0000-0000-0000-000000000000"));
+        if !self.ways.is_empty() {
+            file.attribute("dns_resource_group", quote("dns"));
+        }
+        if self.has(Kind::AzureSql) {
+            file.attribute(
+                "administrator",
+                "{ name = \"database-administrators\", id = \"00000000-0000-0000-0000-000000000000\" }",
+            );
+        }
+        file.attribute("tenant_id", quote("00000000-0000-0000-0000-000000000000"));
+        file.attribute("administrator_addresses", list([quote("203.0.113.7")]));
+        file.attribute("ssh_public_key", quote("ssh-ed25519 AAAA..."));
+        file.attribute("lifeboat_image", quote("registry.example.com/lifeboat:0.1"));
+        if !members::members(self.design).is_empty() {
+            file.attribute("etcd_image", quote("registry.example.com/etcd:3.5"));
+        }
+        file.attribute("lifeboat_file", quote("../../../lifeboat.yaml"));
+        file.render()
+    }
+}
+
+/// Terraform puts the tier before the size: `GP_Standard_D2ds_v5`.
+fn postgres_sku(instance: &str) -> String {
+    let tier = match instance.as_bytes().get("Standard_".len()) {
+        Some(b'B') => "B",
+        Some(b'E') => "MO",
+        _ => "GP",
+    };
+    format!("{tier}_{instance}")
+}
