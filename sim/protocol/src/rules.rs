@@ -548,7 +548,8 @@ impl Protocol {
                     });
                 }
             }
-        } else if server.writes() && server.epoch < epoch {
+        } else if server.primary && server.epoch < epoch {
+            // It may have fallen since it was seen to write; the epoch is remembered all the same.
             order(out, Step::Stop(region, epoch), &|next| crash(next, region));
         }
         let writer = state.server(known.writer);
