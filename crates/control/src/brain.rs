@@ -98,6 +98,8 @@ pub(crate) struct Local {
     pub confirmed: Option<(Epoch, Option<Moment>)>,
     /// The gate in force with the position from which on nobody but its named standbys confirms.
     pub mark: Option<(Gate, Lsn)>,
+    /// Standbys that lack what this primary has: how much they have, and since when that has not grown.
+    pub stuck: BTreeMap<RegionId, (Lsn, Moment)>,
     /// Since when too few standbys are connected.
     pub lacking_since: Option<Moment>,
     /// When this standby last streamed from the writer, and how far behind it was.
@@ -727,6 +729,13 @@ impl Brain {
             local.streamed = Some((now, state.lag.unwrap_or_default()));
             local.stalled_since = None;
         }
+        let lacking = state.followers.iter().filter(|(_, follower)| follower.flushed < state.flushed);
+        local.stuck = lacking
+            .map(|(region, follower)| {
+                let as_before = local.stuck.get(region).filter(|(flushed, _)| *flushed == follower.flushed);
+                (region.clone(), (follower.flushed, as_before.map_or(now, |(_, since)| *since)))
+            })
+            .collect();
         let changed = local.state.as_ref().is_none_or(|old| old.role != state.role || old.epoch != state.epoch);
         if changed {
             local.retry_at = Moment(0);

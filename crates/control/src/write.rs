@@ -7,10 +7,11 @@ use lifeboat_model::app::WithoutStandby;
 use lifeboat_model::database::{Action, DatabaseState, Gate, Role};
 use lifeboat_model::journal::EntryKind;
 use lifeboat_model::state::{Transaction, Write};
-use lifeboat_model::{ComponentId, Epoch, RegionId};
+use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
 
 use crate::brain::{Brain, Mutation, is_synchronous, keeps_copy, put};
 use crate::confirm::{self, Change, order_of_change};
+use crate::health::{Sight, Target};
 use crate::record::{self, DatabaseRecord, Origin, Stage};
 
 /// A standby that is further behind than this is not waited for yet, so that commits do not hang while it catches up.
@@ -216,6 +217,10 @@ impl Brain {
             return; // What this node asked for may still be carried out; the next transaction puts an end to that.
         }
         self.mark_gate(database, state);
+        let mute: Vec<Moment> = state.followers.keys().filter_map(|region| self.mute_since(database, region)).collect();
+        for since in mute {
+            self.has_lasted(since, self.app.detection.timeout); // Asks to be woken then.
+        }
         let desired = self.desired_gate(database, record, state);
         if !record.open {
             self.open(database, record, state, &desired);
@@ -332,6 +337,7 @@ impl Brain {
     /// Who should confirm, given who is there.
     fn desired_gate(&self, database: &ComponentId, record: &DatabaseRecord, state: &DatabaseState) -> Gate {
         let component = self.component(database);
+        let patience = self.app.detection.timeout;
         let in_gate = |region: &RegionId| match &state.gate {
             Gate::Peers { named, .. } => named.contains(region),
             Gate::Node => false,
@@ -345,7 +351,9 @@ impl Brain {
                 let is_bound = self.server(region, database).is_some_and(|server| server.epoch >= record.epoch)
                     || self.is_mutated(Mutation::OldFollowersNamed);
                 let is_near = follower.flushed.0 + NEAR >= state.flushed.0;
-                follower.streaming && (in_gate(region) && record.open || is_bound && is_near)
+                follower.streaming
+                    && (in_gate(region) && record.open || is_bound && is_near)
+                    && self.mute_since(database, region).is_none_or(|since| self.clock.now < since + patience)
             })
             .map(|(region, _)| region.clone())
             .collect();
@@ -358,6 +366,14 @@ impl Brain {
             return Gate::Node;
         }
         Gate::Peers { needed: wanted.min(live.len()), named: live }
+    }
+
+    /// Since when a standby has confirmed nothing of what it lacks, while this node sees it gone: its connection stands until PostgreSQL
+    /// gives it up (`wal_sender_timeout`), and commits would wait for as long.
+    fn mute_since(&self, database: &ComponentId, region: &RegionId) -> Option<Moment> {
+        let is_gone = self.sight(&Target::database(region, database)).is_some_and(Sight::is_gone);
+        let (_, since) = self.locals.get(database)?.stuck.get(region).filter(|_| is_gone)?;
+        Some(*since)
     }
 
     /// Remembers the position from which on only the gate's named standbys confirm: the first report in which exactly they do.

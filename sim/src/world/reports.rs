@@ -2,6 +2,7 @@
 //! to be: in the fast way it is left out, and made up for before the node does anything else.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lifeboat_control::Event;
 use lifeboat_model::Moment;
@@ -12,6 +13,9 @@ use super::{CopyIndex, DatabaseIndex, Happening, RegionIndex, Way, World};
 /// How often a driver looks, in nanoseconds.
 const EVERY: u64 = 250_000_000;
 
+/// How long a primary believes in a connection to a standby of which it hears nothing any more (`wal_sender_timeout`).
+const BELIEVES: Duration = Duration::from_secs(5);
+
 /// All reports of one copy.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
@@ -20,6 +24,8 @@ pub(super) struct Reporter {
     said: Option<DatabaseState>,
     /// The number of the last report that was made, or made up for.
     last: u64,
+    /// Standbys that cannot be heard any more and are still believed in, and since when.
+    silent: BTreeMap<RegionIndex, Moment>,
 }
 
 impl World {
@@ -94,7 +100,8 @@ impl World {
         if node.brain.is_some() && !node.frozen {
             self.report(database, region);
         }
-        if self.way == Way::Fast && before.is_some() && before == self.reporters[copy].said {
+        let is_calm = self.reporters[copy].silent.values().all(|since| self.now >= *since + BELIEVES);
+        if self.way == Way::Fast && is_calm && before.is_some() && before == self.reporters[copy].said {
             self.reporters[copy].awake = false;
             return;
         }
@@ -106,8 +113,18 @@ impl World {
         self.at(at, Happening::Report(copy, number + 1));
     }
 
+    /// Whether a standby that has streamed is cut off or stands still, so that nothing says that it is gone.
+    fn is_silent(&self, database: DatabaseIndex, region: RegionIndex, peer: RegionIndex) -> bool {
+        let standby = self.server_at(database, peer);
+        self.server_at(database, region).confirmed.contains_key(&peer)
+            && standby.follows.as_ref() == Some(&self.regions[region])
+            && (standby.frozen || !self.network.is_whole(region, peer))
+    }
+
     /// The driver says how its server is.
     pub(super) fn report(&mut self, database: DatabaseIndex, region: RegionIndex) {
+        let copy = self.copy(database, region);
+        let mut silent = std::mem::take(&mut self.reporters[copy].silent);
         let server = self.server_at(database, region);
         let follows = server.follows.as_ref().map(|from| self.region_index(from));
         let streams = follows.is_some_and(|from| self.streams(database, from, region));
@@ -116,19 +133,27 @@ impl World {
         let mut followers = BTreeMap::new();
         if server.lives() && server.primary {
             for peer in self.copies(database).iter().filter(|peer| **peer != region) {
-                if self.streams(database, region, *peer) {
+                let streams = self.streams(database, region, *peer);
+                if streams || !self.is_silent(database, region, *peer) {
+                    silent.remove(peer);
+                } else {
+                    silent.entry(*peer).or_insert(self.now);
+                }
+                if streams || silent.get(peer).is_some_and(|since| self.now < *since + BELIEVES) {
                     let name = &self.regions[*peer];
                     let confirms = matches!(&server.gate, Gate::Peers { named, .. } if named.contains(name));
                     let flushed = Lsn(server.confirmed.get(peer).copied().unwrap_or(0) as u64);
                     followers.insert(name.clone(), Follower { streaming: true, confirms, flushed });
                 }
             }
+        } else {
+            silent.clear();
         }
         let mut state = server.report(self.now, streams, is_complete, followers);
         if self.machines[region].disk_full && server.exists && !server.up {
             state.trouble = Some("no space left on device".into());
         }
-        let copy = self.copy(database, region);
+        self.reporters[copy].silent = silent;
         self.reporters[copy].said = Some(state.clone());
         let component = self.databases[database].id.clone();
         self.feed(self.node_of(database, region), Event::Database { component, state });
