@@ -34,6 +34,20 @@ fn every_history_is_a_history_of_the_model() {
     }
 }
 
+/// Orders that rest on old news, and requests whose sender falls before they are carried out.
+#[test]
+fn faults_at_bad_moments_are_histories_of_the_model() {
+    for seed in 0..10 {
+        let how = How { kind: Kind::Provoked, ..REFINED };
+        history::run(seed, &how).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    // A node that stood still promotes its server under an epoch that is over; and a writer falls just after it has asked for a change.
+    for (fleet, seed) in [(8, 22), (5, 51), (8, 105)] {
+        let how = How { kind: Kind::Provoked, fleet: Some(fleet), ..REFINED };
+        history::run(seed, &how).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 #[test]
 fn what_is_broken_on_purpose_is_no_history_of_the_model() {
     // The rule, the fleet in which it matters, and within how many histories the model has to notice.
