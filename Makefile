@@ -32,7 +32,7 @@ bench: ## Lifeboat beside its peers, what the commit gate costs, how an assessme
 	@tools/install bench
 	cargo build --release --quiet -p lifeboat
 	bench/commit-gate/run --table docs/bench-commit-gate.md
-	bench/region-kill/run --runs $(RUNS) --table docs/bench-region-kill.md
+	bench/region-kill/run --runs $(RUNS) --table docs/bench-region-kill.md --renew README.md
 	bench/assess-growth/run --runs $(RUNS) --table docs/bench-assess-growth.md
 
 lint: ## Format, clippy, licences, the direction of dependencies

@@ -71,6 +71,7 @@ def main():
     parser.add_argument("--add", action="store_true", help="keep what the results hold, and add to it")
     parser.add_argument("--note", action="append", default=[], help="something that readers of the table have to know of these runs")
     parser.add_argument("--table", type=Path, help="write the table there too [default: only print it]")
+    parser.add_argument("--renew", type=Path, help="put the table between the markers of this page, too")
     parser.add_argument("--logs", type=Path, default=Path(tempfile.gettempdir()) / "lifeboat-bench-logs",
                         help="where the logs of runs that failed go [default: %(default)s]")
     arguments = parser.parse_args()
@@ -111,6 +112,9 @@ def main():
     print(text)
     if arguments.table:
         arguments.table.write_text(text, encoding="utf-8")
+    if arguments.renew:
+        page = table.renewed(arguments.renew.read_text(encoding="utf-8"), results, CONTENDERS)
+        arguments.renew.write_text(page, encoding="utf-8")
     return 1 if any("error" in run for run in results["runs"]) else 0
 
 

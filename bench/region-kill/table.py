@@ -28,17 +28,8 @@ def markdown(results, contenders):
         "missing in the end, compared row by row; during a partition a second client writes inside the cut-off region. *Two writers*: the old",
         "writer acknowledged rows that were sent after the new one had acknowledged its first.",
         "",
-        "| | kill: outage | lost | partition: outage | lost | two writers | runs |",
-        "|---|---|---|---|---|---|---|",
+        *comparison(results, contenders),
     ]
-    for name, contender in contenders.items():
-        of = {fault: [run for run in runs if run["contender"] == name and run["fault"] == fault] for fault in FAULTS}
-        why = {fault: results["skipped"].get(f"{name} {fault}") for fault in FAULTS}
-        if not any(of.values()) and not any(why.values()):
-            continue
-        cells = [cell for fault in FAULTS for cell in fault_cells(of[fault], why[fault])]
-        number = " + ".join(str(len(of[fault])) for fault in FAULTS)
-        lines.append(f"| {contender.title} | {' | '.join(cells)} | {two_writers(of['partition'])} | {number} |")
     notes = [f"- {note}" for note in results.get("notes", [])]
     lines += ["", *notes, *remarks(runs, contenders), "", "## Settings", ""]
     lines += ["| | version | settings |", "|---|---|---|"]
@@ -58,6 +49,32 @@ def markdown(results, contenders):
         "",
     ]
     return "\n".join(lines)
+
+
+def comparison(results, contenders):
+    """The table itself, line by line."""
+    runs = results["runs"]
+    lines = [
+        "| | kill: outage | lost | partition: outage | lost | two writers | runs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, contender in contenders.items():
+        of = {fault: [run for run in runs if run["contender"] == name and run["fault"] == fault] for fault in FAULTS}
+        why = {fault: results["skipped"].get(f"{name} {fault}") for fault in FAULTS}
+        if not any(of.values()) and not any(why.values()):
+            continue
+        cells = [cell for fault in FAULTS for cell in fault_cells(of[fault], why[fault])]
+        number = " + ".join(str(len(of[fault])) for fault in FAULTS)
+        lines.append(f"| {contender.title} | {' | '.join(cells)} | {two_writers(of['partition'])} | {number} |")
+    return lines
+
+
+def renewed(page, results, contenders):
+    """A page with the table in place of the one between two markers; `ValueError` where it has none."""
+    begin, end = "<!-- bench/region-kill -->\n", "<!-- /bench/region-kill -->"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return before + begin + "\n".join(comparison(results, contenders)) + "\n" + end + after
 
 
 def fault_cells(runs, why):
