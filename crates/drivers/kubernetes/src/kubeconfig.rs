@@ -70,7 +70,7 @@ pub(crate) fn access(files: &[PathBuf], context: &str) -> Result<Access, AccessE
         match fs::read_to_string(path) {
             Ok(text) => {
                 let parsed: Kubeconfig = serde_saphyr::from_str(&text)
-                    .map_err(|error| AccessError::Content { path: path.clone(), what: error.to_string() })?;
+                    .map_err(|error| AccessError::Content { path: path.clone(), what: unreadable(&error) })?;
                 read.push((path.as_path(), parsed));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -109,6 +109,12 @@ pub(crate) fn access(files: &[PathBuf], context: &str) -> Result<Access, AccessE
         server(&entry.server).map_err(|what| wrong(cluster.file, format!("cluster `{name}`: {what}")))?;
     let tls = if has_tls { Some(tls(&cluster, &user, &host)?) } else { None };
     Ok(Access { host, port, prefix, tls, credentials: credentials(&user)? })
+}
+
+/// Where it cannot be read. Not what stands there: that, or what is near it, may be a secret.
+fn unreadable(error: &serde_saphyr::Error) -> String {
+    let place = error.location().map(|at| format!("line {}, column {}: ", at.line(), at.column()));
+    format!("{}expected clusters, contexts and users, as `kubectl config view` shows them", place.unwrap_or_default())
 }
 
 fn find<'a, T>(
@@ -264,9 +270,16 @@ mod tests {
                 "names the cluster `c`, which is not there",
             ),
             ("contexts: 3".to_owned(), "south", "FILE: "),
+            // What cannot be read may be a secret: where it stands is said, never what it is.
+            (with("{server: 'http://a'}", "{token: [hush]}"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "hush"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush, exec: 3}"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush") , "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush, token: hush}"), "south", "FILE: "),
         ] {
             let said = said(&text, context);
             assert!(said.contains(expected), "{text}\n{said}");
+            assert!(!said.contains("hush"), "{said}");
         }
     }
 }
