@@ -124,7 +124,6 @@ struct Sight {
 
 #[derive(Deserialize)]
 struct List<T> {
-    #[serde(default = "Vec::new")]
     items: Vec<T>,
 }
 

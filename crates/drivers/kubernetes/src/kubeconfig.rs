@@ -274,7 +274,7 @@ mod tests {
             (with("{server: 'http://a'}", "{token: [hush]}"), "south", "FILE: "),
             (with("{server: 'http://a'}", "hush"), "south", "FILE: "),
             (with("{server: 'http://a'}", "{token: hush, exec: 3}"), "south", "FILE: "),
-            (with("{server: 'http://a'}", "{token: hush") , "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush"), "south", "FILE: "),
             (with("{server: 'http://a'}", "{token: hush, token: hush}"), "south", "FILE: "),
         ] {
             let said = said(&text, context);

@@ -32,7 +32,6 @@ pub type Objects<T> = Result<Arc<BTreeMap<String, T>>, ApiError>;
 struct List<T> {
     #[serde(default)]
     metadata: ListMeta,
-    #[serde(default = "Vec::new")]
     items: Vec<T>,
 }
 

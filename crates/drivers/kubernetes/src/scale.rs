@@ -156,7 +156,6 @@ async fn attempt(
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
     items: Vec<Autoscaler>,
 }
 

@@ -39,6 +39,23 @@ async fn of_ten_megabytes_a_line_is_repeated() {
     }
 }
 
+/// An answer that lists nothing says nothing: without its autoscaler a Deployment would be made smaller at once.
+#[tokio::test]
+async fn an_empty_answer_is_no_empty_list() {
+    for collection in [SCALERS, DEPLOYMENTS] {
+        let (api, app) = (Api::start().await, app("warm-standby"));
+        put_web(&api, &app, 6, Some(2));
+        api.fault("GET", collection, 1_000_000, Fault::Body("{}".into()));
+        let work = work(&api, &app);
+        work.assign(Duty::Standby);
+        work.until("unknown", |state| state.running == Running::Unknown).await;
+        let looks = asked(&api, collection, "");
+        until("looks after it has lingered", || asked(&api, collection, "") > looks + 10).await;
+        assert_eq!(api.changes(), [""; 0]);
+        assert_eq!(work.state().unwrap().running, Running::Unknown);
+    }
+}
+
 /// Whatever a watch brings, or if it brings nothing: the next one is waited for, and longer each time.
 #[tokio::test]
 async fn a_watch_that_is_none_is_not_begun_without_end() {
