@@ -436,8 +436,8 @@ impl Brain {
             }
         }
         self.keep_promised();
-        self.keep_compute();
         self.keep_routes();
+        self.keep_compute();
         self.publish();
     }
 

@@ -25,17 +25,14 @@ impl Brain {
         }
     }
 
-    /// Clients are served where the databases behind it are written; without databases, where the routes lead.
+    /// Clients are served where a database behind it is written; without databases, where the routes lead.
     fn duty(&self, id: &ComponentId, component: &Component) -> Duty {
         let databases = self.app.databases_behind(id);
         if !databases.is_empty() {
-            let mut writers = databases.iter().map(|database| self.records.get(database).map(|record| &record.writer));
+            // Of several, one that is written here is enough: a route follows one of them, and clients must not come to nothing.
+            let here = |database| Some(self.records.get(database)?.writer == self.me);
             // L2: a store that was not read yet shrinks nothing.
-            return match writers.try_fold(true, |here, writer| Some(here && *writer? == self.me)) {
-                Some(true) => Duty::Serving,
-                Some(false) => Duty::Standby,
-                None => Duty::Undecided,
-            };
+            return any(databases.iter().map(here));
         }
         let mut routes = self.app.routes.iter().filter(|(_, route)| self.leads_to(&route.to, id)).peekable();
         let is_everywhere = component.pattern == Some(Pattern::ActiveActive)
@@ -44,22 +41,16 @@ impl Brain {
         if is_everywhere {
             return Duty::Serving;
         }
-        match component.pattern {
-            // Where nothing runs nothing is healthy, so no route leads there before it serves.
-            Some(Pattern::PilotLight | Pattern::BackupRestore) => match self.first_region_up(component) {
-                Some(first) if *first == self.me => Duty::Serving,
-                Some(_) => Duty::Standby,
-                None => Duty::Undecided,
-            },
-            Some(Pattern::WarmStandby | Pattern::ActiveActive) | None => {
-                let mut answers = routes.map(|(host, _)| self.routes.get(host));
-                match answers.try_fold(false, |here, answer| Some(here || answer?.regions.contains(&self.me))) {
-                    Some(true) => Duty::Serving,
-                    Some(false) => Duty::Standby,
-                    None => Duty::Undecided,
-                }
+        let may_rest = matches!(component.pattern, Some(Pattern::PilotLight | Pattern::BackupRestore));
+        any(routes.map(|(host, route)| {
+            // Where nothing runs nothing is healthy, so a route that follows health leads nowhere before it serves there.
+            if may_rest && self.app.databases_behind(&route.to).is_empty() {
+                return self.is_first_region_up(id, component);
             }
-        }
+            // An answer without regions is none yet.
+            let answer = self.routes.get(host).filter(|answer| !answer.regions.is_empty())?;
+            Some(answer.regions.contains(&self.me))
+        }))
     }
 
     /// Whether `from` is the component or needs it, directly or through others.
@@ -77,16 +68,30 @@ impl Brain {
         false
     }
 
-    /// The most preferred region of a component that the quorum does not see down; `None` before anything was seen.
-    fn first_region_up(&self, component: &Component) -> Option<&RegionId> {
-        if !self.synced && self.duties.is_empty() {
-            return None;
+    /// Whether this region is a component's most preferred one that the quorum does not see down. Who is down is learned from the others
+    /// by way of the store: without it, or where nothing can be said of a region, all stays as it was (L2). `None`: that is not known.
+    fn is_first_region_up(&self, id: &ComponentId, component: &Component) -> Option<bool> {
+        let mut preferred: Vec<_> =
+            self.app.regions.iter().filter(|(region, _)| component.regions.contains(*region)).collect();
+        preferred.sort_by_key(|(id, region)| (Reverse(region.preference), *id));
+        let knows = self.synced && self.session.valid(self.clock.now).is_some();
+        for (region, _) in preferred {
+            if *region == self.me {
+                return Some(true);
+            }
+            match self.is_down(region).filter(|_| knows) {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => {
+                    return match self.duties.get(id)? {
+                        Duty::Serving => Some(true),
+                        Duty::Standby => Some(false),
+                        Duty::Undecided => None,
+                    };
+                }
+            }
         }
-        let up =
-            self.app.regions.iter().filter(|(id, _)| {
-                component.regions.contains(*id) && (**id == self.me || self.is_down(id) != Some(true))
-            });
-        up.max_by_key(|(id, region)| (region.preference, Reverse(*id))).map(|(id, _)| id)
+        None
     }
 
     pub(crate) fn take_compute(&mut self, component: ComponentId, state: ComputeState) {
@@ -124,6 +129,19 @@ impl Brain {
     }
 }
 
+/// Serving where one of them says so; undecided where none does and not all are known.
+fn any(here: impl Iterator<Item = Option<bool>>) -> Duty {
+    let mut all = Duty::Standby;
+    for here in here {
+        match here {
+            Some(true) => return Duty::Serving,
+            Some(false) => {}
+            None => all = Duty::Undecided,
+        }
+    }
+    all
+}
+
 /// Whether nothing of it runs in a region that does not serve.
 pub(crate) fn rests(component: &Component) -> bool {
     match component.pattern {
@@ -153,11 +171,12 @@ mod tests {
     use std::sync::Arc;
 
     use lifeboat_model::database::{Gate, Lsn};
-    use lifeboat_model::state::{Entry, Revision};
+    use lifeboat_model::state::{Entry, LeaseId, Revision};
     use lifeboat_model::{Epoch, Moment};
 
     use super::*;
-    use crate::event::{Clock, Event};
+    use crate::event::{Clock, Event, StoreFailure};
+    use crate::health::{Evidence, Sight, Target};
     use crate::record::{DatabaseRecord, Origin, View, database_key, view_key};
 
     const FILE: &str = "
@@ -180,8 +199,8 @@ store: {etcd: ['https://a:2379', 'https://b:2379', 'https://c:2379']}
         Brain::new(Arc::new(app), region.into())
     }
 
-    fn at(seconds: u64) -> Clock {
-        Clock { now: Moment(seconds * 1_000_000_000), unix_ms: 0 }
+    fn at(milliseconds: u64) -> Clock {
+        Clock { now: Moment(milliseconds * 1_000_000), unix_ms: 0 }
     }
 
     fn entry<T: serde::Serialize>(key: String, value: &T) -> Entry {
@@ -189,6 +208,10 @@ store: {etcd: ['https://a:2379', 'https://b:2379', 'https://c:2379']}
     }
 
     fn written_in(region: &str) -> Vec<Entry> {
+        vec![written("orders", region)]
+    }
+
+    fn written(database: &str, region: &str) -> Entry {
         let record = DatabaseRecord {
             epoch: Epoch(1),
             writer: region.into(),
@@ -198,15 +221,20 @@ store: {etcd: ['https://a:2379', 'https://b:2379', 'https://c:2379']}
             also: None,
             origin: Origin::Created,
         };
-        vec![entry(database_key(&"orders".into()), &record)]
+        entry(database_key(&database.into()), &record)
     }
 
-    /// What the component is told, in order.
+    /// What the component is told, in order, a millisecond between two events.
     fn duties(brain: &mut Brain, events: Vec<Event>) -> Vec<Duty> {
+        duties_of(brain, "web", events)
+    }
+
+    fn duties_of(brain: &mut Brain, of: &str, events: Vec<Event>) -> Vec<Duty> {
         let mut told = Vec::new();
-        for (seconds, event) in (1..).zip(events) {
-            told.extend(brain.step(at(seconds), event).into_iter().filter_map(|command| match command {
-                Command::Compute { duty, .. } => Some(duty),
+        for event in events {
+            let next = at(brain.clock.now.0 / 1_000_000 + 1);
+            told.extend(brain.step(next, event).into_iter().filter_map(|command| match command {
+                Command::Compute { component, duty } if component.as_str() == of => Some(duty),
                 _ => None,
             }));
         }
@@ -239,9 +267,73 @@ store: {etcd: ['https://a:2379', 'https://b:2379', 'https://c:2379']}
             ("active-active", "b", vec![Serving]),
         ] {
             let mut brain = brain(pattern, "", region);
-            let told = duties(&mut brain, vec![Event::Tick, snapshot(written_in("a")), Event::Tick]);
+            let answers = Event::Reading { target: Target::node(&"a".into()), evidence: Evidence::Ok };
+            let granted = Event::Granted(Ok(LeaseId(1)));
+            let told =
+                duties(&mut brain, vec![Event::Tick, granted, snapshot(written_in("a")), answers.clone(), answers]);
             assert_eq!(told.last(), expected.last(), "{pattern} {region}");
             assert!(told.len() <= expected.len(), "{pattern} {region}: {told:?}");
+        }
+    }
+
+    /// L2: a store that is not there, and one that is lost later, is no reason to make anything smaller, however long that lasts.
+    #[test]
+    fn a_pilot_light_goes_out_only_on_what_is_known() {
+        use Duty::{Serving, Standby, Undecided};
+        let mut brain = brain("pilot-light", "", "b");
+        assert_eq!(duties(&mut brain, vec![Event::Tick, Event::Tick, Event::Tick]), [Undecided], "never read");
+        assert_eq!(duties(&mut brain, vec![snapshot(written_in("a")), Event::Tick]), [], "nobody has looked at a");
+        let granted = || Event::Granted(Ok(LeaseId(1)));
+        let all = [Target::node(&"a".into()), Target::database(&"a".into(), &"orders".into())];
+        let sees = |evidence| -> Vec<Event> {
+            all.iter().cycle().take(18).map(|target| Event::Reading { target: target.clone(), evidence }).collect()
+        };
+        let silent =
+            View { sights: all.iter().map(|target| (target.to_string(), Sight::Silent)).collect(), ..View::default() };
+        let also_seen = |view: &View| snapshot(vec![entry(view_key(&"c".into()), view)]);
+        assert_eq!(duties(&mut brain, [vec![granted()], sees(Evidence::Ok)].concat()), [Standby]);
+        assert_eq!(duties(&mut brain, [vec![also_seen(&silent)], sees(Evidence::Silent)].concat()), [Serving]);
+        // The store is gone with the lease; what is read of it is as old as that.
+        brain.step(at(10_000), Event::Renewed(Err(StoreFailure::NotExecuted)));
+        assert_eq!(duties(&mut brain, sees(Evidence::Ok)), [], "it looks up from here, and b alone serves");
+    }
+
+    /// Where a route leads by a database, what it needs without needing the database itself runs there as well.
+    #[test]
+    fn what_stands_beside_a_database_follows_it_too() {
+        use Duty::{Serving, Standby, Undecided};
+        for pattern in ["warm-standby", "pilot-light"] {
+            for (region, expected) in [("a", [Undecided, Standby, Serving]), ("b", [Undecided, Serving, Standby])] {
+                let text = FILE
+                    .replace("PATTERN", pattern)
+                    .replace("NEEDS", "")
+                    .replace(
+                        "routes:",
+                        "  front: {kind: deployment, port: 80, size: {image: f}, needs: [orders, web]}\nroutes:",
+                    )
+                    .replace("to: web", "to: front");
+                let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+                let mut brain = Brain::new(Arc::new(app), region.into());
+                let events =
+                    vec![Event::Tick, snapshot(Vec::new()), snapshot(written_in("b")), snapshot(written_in("a"))];
+                let told = duties_of(&mut brain, "web", events);
+                assert_eq!(told, expected, "{pattern} {region}");
+            }
+        }
+    }
+
+    /// Clients go where one of the databases is written; a component that nobody served would be none at all.
+    #[test]
+    fn of_two_databases_that_are_written_apart_each_is_served_where_it_is() {
+        for (region, expected) in [("a", Duty::Serving), ("b", Duty::Serving)] {
+            let text = FILE
+                .replace("PATTERN", "pilot-light")
+                .replace("NEEDS", ", needs: [orders, stock]")
+                .replace("  web:", "  stock: {kind: postgres, writer: b, standbys: {a: synchronous}}\n  web:");
+            let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+            let mut brain = Brain::new(Arc::new(app), region.into());
+            let told = duties(&mut brain, vec![snapshot(vec![written("orders", "a"), written("stock", "b")])]);
+            assert_eq!(told, [expected], "{region}");
         }
     }
 

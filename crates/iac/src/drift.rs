@@ -31,8 +31,10 @@ pub struct Observed {
     pub secrets: BTreeMap<String, String>,
 }
 
-/// As much of a secret's hash as tells two apart and gives nothing away.
-const HASH_SHOWN: usize = 12;
+/// As much of a secret's hash as mostly tells two apart. Viewers see it, and more of it would tell whether a guess is right.
+const HASH_SHOWN: usize = 4;
+/// As much of any other text as is shown, in characters: a node keeps plain lines of at most a thousand bytes.
+const SHOWN: usize = 200;
 
 /// What was seen, by component and region.
 pub type Observations = BTreeMap<ComponentId, BTreeMap<RegionId, Observed>>;
@@ -66,7 +68,19 @@ pub fn drift(
             found.extend(against_region(part, region, observed, model, example));
         }
     }
+    for Difference { what, expected, found, .. } in &mut found {
+        for text in [Some(what), Some(expected), found.as_mut()].into_iter().flatten() {
+            *text = in_a_line(text);
+        }
+    }
     Ok(found)
+}
+
+/// What was seen may be of any length and shape.
+fn in_a_line(text: &str) -> String {
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let rest = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
+    line.take(SHOWN).chain(rest.chars()).collect()
 }
 
 fn against_file(part: &Part, region: &RegionId, observed: &Observed, serves: bool) -> Vec<Difference> {
@@ -236,6 +250,15 @@ failover: {mode: approve}
                 "there secret password: d9ab, not 5e88 as in here",
             ]
         );
+    }
+
+    #[test]
+    fn whatever_was_seen_is_told_in_a_line() {
+        let here = observed("ami-0123456789abcdef0", 6, "4MB");
+        let there = observed("ami-0123456789abcdef0", 2, &format!("\u{1b}[2J\n{}", "9".repeat(5_000)));
+        let said = found([("here", here), ("there", there)], &["here"]);
+        let nines = "9".repeat(SHOWN - 5);
+        assert_eq!(said, [format!("there parameter work_mem:  [2J {nines}…, not 4MB as in here")]);
     }
 
     #[test]

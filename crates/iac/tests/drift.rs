@@ -41,7 +41,7 @@ fn clusters_are_compared_with_the_file_and_with_each_other() {
             cluster("registry.example.com/store/web:4.1.9", 2, "debug", "Yg==")
         ),
         [
-            "orders in ireland: secret orders-credentials/url is 60f07bd9d845, ff6c0e5a7b16 in frankfurt",
+            "orders in ireland: secret orders-credentials/url is 60f0, ff6c in frankfurt",
             "web in frankfurt: size is 5, 6 in the file",
             "web in ireland: image is registry.example.com/store/web:4.1.9, registry.example.com/store/web:4.2.0 in the file",
             "web in ireland: parameter LOG is debug, info in frankfurt",

@@ -11,12 +11,16 @@ use lifeboat_model::{App, ComponentId, RegionId};
 
 /// More than anybody reads, and more than a whole region that differs in everything.
 const MOST: usize = 2_000;
+/// The longest text of a difference, in bytes: a parameter's value, seldom. Every look at the status repeats them.
+const LONGEST: usize = 1_000;
 
 /// The newest report, and its file.
 #[derive(Debug)]
 pub struct Told {
     path: PathBuf,
     newest: Mutex<Option<Drift>>,
+    /// One writes at a time. Whoever looks does not wait for the disk.
+    writing: Mutex<()>,
 }
 
 impl Told {
@@ -28,14 +32,15 @@ impl Told {
                 .inspect_err(|error| tracing::warn!("{} is passed over: {error}", path.display()))
                 .ok()
         });
-        Self { path, newest: Mutex::new(newest) }
+        Self { path, newest: Mutex::new(newest), writing: Mutex::default() }
     }
 
     /// Takes a report in place of the last one.
     ///
     /// # Errors
-    /// A report about what the app has not, or that is too long; a file that cannot be written.
+    /// A report about what the app has not, that is too long or is no plain text; a file that cannot be written.
     pub fn take(&self, app: &App, report: Drift) -> Result<(), String> {
+        plain("who tells", &report.by)?;
         if report.differences.len() > MOST {
             return Err(format!("{} differences are more than the {MOST} that are kept", report.differences.len()));
         }
@@ -43,7 +48,15 @@ impl Told {
             if !app.components.contains_key(&difference.component) || !app.regions.contains_key(&difference.region) {
                 return Err(format!("this app has no {} in {}", difference.component, difference.region));
             }
+            let Difference { component, region, what, expected, found, like } = difference;
+            if let Some(like) = like.as_ref().filter(|like| !app.regions.contains_key(*like)) {
+                return Err(format!("this app has no region {like}"));
+            }
+            for text in [Some(what), Some(expected), found.as_ref()].into_iter().flatten() {
+                plain(&format!("a difference of {component} in {region}"), text)?;
+            }
         }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(&report).map_err(|error| format!("{}: {error}", self.path.display()))?;
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         Ok(())
@@ -68,6 +81,17 @@ impl Told {
         }
         status.drift = Some(drift);
     }
+}
+
+/// It is printed on terminals as it is.
+fn plain(of: &str, text: &str) -> Result<(), String> {
+    if text.len() > LONGEST {
+        return Err(format!("{of} has a text of {} bytes; at most {LONGEST} are kept", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{of} has a text with control characters: expected one plain line"));
+    }
+    Ok(())
 }
 
 fn of_database(app: &App, database: &ComponentId, all: &[Difference]) -> BTreeMap<RegionId, Vec<Difference>> {
@@ -128,12 +152,40 @@ mod tests {
         assert_eq!(*Told::open(directory.path()).newest.lock().expect("unpoisoned"), Some(report(vec![])));
     }
 
+    /// Two that tell at the same moment leave one of the two reports, whole.
+    #[test]
+    fn reports_do_not_mix() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (told, app) = (Told::open(directory.path()), app());
+        std::thread::scope(|scope| {
+            for count in [1, 900] {
+                let (told, app) = (&told, &app);
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        told.take(app, report(vec![difference("web", "b"); count])).expect("taken");
+                        let kept = Told::open(told.path.parent().expect("a directory"));
+                        assert!(kept.newest.lock().expect("unpoisoned").is_some(), "half a file");
+                    }
+                });
+            }
+        });
+        let kept = Told::open(directory.path()).newest.into_inner().expect("unpoisoned");
+        assert_eq!(kept, told.newest.into_inner().expect("unpoisoned"));
+    }
+
     #[test]
     fn what_is_of_no_use_is_refused_and_what_cannot_be_read_is_passed_over() {
         let directory = tempfile::tempdir().expect("a directory");
         let told = Told::open(directory.path());
         assert!(told.take(&app(), report(vec![difference("web", "c")])).is_err());
         assert!(told.take(&app(), report(vec![difference("web", "b"); MOST + 1])).is_err());
+        let with = |text: &str| vec![Difference { found: Some(text.to_owned()), ..difference("web", "b") }];
+        for text in ["x".repeat(LONGEST + 1), "\u{1b}[2J".into(), "two\nlines".into()] {
+            assert!(told.take(&app(), report(with(&text))).is_err(), "{text:?}");
+            assert!(told.take(&app(), Drift { by: text, ..report(vec![]) }).is_err());
+        }
+        let like = Difference { like: Some("c".into()), ..difference("web", "b") };
+        assert!(told.take(&app(), report(vec![like])).is_err());
         assert!(!directory.path().join("drift.json").exists());
         fs::write(directory.path().join("drift.json"), "{").expect("written");
         assert_eq!(*Told::open(directory.path()).newest.lock().expect("unpoisoned"), None);

@@ -84,7 +84,6 @@ pub(crate) struct Tls {
 }
 
 /// Who this is.
-#[derive(Debug)]
 pub(crate) enum Credentials {
     /// Nobody, or whoever the client certificate names.
     None,
@@ -161,6 +160,26 @@ impl Access {
             }
             Credentials::Exec(exec) => exec.token().await.map(Some),
         }
+    }
+
+    /// The server does not take the token. Whether there may be another one.
+    pub(crate) async fn forget_token(&self) -> bool {
+        match &self.credentials {
+            Credentials::None | Credentials::Token(_) | Credentials::File(_) => false,
+            Credentials::Exec(exec) => exec.forget().await,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    /// Which kind; none of it is anybody's to read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Token(_) => "Token",
+            Self::File(_) => "File",
+            Self::Exec(_) => "Exec",
+        })
     }
 }
 

@@ -28,6 +28,10 @@ const LARGEST_ANSWER: usize = 32 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that is taken seriously.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The shortest pause, whatever the server says: `Retry-After: 0` would be asked without end.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// The most that is repeated of what a cluster says, in characters: it is shown to people, and kept in the state store.
+const LONGEST_WORDS: usize = 500;
 
 /// Why a request had no effect that is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +105,16 @@ struct Status {
     code: u16,
 }
 
+impl ApiError {
+    /// Whether it is the same, whatever the words.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refused { code, .. }, Self::Refused { code: other, .. }) => code == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
 impl Client {
     /// Connects to nobody yet. No request takes longer than `deadline`, the wait for a busy server included.
     pub fn new(access: Access, deadline: Duration) -> Self {
@@ -161,7 +175,7 @@ impl Client {
         };
         let (connection, answer) = self.bounded(deadline, started).await?;
         if answer.status().is_success() {
-            return Ok(Lines { _connection: connection, body: answer.into_body(), read: BytesMut::new() });
+            return Ok(Lines { _connection: connection, body: answer.into_body(), read: BytesMut::new(), searched: 0 });
         }
         Err(self.refusal(&path, answer, deadline).await)
     }
@@ -186,6 +200,9 @@ impl Client {
                 Err(ApiError::Unreachable(_)) if was_kept && Instant::now() < deadline => continue,
                 Err(error) => return Err(error),
             };
+            if answer.status() == StatusCode::UNAUTHORIZED && self.access.forget_token().await {
+                continue;
+            }
             if !answer.status().is_success() {
                 match self.refusal(path, answer, deadline).await {
                     ApiError::Throttled(_) => continue,
@@ -261,7 +278,7 @@ impl Client {
         let asked = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         // A busy server says 429, one that is starting or ending 503 or 504, with how long to wait.
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() && asked.is_some() {
-            let pause = asked.map_or(PAUSE, Duration::from_secs).min(LONGEST_PAUSE);
+            let pause = asked.map_or(PAUSE, Duration::from_secs).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
             return ApiError::Throttled(pause);
         }
@@ -278,6 +295,8 @@ pub struct Lines {
     _connection: Connection,
     body: Incoming,
     read: BytesMut,
+    /// So much of it has no end of a line.
+    searched: usize,
 }
 
 /// A change of a collection.
@@ -301,8 +320,10 @@ impl Lines {
     pub async fn next(&mut self) -> Result<Option<Change>, ApiError> {
         let broken = |error: String| ApiError::Unreachable(format!("a watch broke off: {error}"));
         loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let line = self.read.split_to(end + 1);
+            let unsearched = self.read.iter().skip(self.searched);
+            if let Some(end) = unsearched.copied().position(|byte| byte == b'\n') {
+                let line = self.read.split_to(self.searched + end + 1);
+                self.searched = 0;
                 let change: Change = serde_json::from_slice(&line).map_err(|error| broken(error.to_string()))?;
                 if let Change::Error(status) = change {
                     let status = serde_json::from_value(status).unwrap_or_default();
@@ -310,6 +331,7 @@ impl Lines {
                 }
                 return Ok(Some(change));
             }
+            self.searched = self.read.len();
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(broken(error.to_string())),
@@ -328,19 +350,29 @@ impl Lines {
 
 fn of_status(path: &str, status: Status) -> ApiError {
     let path = path.split('?').next().unwrap_or(path);
-    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+    let name = in_short(path.rsplit('/').next().unwrap_or(path));
     match status.code {
-        401 | 403 => ApiError::Denied(status.message),
+        401 | 403 => ApiError::Denied(in_short(&status.message)),
         404 => ApiError::NotFound(name),
         409 => ApiError::Conflict(name),
         410 => ApiError::Gone,
-        code => ApiError::Refused { code, message: status.message },
+        code => ApiError::Refused { code, message: in_short(&status.message) },
     }
 }
 
 fn read<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::Unreachable(format!("{path} was answered with something else: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        ApiError::Unreachable(format!("{path} was answered with something else: {}", in_short(&error.to_string())))
+    })
+}
+
+/// One line that is not too long, of what a cluster says.
+pub(crate) fn in_short(said: &str) -> String {
+    let line = said.chars().map(|c| if c.is_control() { ' ' } else { c });
+    if said.chars().nth(LONGEST_WORDS).is_none() {
+        return line.collect();
+    }
+    line.take(LONGEST_WORDS - 1).chain(['…']).collect()
 }
 
 async fn whole(body: Incoming) -> io::Result<Bytes> {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::access::Access;
-use crate::client::{ApiError, Client};
+use crate::client::{ApiError, Client, in_short};
 use crate::gitops::{self, Keeper, Keepers, Pause};
 use crate::mirror::{self, Objects};
 use crate::object::{Autoscaler, Deployment, Node, Object, Pod};
@@ -111,7 +111,7 @@ pub struct Driver {
     /// When a pausable tool had compared last, at the time at which all was as wanted.
     settled_at: BTreeMap<&'static str, String>,
     /// What could not be done and why, so that it is said once.
-    failures: BTreeMap<String, String>,
+    failures: BTreeMap<String, ApiError>,
 }
 
 /// What a look has found.
@@ -124,7 +124,6 @@ struct Sight {
 
 #[derive(Deserialize)]
 struct List<T> {
-    #[serde(default = "Vec::new")]
     items: Vec<T>,
 }
 
@@ -276,7 +275,8 @@ impl Driver {
         self.config.routes.iter().filter_map(|(host, route)| Some((host.clone(), of(host, route)?))).collect()
     }
 
-    /// Pauses whoever is active. That it fails keeps nothing from being scaled: it may be undone, or not.
+    /// Pauses whoever is active, and adds to what a pause of ours protects. That it fails keeps nothing from being scaled: it may be undone,
+    /// or not.
     async fn pause(&mut self, keepers: &[Keeper], protects: &BTreeSet<String>) {
         let pause = Pause {
             region: self.config.region.clone(),
@@ -284,9 +284,14 @@ impl Driver {
             protects: protects.clone(),
         };
         let about = self.component_of(protects);
-        for keeper in keepers.iter().filter(|keeper| keeper.course == gitops::Course::Active) {
+        for keeper in keepers {
             let name = keeper.name();
-            let what = format!("{name} paused in {}", self.config.region);
+            let verb = match &keeper.course {
+                gitops::Course::Active => "paused",
+                gitops::Course::Paused(pause) if !pause.protects.is_superset(protects) => "kept paused",
+                gitops::Course::Paused(_) | gitops::Course::Idle(_) => continue,
+            };
+            let what = format!("{name} {verb} in {}", self.config.region);
             let why = format!("Git would undo what a failover changes of {}", listed(protects));
             let done = keeper.hold(&self.client, &pause).await;
             self.journal(&about, &what, &why, done.as_ref()).await;
@@ -305,18 +310,19 @@ impl Driver {
             let own = autoscaler.iter().find(|autoscaler| autoscaler.scales(id.as_str()));
             (scale::steps(duty, instances, deployment, own, leave), own.cloned())
         };
-        let outcome = scale::scale(&self.client, &paths, decide).await;
+        let (done, outcome) = scale::scale(&self.client, &paths, decide).await;
         let why = match duty {
             Duty::Serving => format!("clients are served in {}, which takes {}", self.config.region, instances.full),
             Duty::Standby => format!("{} is a standby, which keeps {}", self.config.region, instances.standby),
             Duty::Undecided => String::new(),
         };
+        // A1: what was changed is said, whatever came of the rest.
+        if !done.is_empty() {
+            let steps: Vec<String> = done.iter().map(ToString::to_string).collect();
+            self.journal(id, &format!("{}: {}", scaled(id), steps.join(", ")), &why, Ok(&())).await;
+        }
         match outcome {
-            Ok(done) if done.is_empty() => {}
-            Ok(done) => {
-                let steps: Vec<String> = done.iter().map(ToString::to_string).collect();
-                self.journal(id, &format!("{}: {}", scaled(id), steps.join(", ")), &why, Ok(&())).await;
-            }
+            Ok(()) => {}
             Err(error @ (ApiError::Unreachable(_) | ApiError::Throttled(_))) => return Err(error),
             Err(error) => self.journal(id, &scaled(id), &why, Err(&error)).await,
         }
@@ -413,11 +419,11 @@ impl Driver {
                 Report::Changed(about.clone(), what.to_owned(), why.to_owned())
             }
             Err(error) => {
-                let error = error.to_string();
-                if self.failures.insert(key, error.clone()).as_ref() == Some(&error) {
+                // The server's words may differ each time.
+                if self.failures.insert(key, error.clone()).is_some_and(|before| before.is_like(error)) {
                     return;
                 }
-                Report::Changed(about.clone(), format!("failed: {what}"), error)
+                Report::Changed(about.clone(), format!("failed: {what}"), in_short(&error.to_string()))
             }
         };
         // Nobody is left to be told: the next one ends the work.
@@ -440,7 +446,10 @@ impl Driver {
             };
             state.gitops.clone_from(&gitops);
             if let Some(failure) = self.failures.get(&scaled(&id)) {
-                state.trouble.get_or_insert_with(|| format!("cannot be scaled: {failure}"));
+                let what = format!("cannot be scaled: {failure}");
+                state.trouble.get_or_insert_with(|| what.clone());
+                // S4: what cannot be made smaller here cannot be made larger either.
+                state.obstacle.get_or_insert(what);
             }
             if !self.say(id, state).await {
                 return false;
@@ -475,7 +484,10 @@ impl Driver {
         true
     }
 
-    async fn say(&mut self, id: ComponentId, state: ComputeState) -> bool {
+    async fn say(&mut self, id: ComponentId, mut state: ComputeState) -> bool {
+        for words in [&mut state.gitops, &mut state.trouble, &mut state.obstacle].into_iter().flatten() {
+            *words = in_short(words);
+        }
         if self.said.get(&id) == Some(&state) {
             return !self.reports.is_closed();
         }

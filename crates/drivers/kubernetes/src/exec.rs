@@ -14,9 +14,11 @@ use tokio::time::Instant;
 const MARGIN: Duration = Duration::from_secs(60);
 /// For how long a token is used that does not say until when it is good.
 const UNSAID: Duration = Duration::from_secs(300);
+/// For how long no other token is made in place of one that the server does not take.
+const NEW: Duration = Duration::from_secs(10);
 
 /// `exec` of a kubeconfig's user.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExecConfig {
     api_version: String,
@@ -27,19 +29,25 @@ pub(crate) struct ExecConfig {
     env: Option<Vec<Variable>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Variable {
     name: String,
     value: String,
 }
 
 /// A program that makes tokens, with the last one that it made.
-#[derive(Debug)]
 pub(crate) struct Exec {
     config: ExecConfig,
     /// Where a relative path of the command starts.
     folder: Option<PathBuf>,
-    last: Mutex<Option<(String, Instant)>>,
+    last: Mutex<Option<Made>>,
+}
+
+struct Made {
+    token: String,
+    at: Instant,
+    /// When it is to be made anew.
+    until: Instant,
 }
 
 #[derive(Deserialize)]
@@ -62,14 +70,19 @@ impl Exec {
     /// A token that is good for a while. The caller bounds the wait; a program that takes longer is ended.
     pub(crate) async fn token(&self) -> io::Result<String> {
         let mut last = self.last.lock().await;
-        if let Some((token, until)) = last.as_ref()
-            && Instant::now() < *until
-        {
-            return Ok(token.clone());
+        if let Some(made) = last.as_ref().filter(|made| Instant::now() < made.until) {
+            return Ok(made.token.clone());
         }
         let (token, lasts) = self.run().await?;
-        *last = Some((token.clone(), Instant::now() + lasts));
+        let at = Instant::now();
+        *last = Some(Made { token: token.clone(), at, until: at + lasts });
         Ok(token)
+    }
+
+    /// The server does not take the token: it was revoked, or a clock is wrong, or the machine has slept. False: it is so new that another
+    /// one would be no better.
+    pub(crate) async fn forget(&self) -> bool {
+        self.last.lock().await.take_if(|made| made.at.elapsed() >= NEW).is_some()
     }
 
     async fn run(&self) -> io::Result<(String, Duration)> {
@@ -95,8 +108,10 @@ impl Exec {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(wrong(format!("{}: {}", output.status, said.lines().last().unwrap_or_default())));
         }
-        let credential: Credential = serde_json::from_slice(&output.stdout)
-            .map_err(|error| wrong(format!("expected an ExecCredential: {error}")))?;
+        // Where it is wrong, and not what stands there: that may be the token.
+        let credential: Credential = serde_json::from_slice(&output.stdout).map_err(|error| {
+            wrong(format!("expected an ExecCredential: line {}, column {}", error.line(), error.column()))
+        })?;
         let status = credential.status.ok_or_else(|| wrong("expected an ExecCredential with a status".into()))?;
         let token = status.token.ok_or_else(|| wrong("expected a token; certificates are not supported".into()))?;
         let lasts = match status.expiration_timestamp {
@@ -147,6 +162,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (prints, expected) in [
             ("echo 'log in first' >&2; exit 3", "`sh` of the kubeconfig: exit status: 3: log in first"),
+            (r#"echo '"hush"'"#, "`sh` of the kubeconfig: expected an ExecCredential"),
+            (r#"echo '{"status": "hush"}'"#, "`sh` of the kubeconfig: expected an ExecCredential"),
+            (r#"echo '{"status": {"token": ["hush"]}}'"#, "`sh` of the kubeconfig: expected an ExecCredential"),
             ("echo hello", "`sh` of the kubeconfig: expected an ExecCredential: "),
             ("echo '{}'", "`sh` of the kubeconfig: expected an ExecCredential with a status"),
             (r#"echo '{"status": {}}'"#, "`sh` of the kubeconfig: expected a token"),
@@ -154,6 +172,7 @@ mod tests {
         ] {
             let said = exec(folder.path(), prints).token().await.unwrap_err().to_string();
             assert!(said.contains(expected), "{prints}: {said}");
+            assert!(!said.contains("hush"), "{said}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct Keeper {
     tool: Tool,
     /// Whether it does at present.
     pub course: Course,
-    /// What it would set back.
+    /// What it would set back, once a pause of ours has ended if there is one.
     pub governs: Governs,
     /// A note of a pause that somebody else has ended.
     is_stale: bool,
@@ -224,6 +224,7 @@ fn of_flux(name: &str, object: &Kustomization) -> Keeper {
         (true, None) => Course::Idle("suspended by somebody else"),
     };
     let is_active = course == Course::Active;
+    let is_at_work = !matches!(course, Course::Idle(_));
     let unwell = |condition: &&Condition| condition.kind == "Ready" && condition.status == "False";
     let summary = match object.status.conditions.iter().find(unwell) {
         Some(condition) => format!("not ready, {}", condition.message),
@@ -232,7 +233,7 @@ fn of_flux(name: &str, object: &Kustomization) -> Keeper {
     Keeper {
         tool: Tool::Flux { name: name.to_owned() },
         is_stale: is_active && note.is_some(),
-        governs: Governs { minimum: is_active, replicas: is_active, records: is_active },
+        governs: Governs { minimum: is_at_work, replicas: is_at_work, records: is_at_work },
         course,
         compared: None,
         summary,
@@ -252,7 +253,7 @@ fn of_argo(name: &str, project: &str, application: &Application, object: &AppPro
         (false, _) if is_automated => Course::Active,
         (false, _) => Course::Idle("does not sync by itself"),
     };
-    let is_active = course == Course::Active;
+    let is_at_work = !matches!(course, Course::Idle(_));
     let respects = spec.sync_policy.sync_options.iter().any(|option| option == "RespectIgnoreDifferences=true");
     let ignores = |kind: &str, pointer: &str| {
         respects
@@ -266,9 +267,9 @@ fn of_argo(name: &str, project: &str, application: &Application, object: &AppPro
         tool: Tool::Argo { application: name.to_owned(), project: project.to_owned() },
         is_stale: !is_denied && note.is_some(),
         governs: Governs {
-            minimum: is_active && !ignores("HorizontalPodAutoscaler", "/spec/minReplicas"),
-            replicas: is_active && !ignores("Deployment", "/spec/replicas"),
-            records: is_active && !ignores("DNSEndpoint", "/spec/endpoints"),
+            minimum: is_at_work && !ignores("HorizontalPodAutoscaler", "/spec/minReplicas"),
+            replicas: is_at_work && !ignores("Deployment", "/spec/replicas"),
+            records: is_at_work && !ignores("DNSEndpoint", "/spec/endpoints"),
         },
         course,
         compared: Some((status.reconciled_at.clone(), status.sync.status == "Synced")),

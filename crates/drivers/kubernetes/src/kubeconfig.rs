@@ -1,6 +1,7 @@
 //! A context of a kubeconfig: which server it names, whom to trust there, and who this node is.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -70,7 +71,7 @@ pub(crate) fn access(files: &[PathBuf], context: &str) -> Result<Access, AccessE
         match fs::read_to_string(path) {
             Ok(text) => {
                 let parsed: Kubeconfig = serde_saphyr::from_str(&text)
-                    .map_err(|error| AccessError::Content { path: path.clone(), what: error.to_string() })?;
+                    .map_err(|error| AccessError::Content { path: path.clone(), what: unreadable(&error) })?;
                 read.push((path.as_path(), parsed));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -107,8 +108,19 @@ pub(crate) fn access(files: &[PathBuf], context: &str) -> Result<Access, AccessE
     }
     let (has_tls, host, port, prefix) =
         server(&entry.server).map_err(|what| wrong(cluster.file, format!("cluster `{name}`: {what}")))?;
+    if !has_tls && !is_here(&host) {
+        let what =
+            format!("cluster `{name}`: whoever can listen on the way to `{host}` reads the token; expected https://");
+        return Err(wrong(cluster.file, what));
+    }
     let tls = if has_tls { Some(tls(&cluster, &user, &host)?) } else { None };
     Ok(Access { host, port, prefix, tls, credentials: credentials(&user)? })
+}
+
+/// Where it cannot be read. Not what stands there: that, or what is near it, may be a secret.
+fn unreadable(error: &serde_saphyr::Error) -> String {
+    let place = error.location().map(|at| format!("line {}, column {}: ", at.line(), at.column()));
+    format!("{}expected clusters, contexts and users, as `kubectl config view` shows them", place.unwrap_or_default())
 }
 
 fn find<'a, T>(
@@ -124,7 +136,9 @@ fn find<'a, T>(
 
 /// `https://host:port/prefix`: whether by TLS, host, port, prefix.
 fn server(url: &str) -> Result<(bool, String, u16, String), String> {
-    let expected = || format!("server `{url}`: expected https://HOST[:PORT][/PATH]");
+    // What stands before an @ is a password, perhaps.
+    let shown = if url.contains('@') { "…@…" } else { url };
+    let expected = || format!("server `{shown}`: expected https://HOST[:PORT][/PATH]");
     let (scheme, rest) = url.split_once("://").ok_or_else(expected)?;
     let has_tls = match scheme {
         "https" => true,
@@ -146,6 +160,11 @@ fn server(url: &str) -> Result<(bool, String, u16, String), String> {
     }
     let prefix = path.trim_end_matches('/');
     Ok((has_tls, host.to_owned(), port, if prefix.is_empty() { String::new() } else { format!("/{prefix}") }))
+}
+
+/// Whether it is this machine: `kubectl proxy`.
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn tls(cluster: &Found<'_, ClusterEntry>, user: &Found<'_, UserEntry>, host: &str) -> Result<Tls, AccessError> {
@@ -246,6 +265,12 @@ mod tests {
             ("{}".to_owned(), "south", "there is no kubeconfig"),
             (with("{server: 'http://a'}", "{}"), "north", "the kubeconfig has south"),
             (with("{server: a}", "{}"), "south", "FILE: cluster `c`: server `a`: expected https://HOST[:PORT][/PATH]"),
+            (with("{server: 'https://me:hush@a'}", "{}"), "south", "FILE: cluster `c`: server `…@…`: expected"),
+            (
+                with("{server: 'http://a'}", "{token: hush}"),
+                "south",
+                "FILE: cluster `c`: whoever can listen on the way to `a`",
+            ),
             (with("{server: 'https://a'}", "{}"), "south", "FILE: expected `certificate-authority` or"),
             (
                 with("{server: 'https://a', certificate-authority-data: '?'}", "{}"),
@@ -264,9 +289,16 @@ mod tests {
                 "names the cluster `c`, which is not there",
             ),
             ("contexts: 3".to_owned(), "south", "FILE: "),
+            // What cannot be read may be a secret: where it stands is said, never what it is.
+            (with("{server: 'http://a'}", "{token: [hush]}"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "hush"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush, exec: 3}"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush"), "south", "FILE: "),
+            (with("{server: 'http://a'}", "{token: hush, token: hush}"), "south", "FILE: "),
         ] {
             let said = said(&text, context);
             assert!(said.contains(expected), "{text}\n{said}");
+            assert!(!said.contains("hush"), "{said}");
         }
     }
 }

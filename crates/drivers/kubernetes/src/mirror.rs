@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{ApiError, Change, Client};
 use crate::object::{Meta, Object};
@@ -22,6 +22,8 @@ const PAGE: u32 = 500;
 /// How long is waited after an error; twice as long after each further one, up to the longest.
 const AFTER_ERROR: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A watch that ends sooner is none: the next one is waited for as after an error.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 
 /// The objects by name; `Err`: why they are not known.
 pub type Objects<T> = Result<Arc<BTreeMap<String, T>>, ApiError>;
@@ -30,7 +32,6 @@ pub type Objects<T> = Result<Arc<BTreeMap<String, T>>, ApiError>;
 struct List<T> {
     #[serde(default)]
     metadata: ListMeta,
-    #[serde(default = "Vec::new")]
     items: Vec<T>,
 }
 
@@ -50,9 +51,13 @@ where
     while !into.is_closed() {
         let error = match list::<T>(&client, &path).await {
             Ok((objects, version)) => {
-                wait = AFTER_ERROR;
                 drop(into.send_replace(Ok(Arc::new(objects))));
-                follow(&client, &path, version, &into).await
+                let began = Instant::now();
+                let error = follow(&client, &path, version, &into).await;
+                if began.elapsed() >= LONGEST_WAIT {
+                    wait = AFTER_ERROR;
+                }
+                error
             }
             Err(error) => error,
         };
@@ -90,7 +95,7 @@ async fn list<T: Object + DeserializeOwned>(
     }
 }
 
-/// Follows the changes, through any number of watches, until something goes wrong.
+/// Follows the changes, through any number of watches, until something goes wrong; `Gone` where what is known may stay.
 async fn follow<T>(client: &Client, path: &str, mut version: String, into: &watch::Sender<Objects<T>>) -> ApiError
 where
     T: Object + DeserializeOwned + Clone,
@@ -104,6 +109,7 @@ where
             }
             Err(error) => return error,
         };
+        let began = Instant::now();
         loop {
             let change = tokio::select! {
                 change = timeout(SILENCE, lines.next()) => change,
@@ -115,8 +121,9 @@ where
                     Err(error) => return error,
                 },
                 // The server ends a watch from time to time, or has gone: the next one tells.
-                Ok(Ok(None)) | Err(_) => break,
-                Ok(Err(error @ ApiError::Unreachable(_))) => {
+                Ok(Ok(None)) | Err(_) if began.elapsed() >= SHORTEST_WATCH => break,
+                Ok(Ok(None)) | Err(_) => return ApiError::Gone,
+                Ok(Err(error @ ApiError::Unreachable(_))) if began.elapsed() >= SHORTEST_WATCH => {
                     tracing::debug!("{path}: {error}");
                     break;
                 }

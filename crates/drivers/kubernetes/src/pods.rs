@@ -62,7 +62,7 @@ pub fn room(deployment: &Deployment, nodes: &BTreeMap<String, Node>) -> Option<u
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a finite, positive number of pods")]
         if fewest.is_finite() { fewest as u64 } else { 0 }
     };
-    Some(nodes.values().filter(|node| takes_pods(node)).map(fits).sum())
+    Some(nodes.values().filter(|node| takes_pods(node)).map(fits).fold(0, u64::saturating_add))
 }
 
 /// Whether pods without special permission may be put there.
@@ -148,6 +148,9 @@ mod tests {
         ] {
             assert_eq!(room(&deployment, &BTreeMap::from([(what.to_owned(), node)])), Some(fits), "{what}");
         }
+        let endless = || node("True", json!({}), "1e30", "1e40", "1e30");
+        let two = BTreeMap::from([("a".to_owned(), endless()), ("b".to_owned(), endless())]);
+        assert_eq!(room(&deployment, &two), Some(u64::MAX));
         assert_eq!(room(&Deployment::default(), &BTreeMap::new()), None);
     }
 

@@ -34,7 +34,6 @@ pub type Records = Option<BTreeMap<String, DnsEndpoint>>;
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
     items: Vec<DnsEndpoint>,
 }
 

@@ -111,20 +111,19 @@ pub struct Paths {
 
 /// Scales, deciding anew on what is there now each time somebody else was quicker. `decide` gets the Deployment and the namespace's
 /// autoscalers, and says the steps and which autoscaler they are about. Says what was changed, which is nothing where all is as it
-/// should be.
+/// should be, also where it could not be brought to its end.
 pub async fn scale(
     client: &Client,
     paths: &Paths,
     decide: impl Fn(&Deployment, &[Autoscaler]) -> (Vec<Step>, Option<Autoscaler>),
-) -> Result<Vec<Step>, ApiError> {
+) -> (Vec<Step>, Result<(), ApiError>) {
     let mut done = Vec::new();
     let mut tries = 0;
     loop {
         tries += 1;
         match attempt(client, paths, &decide, &mut done).await {
             Err(ApiError::Conflict(_)) if tries < TRIES => {}
-            Err(error) => return Err(error),
-            Ok(()) => return Ok(done),
+            outcome => return (done, outcome),
         }
     }
 }
@@ -157,7 +156,6 @@ async fn attempt(
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
     items: Vec<Autoscaler>,
 }
 

@@ -39,6 +39,8 @@ pub enum Fault {
     Status(u16, Option<u64>),
     /// Somebody else changes the object just before.
     ChangedMeanwhile,
+    /// 200, and this.
+    Body(String),
 }
 
 /// A request as it came.
@@ -155,6 +157,11 @@ impl Api {
     /// The next `times` requests whose method and path end so get a fault.
     pub fn fault(&self, method: &str, path_ends: &str, times: u32, fault: Fault) {
         self.state.lock().unwrap().faults.push((method.into(), path_ends.into(), times, fault));
+    }
+
+    /// Every watch of a collection gets a fault, its lists none.
+    pub fn fault_of_watches(&self, collection: &str, fault: Fault) {
+        self.fault("WATCH", collection, u32::MAX, fault);
     }
 
     /// No more faults.
@@ -285,13 +292,15 @@ async fn answer(
             token: header("authorization"),
             body: body.clone(),
         });
-        state.next_fault(head.method.as_str(), &path)
+        let verbs = if query.starts_with("watch=") { ["GET", "WATCH"] } else { [head.method.as_str(); 2] };
+        state.next_fault(verbs, &path)
     };
     let _ = hangs.subscribe().wait_for(|hangs| !hangs).await;
     match fault {
         Some(Fault::Status(code, retry_after)) => {
             return whole(code, &json!({"kind": "Status", "code": code, "message": "injected"}), retry_after);
         }
+        Some(Fault::Body(text)) => return Response::new(Answer::Whole(Some(text.into()))),
         Some(Fault::ChangedMeanwhile) => {
             let mut state = state.lock().unwrap();
             let path = path.strip_suffix("/scale").unwrap_or(&path).to_owned();
@@ -366,11 +375,11 @@ fn start_watch(
 }
 
 impl State {
-    fn next_fault(&mut self, method: &str, path: &str) -> Option<Fault> {
+    fn next_fault(&mut self, verbs: [&str; 2], path: &str) -> Option<Fault> {
         let fault = self
             .faults
             .iter_mut()
-            .find(|(of, ends, times, _)| of == method && path.ends_with(ends.as_str()) && *times > 0)?;
+            .find(|(of, ends, times, _)| verbs.contains(&of.as_str()) && path.ends_with(ends.as_str()) && *times > 0)?;
         fault.2 -= 1;
         Some(fault.3.clone())
     }

@@ -1,6 +1,7 @@
 //! A cluster with what `lifeboat generate` writes in it, a driver at work on it, and everything that the driver says.
 
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
+#![allow(dead_code, reason = "each test crate uses its part")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
