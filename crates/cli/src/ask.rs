@@ -232,6 +232,11 @@ async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
     Ok(if audit.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// How things are, as the first node that answers says.
+pub async fn seen(file: &Path, asked: &Asked) -> Result<Status, Failure> {
+    Ok(Nodes::of(file, asked)?.status().await?.0)
+}
+
 /// Tells every node how the regions differ: each keeps it, so that whichever is asked after the loss of the others knows. Returns those that
 /// took it.
 pub async fn report(file: &Path, asked: &Asked, differences: &[Difference]) -> Result<Vec<RegionId>, Failure> {

@@ -1,12 +1,12 @@
 //! `lifeboat generate` and `lifeboat diff`: infrastructure as code from the file, never over a hand edit by accident.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use lifeboat_iac::{Difference, DifferenceKind, MANIFEST, Options, Seen, Target, Tree, check, manifest_paths};
-use lifeboat_model::{App, ComponentId, Places, RegionId};
+use lifeboat_model::{Places, RegionId};
 
 use crate::command::{Diff, Generate};
 use crate::exit::Failure;
@@ -67,7 +67,7 @@ fn compare(generate: &Generate) -> Result<Compared, Failure> {
 }
 
 /// The same problems with their places in the file.
-fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model::Problem> {
+pub fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model::Problem> {
     let places = Places::of(text);
     problems.iter().map(|found| places.problem(&found.field, &found.message, &found.advice)).collect()
 }
@@ -88,7 +88,7 @@ pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
 async fn drift(diff: &Diff) -> Result<bool, Failure> {
     let (app, text) = file::read_with_text(&diff.generate.file)?;
     let wrong = |path: &Path, why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
-    let mut seen = Seen { serving: roles(&app, &diff.generate.out)?, ..Seen::default() };
+    let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.serving, ..Seen::default() };
     for observed in &diff.observed {
         let path = &observed.path;
         let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
@@ -123,19 +123,6 @@ fn counted(differences: usize) -> String {
         1 => "1 difference".into(),
         many => format!("{many} differences"),
     }
-}
-
-/// What the role files in the tree say, as far as there is one.
-fn roles(app: &App, out: &Path) -> Result<BTreeMap<ComponentId, BTreeSet<RegionId>>, Failure> {
-    let paths = ["aws", "azure"].map(|cloud| format!("terraform/{cloud}/roles.auto.tfvars.json"));
-    let clusters = app.regions.keys().map(|region| format!("kubernetes/roles/{region}/kustomization.yaml"));
-    let mut files = BTreeMap::new();
-    for path in paths.into_iter().chain(clusters) {
-        if let Some(text) = read(&out.join(&path))? {
-            files.insert(path, text);
-        }
-    }
-    lifeboat_iac::serving(app, &files).map_err(|why| Failure::Wrong(format!("lifeboat: {}: {why}", out.display())))
 }
 
 fn options(generate: &Generate) -> Result<Options, Failure> {
@@ -186,7 +173,8 @@ fn existing(out: &Path, tree: &Tree) -> Result<BTreeMap<String, String>, Failure
     Ok(existing)
 }
 
-fn read(path: &Path) -> Result<Option<String>, Failure> {
+/// A file's text; `None`: there is none.
+pub fn read(path: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read(path) {
         // What is no text was not generated: shown as an edit, never read as one.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -208,7 +196,7 @@ fn remove(out: &Path, path: &str) -> Result<(), Failure> {
 }
 
 /// Aside first, then into place: an interrupted run leaves whole files.
-fn write(path: &Path, content: &str) -> Result<(), Failure> {
+pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
     }

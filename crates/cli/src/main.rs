@@ -12,6 +12,7 @@ mod file;
 mod infra;
 mod judge;
 mod local;
+mod roles;
 mod show;
 mod tokens;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Verb::Regions(regions) => judge::regions(&regions),
         Verb::Generate(generate) => infra::generate(&generate),
         Verb::Diff(diff) => runtime().and_then(|runtime| runtime.block_on(infra::diff(&diff))),
+        Verb::Roles(words) => runtime().and_then(|runtime| runtime.block_on(roles::roles(&words))),
         Verb::Completions { shell } => local::completions(shell),
         Verb::Token(token) => tokens::token(&token),
         Verb::Certs(certs) => certs::certs(&certs),

@@ -1,5 +1,5 @@
 //! ARM: one template that makes a region, with a parameter file per region; one for what links regions and belongs to the
-//! writer; one for what is global. The roles are one parameter of all three, in a file that Lifeboat keeps.
+//! writer; one for what is global. The roles are one parameter of all three, in a file of their own.
 
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication, RoutePolicy};
 
@@ -164,7 +164,7 @@ impl Templates<'_> {
         all.push((
             "roles",
             "object",
-            "Which region writes and which serve; from roles.json, which Lifeboat keeps true.",
+            "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.",
         ));
         if self.has(Kind::AzureSql) {
             all.push(("administratorName", "string", "Entra group that administers the databases."));
@@ -418,14 +418,14 @@ impl Templates<'_> {
             .parts
             .iter()
             .filter(|part| part.component.kind.is_database() && part.component.kind != Kind::AzureStorage)
-            .map(|part| format!("{}: {}", json(part.id.as_str()), json(part.home.as_str())))
+            .map(|part| format!("{}: {}", json(part.id.as_str()), json(part.writer.as_str())))
             .collect();
         let serving: Vec<String> = self
             .parts
             .iter()
             .filter(|part| !part.component.kind.is_database())
             .map(|part| {
-                let regions: Vec<String> = part.serving().iter().map(|id| json(id.as_str())).collect();
+                let regions: Vec<String> = part.serves.iter().map(|id| json(id.as_str())).collect();
                 format!("{}: [{}]", json(part.id.as_str()), regions.join(", "))
             })
             .collect();
@@ -468,8 +468,11 @@ impl Templates<'_> {
             };
             resources.push(fill(fragment, &[("id", id), ("app", self.app())]));
         }
-        let parameters: [Parameter; 1] =
-            [("roles", "object", "Which region writes and which serve; from roles.json, which Lifeboat keeps true.")];
+        let parameters: [Parameter; 1] = [(
+            "roles",
+            "object",
+            "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.",
+        )];
         Some(template(&parameters, &variables.join(",\n"), &resources, &[]))
     }
 
@@ -493,8 +496,11 @@ impl Templates<'_> {
         if resources.is_empty() {
             return None;
         }
-        let parameters: [Parameter; 1] =
-            [("roles", "object", "Which region writes and which serve; from roles.json, which Lifeboat keeps true.")];
+        let parameters: [Parameter; 1] = [(
+            "roles",
+            "object",
+            "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.",
+        )];
         Some(template(&parameters, &variables.join(",\n"), &resources, &[]))
     }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use lifeboat_model::app::{EtcdStore, Provider, RegionRole, StoreChoice, Tls};
+use lifeboat_model::app::{EtcdStore, Kind, Provider, RegionRole, StoreChoice, Tls};
 use lifeboat_model::{App, RegionId};
 
 use crate::Problem;
-use crate::design::{Design, Site};
+use crate::design::{Design, Part, Site};
 
 /// Where every generated node has its certificates, as `lifeboat certs` names them.
 pub(crate) const CERTIFICATES: &str = "/etc/lifeboat/tls";
@@ -192,6 +192,7 @@ pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
     let beyond = |site: &&Site| !site.region.address.is_some_and(|address| address.is_loopback());
     let far: Vec<&Site> = design.sites.iter().filter(beyond).collect();
     let mut found: Vec<Problem> = far.iter().filter_map(|site| address_warning(site)).collect();
+    found.extend(design.parts.iter().filter_map(driver_warning));
     if far.is_empty() {
         return found;
     }
@@ -220,6 +221,18 @@ pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
         ));
     }
     found
+}
+
+/// A node refuses a database that it could not move: it would promise what it cannot keep.
+fn driver_warning(part: &Part) -> Option<Problem> {
+    let kind = part.component.kind;
+    (kind.is_database() && kind != Kind::Postgres).then(|| {
+        Problem::new(
+            format!("components.{}.kind", part.id),
+            format!("nodes have no driver for `{}` yet: those of its regions do not start", kind.as_str()),
+            format!("fail it over with its provider's own command; then `lifeboat roles --writer {}=REGION`", part.id),
+        )
+    })
 }
 
 fn address_warning(site: &Site) -> Option<Problem> {

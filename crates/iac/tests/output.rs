@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use common::{example, examples, tree_of};
-use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Target, Tree, check, generate};
+use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Problem, Target, Tree, check, generate};
 use lifeboat_model::app::{Kind, Pattern};
 
 mod common;
@@ -139,7 +139,11 @@ fn what_a_tool_cannot_say_is_said() {
     let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|text| text.starts_with("components.orders.kind: `aurora-global` is in none")), "{said:?}");
     assert!(!said.iter().any(|text| text.contains("deployment")), "{said:?}");
-    assert!(generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings.is_empty());
+    let said = generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings;
+    assert!(!said.iter().any(|problem| problem.message.contains("is in none")), "{said:?}");
+    // A node that has no driver for what it is to move does not start, and the file is where that is learnt.
+    let drives = |problem: &Problem| problem.field == "components.orders.kind" && problem.message.contains("no driver");
+    assert!(said.iter().any(drives), "{said:?}");
 }
 
 /// Whatever a file holds arrives as it is, in every syntax.
@@ -186,7 +190,12 @@ fn a_large_app_is_generated() {
     }
     let tree = tree_of(&app);
     assert!(tree.files.contains_key("terraform/aws/web-99.tf"));
-    assert!(tree.files["cloudformation/regional.yaml"].contains("Orders99:"));
+    // A template that AWS refuses is none: it is left out, and refused to whoever asks for it.
+    assert!(!tree.files.keys().any(|path| path.starts_with("cloudformation/")));
+    let said = |problems: &[Problem]| problems.iter().any(|problem| problem.message.starts_with("no CloudFormation: "));
+    assert!(said(&tree.warnings), "{:?}", tree.warnings);
+    let only = Options { targets: [Target::CloudFormation].into(), ..Options::default() };
+    assert!(said(&generate(&app, &only).unwrap_err()));
 }
 
 /// An app on machines of one's own needs nothing but the nodes.
