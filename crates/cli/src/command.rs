@@ -388,6 +388,9 @@ pub struct Roles {
     /// Who writes a database that no node moves: a managed one; may be repeated
     #[arg(long, value_name = "DATABASE=REGION", value_parser = writer)]
     pub writer: Vec<(ComponentId, RegionId)>,
+    /// Ask no node: only what --writer says is known
+    #[arg(long, requires = "writer")]
+    pub offline: bool,
     /// Write nothing; exit 1 where a role file is not true
     #[arg(long)]
     pub check: bool,

@@ -25,6 +25,10 @@ use crate::exit::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    exit::quietly_when_unread(|| run(arguments))
+}
+
+fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Validate(validate) => local::validate(&validate),
         Verb::Schema => local::schema(),

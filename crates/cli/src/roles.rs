@@ -27,16 +27,7 @@ pub async fn roles(words: &command::Roles) -> Result<ExitCode, Failure> {
         )));
     }
     let before = reading(&app, &words.out, &files)?;
-    let mut now = match ask::seen(&words.file, &words.asked).await {
-        // A node without the store knows what was, and not what the others have decided since.
-        Ok(status) if status.store_reachable => Now::of(&status),
-        Ok(status) => {
-            let why = format!("the node of {} does not reach the state store: what it knows may be old", status.region);
-            known_by_hand(words, why)?
-        }
-        Err(Failure::Unreachable(why)) => known_by_hand(words, why)?,
-        Err(other) => return Err(other),
-    };
+    let mut now = if words.offline { Now::default() } else { told(words).await? };
     now.writers.extend(words.writer.iter().cloned());
     let (after, mut notes) = before.after(&app, &now).map_err(wrong)?;
     for (database, writer) in &before.writers {
@@ -91,13 +82,20 @@ fn role_files(tree: &Tree, out: &Path) -> Result<BTreeMap<String, String>, Failu
     Ok(files)
 }
 
-/// Where the nodes cannot tell, what was said on the command line is all that is known.
-fn known_by_hand(words: &command::Roles, why: String) -> Result<Now, Failure> {
-    if words.writer.is_empty() {
-        return Err(Failure::Unreachable(format!("{why}\n  say who writes now with --writer DATABASE=REGION")));
+/// What the nodes say.
+async fn told(words: &command::Roles) -> Result<Now, Failure> {
+    let advice = "\n  say who writes now with --writer DATABASE=REGION and --offline";
+    match ask::seen(&words.file, &words.asked).await {
+        Ok(status) if status.store_reachable => Ok(Now::of(&status)),
+        // A node without the store knows what was, and not what the others have decided since.
+        Ok(status) => Err(Failure::Unreachable(format!(
+            "the node of {} does not reach the state store: what it knows may be old\n  ask another with --region, or {}",
+            status.region,
+            advice.trim_start()
+        ))),
+        Err(Failure::Unreachable(why)) => Err(Failure::Unreachable(why + advice)),
+        Err(other) => Err(other),
     }
-    eprintln!("lifeboat: {why}\n  only what --writer says is known");
-    Ok(Now::default())
 }
 
 /// What is different, a line each.

@@ -234,9 +234,11 @@ impl Templates<'_> {
     /// What the node's machine runs at boot: the script that Terraform's module has, with this tool's way to fill it in.
     fn start_script(&self) -> String {
         let text = include_str!("terraform/azure/modules/node/start.sh.tftpl");
-        let (before, rest) = text.split_once("%{ if etcd != null ~}\n").unwrap_or((text, ""));
-        let (etcd, after) = rest.split_once("%{ endif ~}\n").unwrap_or(("", rest));
-        let text = if self.has_members() { format!("{before}{etcd}{after}") } else { format!("{before}{after}") };
+        let given = self.design.sites_of(Provider::Azure).any(|site| members::is_given_certificates(self.design, site));
+        let tls = self.design.sites_of(Provider::Azure).any(|site| members::speaks_tls(self.design, site));
+        let text = chosen(text, "%{ if certificates ~}\n", "%{ endif ~}\n", given);
+        let text = chosen(&text, "%{ if etcd != null ~}\n", "%{ endif ~}\n", self.has_members());
+        let text = chosen(&text, "%{ if tls }", "%{ endif }", tls);
         let text = text
             .replace("%{ for name, value in etcd.environment ~}\n${name}=${value}\n%{ endfor ~}\n", "__ETCD__\n")
             .replace("${member ~}\n", crate::lifeboat::MEMBER);
@@ -678,6 +680,14 @@ fn template(parameters: &[Parameter], variables: &str, resources: &[String], out
         parameters.join(",\n"),
         resources.join(",\n"),
     )
+}
+
+/// A conditional part of a Terraform template, decided here.
+fn chosen(text: &str, opening: &str, closing: &str, holds: bool) -> String {
+    match text.split_once(opening).and_then(|(before, rest)| Some((before, rest.split_once(closing)?))) {
+        Some((before, (part, after))) => format!("{before}{}{after}", if holds { part } else { "" }),
+        None => text.to_owned(),
+    }
 }
 
 fn parameter_file(values: &[(&str, String)]) -> String {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lifeboat_model::app::{EtcdStore, Kind, Provider, RegionRole, StoreChoice, Tls};
 use lifeboat_model::{App, RegionId};
@@ -182,15 +182,27 @@ pub(crate) fn environment(design: &Design, member: &Member, listen: &str) -> Vec
     variables
 }
 
-/// Whether the node is given certificates: wherever it listens beyond loopback, unless the file wants none.
+/// Whether the node speaks TLS with the generated certificates: wherever it listens beyond loopback, unless the file wants none.
+pub(crate) fn speaks_tls(design: &Design, site: &Site) -> bool {
+    design.app.nodes.tls != Tls::Off && is_beyond_loopback(site)
+}
+
+/// Whether the machine is given certificates: for the node, for its member, or because the node shows them to the state store.
 pub(crate) fn is_given_certificates(design: &Design, site: &Site) -> bool {
-    design.app.nodes.tls != Tls::Off && !site.region.address.is_some_and(|address| address.is_loopback())
+    let StoreChoice::Etcd(store) = &design.app.store else { return speaks_tls(design, site) };
+    let installed = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.starts_with(CERTIFICATES));
+    let for_store = [&store.ca, &store.cert, &store.key].into_iter().any(installed)
+        || member(design, site).is_some_and(|member| member.speaks_tls());
+    speaks_tls(design, site) || for_store && is_beyond_loopback(site)
+}
+
+fn is_beyond_loopback(site: &Site) -> bool {
+    !site.region.address.is_some_and(|address| address.is_loopback())
 }
 
 /// What would keep the nodes from starting, or from finding each other.
 pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
-    let beyond = |site: &&Site| !site.region.address.is_some_and(|address| address.is_loopback());
-    let far: Vec<&Site> = design.sites.iter().filter(beyond).collect();
+    let far: Vec<&Site> = design.sites.iter().filter(|site| is_beyond_loopback(site)).collect();
     let mut found: Vec<Problem> = far.iter().filter_map(|site| address_warning(site)).collect();
     found.extend(design.parts.iter().filter_map(driver_warning));
     if far.is_empty() {

@@ -146,6 +146,47 @@ fn what_a_tool_cannot_say_is_said() {
     assert!(said.iter().any(drives), "{said:?}");
 }
 
+/// Who wants no TLS gets nodes that neither speak it nor wait for certificates; a store that wants certificates still has them.
+#[test]
+fn certificates_are_where_something_uses_them() {
+    let text = |nodes: &str, store: &str| {
+        format!(
+            "app: shop\nregions:\n  a: {{place: aws/eu-north-1, address: 10.19.0.10}}\n  b: {{place: azure/northeurope, address: 10.135.0.10}}\n  \
+             c: {{place: kubernetes/c, address: 192.0.2.3}}\ncomponents:\n  web: {{kind: deployment, regions: [c], size: {{image: web}}}}\n  \
+             vms: {{kind: vmss, regions: [b], size: {{image: web}}}}\n\
+             failover: {{mode: approve}}\n{nodes}store: {{etcd: [{store}]}}\n"
+        )
+    };
+    let own = "nodes: {tls: /etc/lifeboat/tls}\n";
+    let none = "nodes: {tls: none}\n";
+    let plain = "\"http://10.19.0.10:2379\", \"http://10.135.0.10:2379\", \"http://192.0.2.3:2379\"";
+    let secure = plain.replace("http:", "https:");
+    for (nodes, store, speaks, given) in
+        [(own, plain, true, true), (none, plain, false, false), (none, &secure, false, true)]
+    {
+        let app = lifeboat_model::parse(&text(nodes, store)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let tree = tree_of(&app);
+        let holds = |path: &str, what: &str| tree.files[path].contains(what);
+        let case = format!("{nodes}{store}");
+        assert_eq!(holds("lifeboat/a/lifeboat.service", "LIFEBOAT_CERTS"), speaks, "{case}");
+        assert_eq!(holds("lifeboat/a/install.sh", "$certificates/$name"), given, "{case}");
+        assert_eq!(holds("lifeboat/c/node.yaml", "LIFEBOAT_CERTS"), speaks, "{case}");
+        assert_eq!(holds("lifeboat/c/node.yaml", "name: lifeboat-tls"), given, "{case}");
+        assert_eq!(holds("arm/regional.json", "LIFEBOAT_CERTS"), speaks, "{case}");
+        assert_eq!(holds("arm/regional.json", "no certificates yet"), given, "{case}");
+        assert!(!holds("arm/regional.json", "%{"), "{case}");
+        assert_eq!(tree.files.contains_key("lifeboat/hand-out.sh"), given, "{case}");
+        for cloud in ["aws", "azure"] {
+            let says = |what: &str| {
+                tree.files[&format!("terraform/{cloud}/lifeboat.tf")]
+                    .lines()
+                    .any(|line| line.split_whitespace().eq([what, "=", "false"]))
+            };
+            assert_eq!((says("tls"), says("certificates")), (!speaks, !given), "{cloud} {case}");
+        }
+    }
+}
+
 /// Whatever a file holds arrives as it is, in every syntax.
 #[test]
 fn hostile_texts_arrive_as_they_are() {
