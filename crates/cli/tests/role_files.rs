@@ -26,7 +26,7 @@ fn serving(infra: &Path) -> Json {
 
 #[test]
 fn a_lost_region_serves_no_more_in_the_role_files() {
-    let routed = "routes:\n  shop.example.test: {to: web, policy: failover, ttl: 1s}\n";
+    let routed = "routes:\n  shop.example.test: {to: web, policy: failover, ttl: 1s}\nnodes: {tls: certs}\n";
     let mut fleet = Fleet::start(routed);
     // The same app in the clouds: what is generated is for machines that only AWS has, and the nodes tell who serves.
     let text = fs::read_to_string(&fleet.file).unwrap();
