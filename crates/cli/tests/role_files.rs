@@ -27,14 +27,16 @@ fn serving(infra: &Path) -> Json {
 #[test]
 fn a_lost_region_serves_no_more_in_the_role_files() {
     let routed = "routes:\n  shop.example.test: {to: web, policy: failover, ttl: 1s}\nnodes: {tls: certs}\n";
-    let mut fleet = Fleet::start(routed);
+    let web = "{kind: process, run: python3 -m http.server --bind $ADDRESS 8080, port: 8080, check: {tcp: true}}";
+    let mut fleet = Fleet::set_with(&format!("  web: {web}\n"), routed);
+    fleet.start_all();
     // The same app in the clouds: what is generated is for machines that only AWS has, and the nodes tell who serves.
     let text = fs::read_to_string(&fleet.file).unwrap();
     let clouds = [("local/a", "aws/eu-north-1"), ("local/b", "aws/eu-central-1"), ("local/c", "aws/eu-west-1")];
-    let text = clouds.iter().fold(text, |text, (from, to)| text.replace(from, to)).replace(
-        "{kind: process, run: sleep 600}",
-        "{kind: asg, pattern: warm-standby, size: {image: ami-0a1b2c3d4e5f60718}}",
-    );
+    let text = clouds
+        .iter()
+        .fold(text, |text, (from, to)| text.replace(from, to))
+        .replace(web, "{kind: asg, pattern: warm-standby, size: {image: ami-0a1b2c3d4e5f60718}}");
     let file = fleet.world.path().join("clouds.yaml");
     fs::write(&file, text).unwrap();
     let infra = fleet.world.path().join("infra");
@@ -50,7 +52,7 @@ fn a_lost_region_serves_no_more_in_the_role_files() {
     assert_eq!(serving(&infra), json!(["a"]));
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(fleet.world.inject(Fault::NodeLoss, &"a".into()));
+    runtime.block_on(fleet.world.inject(Fault::RegionLoss, &"a".into()));
     let found = fleet.eventually("a role file is not true", || {
         let found = roles(&["--check", "--region", "b"]);
         (found.status.code() == Some(1)).then(|| told(&found))
