@@ -81,7 +81,11 @@ impl Nodes {
         let mut tried = Vec::new();
         for (region, address) in self.addresses() {
             let setting = Setting::of(&self.app.nodes.tls, &region, &self.base, self.certs.as_deref());
-            let connector = setting.connector().map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
+            let connector = setting.connector().map_err(|error| {
+                let advice =
+                    if self.certs.is_none() { "\n  --certs DIR says where ca.pem lies on this machine" } else { "" };
+                Failure::Wrong(format!("lifeboat: {error}{advice}"))
+            })?;
             let asking = async {
                 let stream = connector
                     .connect(address, &region)

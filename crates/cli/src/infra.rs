@@ -15,6 +15,7 @@ use crate::{ask, file};
 /// `lifeboat generate`
 pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
     let Compared { tree, existing, differences } = compare(generate)?;
+    show(&generate.out, &differences);
     if generate.check {
         return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -47,7 +48,7 @@ struct Compared {
     differences: Vec<Difference>,
 }
 
-/// Compares, and says what differs.
+/// Compares; what the user should know besides goes to standard error.
 fn compare(generate: &Generate) -> Result<Compared, Failure> {
     let (app, text) = file::read_with_text(&generate.file)?;
     let tree = lifeboat_iac::generate(&app, &options(generate)?)
@@ -57,13 +58,16 @@ fn compare(generate: &Generate) -> Result<Compared, Failure> {
     }
     let existing = existing(&generate.out, &tree)?;
     let differences = check(&tree, &existing);
-    for difference in &differences {
+    Ok(Compared { tree, existing, differences })
+}
+
+fn show(out: &Path, differences: &[Difference]) {
+    for difference in differences {
         println!("{:<36} {}", difference.kind.as_str(), difference.path);
     }
     if differences.is_empty() {
-        println!("{} is as it would be generated", generate.out.display());
+        println!("{} is as it would be generated", out.display());
     }
-    Ok(Compared { tree, existing, differences })
 }
 
 /// The same problems with their places in the file.
@@ -75,17 +79,25 @@ pub fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_mo
 /// `lifeboat diff`: the code with what would be generated, and the regions as they were seen with the file and with each other.
 pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
     // Without a tree there is nothing to compare but the regions.
-    let code_differs = if diff.observed.is_empty() || diff.generate.out.exists() {
-        !compare(&diff.generate)?.differences.is_empty()
-    } else {
-        false
-    };
-    let drifted = if diff.observed.is_empty() { false } else { drift(diff).await? };
-    Ok(if code_differs || drifted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let has_tree = diff.observed.is_empty() || diff.generate.out.exists();
+    let code = if has_tree { compare(&diff.generate)?.differences } else { Vec::new() };
+    if has_tree && !diff.asked.json {
+        show(&diff.generate.out, &code);
+    }
+    let regions = if diff.observed.is_empty() { Vec::new() } else { drift(diff).await? };
+    if diff.asked.json {
+        let code: Vec<_> = code
+            .iter()
+            .map(|difference| serde_json::json!({ "path": difference.path, "what": difference.kind.as_str() }))
+            .collect();
+        let json = serde_json::json!({ "code": code, "regions": regions });
+        println!("{}", serde_json::to_string_pretty(&json).map_err(|error| Failure::Failed(error.to_string()))?);
+    }
+    Ok(if code.is_empty() && regions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether the regions differ; said, and told to the nodes where that was asked for.
-async fn drift(diff: &Diff) -> Result<bool, Failure> {
+/// How the regions differ; said, and told to the nodes where that was asked for.
+async fn drift(diff: &Diff) -> Result<Vec<lifeboat_model::status::Difference>, Failure> {
     let (app, text) = file::read_with_text(&diff.generate.file)?;
     let wrong = |path: &Path, why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
     let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.serving, ..Seen::default() };
@@ -96,10 +108,7 @@ async fn drift(diff: &Diff) -> Result<bool, Failure> {
     }
     let differences = lifeboat_iac::drift(&app, &seen.serving, &seen.observations)
         .map_err(|problems| Failure::Wrong(file::render(&diff.generate.file, &text, &placed(&text, &problems))))?;
-    if diff.asked.json {
-        let json = serde_json::to_string_pretty(&differences).map_err(|error| Failure::Failed(error.to_string()))?;
-        println!("{json}");
-    } else {
+    if !diff.asked.json {
         differences.iter().for_each(|difference| println!("{difference}"));
         let places: usize = seen.observations.values().map(BTreeMap::len).sum();
         println!(
@@ -114,7 +123,7 @@ async fn drift(diff: &Diff) -> Result<bool, Failure> {
             println!("told the nodes of {}", told.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", "));
         }
     }
-    Ok(!differences.is_empty())
+    Ok(differences)
 }
 
 fn counted(differences: usize) -> String {
