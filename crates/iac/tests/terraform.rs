@@ -103,7 +103,8 @@ impl Workspace {
             let script = String::from_utf8(script).unwrap();
             let region =
                 app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
-            let address = app.regions[region].address.unwrap().to_string();
+            // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
+            let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { continue };
             for part in [
                 &format!("ip address replace {address}/"),
                 "LIFEBOAT_CERTS=/etc/lifeboat/tls",
