@@ -81,7 +81,11 @@ impl Nodes {
         let mut tried = Vec::new();
         for (region, address) in self.addresses() {
             let setting = Setting::of(&self.app.nodes.tls, &region, &self.base, self.certs.as_deref());
-            let connector = setting.connector().map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
+            let connector = setting.connector().map_err(|error| {
+                let advice =
+                    if self.certs.is_none() { "\n  --certs DIR says where ca.pem lies on this machine" } else { "" };
+                Failure::Wrong(format!("lifeboat: {error}{advice}"))
+            })?;
             let asking = async {
                 let stream = connector
                     .connect(address, &region)
@@ -230,6 +234,11 @@ async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
         print!("{}", show::audit(&audit, journal.kept));
     }
     Ok(if audit.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How things are, as the first node that answers says.
+pub async fn seen(file: &Path, asked: &Asked) -> Result<Status, Failure> {
+    Ok(Nodes::of(file, asked)?.status().await?.0)
 }
 
 /// Tells every node how the regions differ: each keeps it, so that whichever is asked after the loss of the others knows. Returns those that

@@ -35,6 +35,8 @@ pub enum Verb {
     Generate(Generate),
     /// Compare generated code on disk with what would be generated now, and what runs in the regions with the file and each other
     Diff(Diff),
+    /// Write who writes and who serves now into the role files of generated code, so that a plan after a failover is empty
+    Roles(Roles),
     /// Rehearse a fault on real servers of this machine, and measure RTO and RPO
     Drill(Drill),
     /// Run the daemon of one region
@@ -372,6 +374,37 @@ pub struct Generate {
     /// Overwrite what was edited by hand
     #[arg(long)]
     pub overwrite: bool,
+}
+
+/// `roles`
+#[derive(Debug, Args)]
+pub struct Roles {
+    /// The app's file
+    #[arg(default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// The directory of the generated code
+    #[arg(long, default_value = "infra", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Who writes a database that no node moves: a managed one; may be repeated
+    #[arg(long, value_name = "DATABASE=REGION", value_parser = writer)]
+    pub writer: Vec<(ComponentId, RegionId)>,
+    /// Ask no node: only what --writer says is known
+    #[arg(long, requires = "writer")]
+    pub offline: bool,
+    /// Write nothing; exit 1 where a role file is not true
+    #[arg(long)]
+    pub check: bool,
+    /// Whom to ask, and how to answer
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// `DATABASE=REGION`
+fn writer(text: &str) -> Result<(ComponentId, RegionId), String> {
+    match text.split_once('=') {
+        Some((database, region)) if !database.is_empty() && !region.is_empty() => Ok((database.into(), region.into())),
+        Some(_) | None => Err("expected DATABASE=REGION, such as `orders=frankfurt`".into()),
+    }
 }
 
 /// `drill`

@@ -1,12 +1,12 @@
 //! `lifeboat generate` and `lifeboat diff`: infrastructure as code from the file, never over a hand edit by accident.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use lifeboat_iac::{Difference, DifferenceKind, MANIFEST, Options, Seen, Target, Tree, check, manifest_paths};
-use lifeboat_model::{App, ComponentId, Places, RegionId};
+use lifeboat_model::{Places, RegionId};
 
 use crate::command::{Diff, Generate};
 use crate::exit::Failure;
@@ -15,6 +15,7 @@ use crate::{ask, file};
 /// `lifeboat generate`
 pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
     let Compared { tree, existing, differences } = compare(generate)?;
+    show(&generate.out, &differences);
     if generate.check {
         return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -47,7 +48,7 @@ struct Compared {
     differences: Vec<Difference>,
 }
 
-/// Compares, and says what differs.
+/// Compares; what the user should know besides goes to standard error.
 fn compare(generate: &Generate) -> Result<Compared, Failure> {
     let (app, text) = file::read_with_text(&generate.file)?;
     let tree = lifeboat_iac::generate(&app, &options(generate)?)
@@ -57,17 +58,20 @@ fn compare(generate: &Generate) -> Result<Compared, Failure> {
     }
     let existing = existing(&generate.out, &tree)?;
     let differences = check(&tree, &existing);
-    for difference in &differences {
-        println!("{:<36} {}", difference.kind.as_str(), difference.path);
-    }
-    if differences.is_empty() {
-        println!("{} is as it would be generated", generate.out.display());
-    }
     Ok(Compared { tree, existing, differences })
 }
 
+fn show(out: &Path, differences: &[Difference]) {
+    for difference in differences {
+        println!("{:<36} {}", difference.kind.as_str(), difference.path);
+    }
+    if differences.is_empty() {
+        println!("{} is as it would be generated", out.display());
+    }
+}
+
 /// The same problems with their places in the file.
-fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model::Problem> {
+pub fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model::Problem> {
     let places = Places::of(text);
     problems.iter().map(|found| places.problem(&found.field, &found.message, &found.advice)).collect()
 }
@@ -75,20 +79,28 @@ fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model:
 /// `lifeboat diff`: the code with what would be generated, and the regions as they were seen with the file and with each other.
 pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
     // Without a tree there is nothing to compare but the regions.
-    let code_differs = if diff.observed.is_empty() || diff.generate.out.exists() {
-        !compare(&diff.generate)?.differences.is_empty()
-    } else {
-        false
-    };
-    let drifted = if diff.observed.is_empty() { false } else { drift(diff).await? };
-    Ok(if code_differs || drifted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let has_tree = diff.observed.is_empty() || diff.generate.out.exists();
+    let code = if has_tree { compare(&diff.generate)?.differences } else { Vec::new() };
+    if has_tree && !diff.asked.json {
+        show(&diff.generate.out, &code);
+    }
+    let regions = if diff.observed.is_empty() { Vec::new() } else { drift(diff).await? };
+    if diff.asked.json {
+        let code: Vec<_> = code
+            .iter()
+            .map(|difference| serde_json::json!({ "path": difference.path, "what": difference.kind.as_str() }))
+            .collect();
+        let json = serde_json::json!({ "code": code, "regions": regions });
+        println!("{}", serde_json::to_string_pretty(&json).map_err(|error| Failure::Failed(error.to_string()))?);
+    }
+    Ok(if code.is_empty() && regions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether the regions differ; said, and told to the nodes where that was asked for.
-async fn drift(diff: &Diff) -> Result<bool, Failure> {
+/// How the regions differ; said, and told to the nodes where that was asked for.
+async fn drift(diff: &Diff) -> Result<Vec<lifeboat_model::status::Difference>, Failure> {
     let (app, text) = file::read_with_text(&diff.generate.file)?;
     let wrong = |path: &Path, why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
-    let mut seen = Seen { serving: roles(&app, &diff.generate.out)?, ..Seen::default() };
+    let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.serving, ..Seen::default() };
     for observed in &diff.observed {
         let path = &observed.path;
         let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
@@ -96,10 +108,7 @@ async fn drift(diff: &Diff) -> Result<bool, Failure> {
     }
     let differences = lifeboat_iac::drift(&app, &seen.serving, &seen.observations)
         .map_err(|problems| Failure::Wrong(file::render(&diff.generate.file, &text, &placed(&text, &problems))))?;
-    if diff.asked.json {
-        let json = serde_json::to_string_pretty(&differences).map_err(|error| Failure::Failed(error.to_string()))?;
-        println!("{json}");
-    } else {
+    if !diff.asked.json {
         differences.iter().for_each(|difference| println!("{difference}"));
         let places: usize = seen.observations.values().map(BTreeMap::len).sum();
         println!(
@@ -114,7 +123,7 @@ async fn drift(diff: &Diff) -> Result<bool, Failure> {
             println!("told the nodes of {}", told.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", "));
         }
     }
-    Ok(!differences.is_empty())
+    Ok(differences)
 }
 
 fn counted(differences: usize) -> String {
@@ -123,19 +132,6 @@ fn counted(differences: usize) -> String {
         1 => "1 difference".into(),
         many => format!("{many} differences"),
     }
-}
-
-/// What the role files in the tree say, as far as there is one.
-fn roles(app: &App, out: &Path) -> Result<BTreeMap<ComponentId, BTreeSet<RegionId>>, Failure> {
-    let paths = ["aws", "azure"].map(|cloud| format!("terraform/{cloud}/roles.auto.tfvars.json"));
-    let clusters = app.regions.keys().map(|region| format!("kubernetes/roles/{region}/kustomization.yaml"));
-    let mut files = BTreeMap::new();
-    for path in paths.into_iter().chain(clusters) {
-        if let Some(text) = read(&out.join(&path))? {
-            files.insert(path, text);
-        }
-    }
-    lifeboat_iac::serving(app, &files).map_err(|why| Failure::Wrong(format!("lifeboat: {}: {why}", out.display())))
 }
 
 fn options(generate: &Generate) -> Result<Options, Failure> {
@@ -186,7 +182,8 @@ fn existing(out: &Path, tree: &Tree) -> Result<BTreeMap<String, String>, Failure
     Ok(existing)
 }
 
-fn read(path: &Path) -> Result<Option<String>, Failure> {
+/// A file's text; `None`: there is none.
+pub fn read(path: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read(path) {
         // What is no text was not generated: shown as an edit, never read as one.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -208,7 +205,7 @@ fn remove(out: &Path, path: &str) -> Result<(), Failure> {
 }
 
 /// Aside first, then into place: an interrupted run leaves whole files.
-fn write(path: &Path, content: &str) -> Result<(), Failure> {
+pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
     }

@@ -55,7 +55,9 @@ pub fn schema() -> Result<ExitCode, Failure> {
 
 /// `lifeboat completions`
 pub fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
-    clap_complete::generate(shell, &mut Arguments::command(), "lifeboat", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "lifeboat", &mut script);
+    print!("{}", String::from_utf8_lossy(&script));
     Ok(ExitCode::SUCCESS)
 }
 

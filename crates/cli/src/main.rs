@@ -12,6 +12,7 @@ mod file;
 mod infra;
 mod judge;
 mod local;
+mod roles;
 mod show;
 mod tokens;
 
@@ -24,6 +25,10 @@ use crate::exit::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    exit::quietly_when_unread(|| run(arguments))
+}
+
+fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Validate(validate) => local::validate(&validate),
         Verb::Schema => local::schema(),
@@ -31,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Regions(regions) => judge::regions(&regions),
         Verb::Generate(generate) => infra::generate(&generate),
         Verb::Diff(diff) => runtime().and_then(|runtime| runtime.block_on(infra::diff(&diff))),
+        Verb::Roles(words) => runtime().and_then(|runtime| runtime.block_on(roles::roles(&words))),
         Verb::Completions { shell } => local::completions(shell),
         Verb::Token(token) => tokens::token(&token),
         Verb::Certs(certs) => certs::certs(&certs),

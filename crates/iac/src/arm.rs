@@ -1,5 +1,5 @@
 //! ARM: one template that makes a region, with a parameter file per region; one for what links regions and belongs to the
-//! writer; one for what is global. The roles are one parameter of all three, in a file that Lifeboat keeps.
+//! writer; one for what is global. The roles are one parameter of all three, in a file of their own.
 
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication, RoutePolicy};
 
@@ -164,7 +164,7 @@ impl Templates<'_> {
         all.push((
             "roles",
             "object",
-            "Which region writes and which serve; from roles.json, which Lifeboat keeps true.",
+            "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.",
         ));
         if self.has(Kind::AzureSql) {
             all.push(("administratorName", "string", "Entra group that administers the databases."));
@@ -234,9 +234,11 @@ impl Templates<'_> {
     /// What the node's machine runs at boot: the script that Terraform's module has, with this tool's way to fill it in.
     fn start_script(&self) -> String {
         let text = include_str!("terraform/azure/modules/node/start.sh.tftpl");
-        let (before, rest) = text.split_once("%{ if etcd != null ~}\n").unwrap_or((text, ""));
-        let (etcd, after) = rest.split_once("%{ endif ~}\n").unwrap_or(("", rest));
-        let text = if self.has_members() { format!("{before}{etcd}{after}") } else { format!("{before}{after}") };
+        let given = self.design.sites_of(Provider::Azure).any(|site| members::is_given_certificates(self.design, site));
+        let tls = self.design.sites_of(Provider::Azure).any(|site| members::speaks_tls(self.design, site));
+        let text = chosen(text, "%{ if certificates ~}\n", "%{ endif ~}\n", given);
+        let text = chosen(&text, "%{ if etcd != null ~}\n", "%{ endif ~}\n", self.has_members());
+        let text = chosen(&text, "%{ if tls }", "%{ endif }", tls);
         let text = text
             .replace("%{ for name, value in etcd.environment ~}\n${name}=${value}\n%{ endfor ~}\n", "__ETCD__\n")
             .replace("${member ~}\n", crate::lifeboat::MEMBER);
@@ -418,14 +420,14 @@ impl Templates<'_> {
             .parts
             .iter()
             .filter(|part| part.component.kind.is_database() && part.component.kind != Kind::AzureStorage)
-            .map(|part| format!("{}: {}", json(part.id.as_str()), json(part.home.as_str())))
+            .map(|part| format!("{}: {}", json(part.id.as_str()), json(part.writer.as_str())))
             .collect();
         let serving: Vec<String> = self
             .parts
             .iter()
             .filter(|part| !part.component.kind.is_database())
             .map(|part| {
-                let regions: Vec<String> = part.serving().iter().map(|id| json(id.as_str())).collect();
+                let regions: Vec<String> = part.serves.iter().map(|id| json(id.as_str())).collect();
                 format!("{}: [{}]", json(part.id.as_str()), regions.join(", "))
             })
             .collect();
@@ -468,8 +470,11 @@ impl Templates<'_> {
             };
             resources.push(fill(fragment, &[("id", id), ("app", self.app())]));
         }
-        let parameters: [Parameter; 1] =
-            [("roles", "object", "Which region writes and which serve; from roles.json, which Lifeboat keeps true.")];
+        let parameters: [Parameter; 1] = [(
+            "roles",
+            "object",
+            "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.",
+        )];
         Some(template(&parameters, &variables.join(",\n"), &resources, &[]))
     }
 
@@ -493,8 +498,11 @@ impl Templates<'_> {
         if resources.is_empty() {
             return None;
         }
-        let parameters: [Parameter; 1] =
-            [("roles", "object", "Which region writes and which serve; from roles.json, which Lifeboat keeps true.")];
+        let parameters: [Parameter; 1] = [(
+            "roles",
+            "object",
+            "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.",
+        )];
         Some(template(&parameters, &variables.join(",\n"), &resources, &[]))
     }
 
@@ -672,6 +680,14 @@ fn template(parameters: &[Parameter], variables: &str, resources: &[String], out
         parameters.join(",\n"),
         resources.join(",\n"),
     )
+}
+
+/// A conditional part of a Terraform template, decided here.
+fn chosen(text: &str, opening: &str, closing: &str, holds: bool) -> String {
+    match text.split_once(opening).and_then(|(before, rest)| Some((before, rest.split_once(closing)?))) {
+        Some((before, (part, after))) => format!("{before}{}{after}", if holds { part } else { "" }),
+        None => text.to_owned(),
+    }
 }
 
 fn parameter_file(values: &[(&str, String)]) -> String {

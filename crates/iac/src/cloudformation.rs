@@ -11,6 +11,8 @@ use crate::{Problem, permissions, versions};
 mod global;
 mod stack_set;
 
+pub(crate) use stack_set::serving;
+
 const FOLDER: &str = "cloudformation";
 
 /// A replica in another region takes a key but must not repeat that it is encrypted; cfn-lint asks for both.
@@ -26,13 +28,13 @@ struct Stacks<'a> {
 }
 
 /// Writes `cloudformation/` if the app has anything on AWS.
-pub(crate) fn write(design: &Design, tree: &mut Tree) {
+pub(crate) fn write(design: &Design, tree: &mut Tree) -> Result<(), Problem> {
     let parts: Vec<&Part> = design
         .parts
         .iter()
         .filter(|part| part.provider == Provider::Aws && resources_of(part.component.kind).is_some())
         .collect();
-    let Some(first) = parts.first() else { return };
+    let Some(first) = parts.first() else { return Ok(()) };
     let mut sites: Vec<&Site> =
         design.sites_of(Provider::Aws).filter(|site| site.region.role == RegionRole::Data).collect();
     sites.sort_by_key(|site| site.id != first.home);
@@ -40,7 +42,9 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     let ways = design.ways.iter().filter(balanced).collect();
     let stacks = Stacks { design, sites, parts, ways };
     let (regional, stack_set) = (stacks.regional(), stacks.stack_set());
-    tree.warnings.extend(too_large(&regional, &stack_set));
+    if let Some(problem) = too_large(&regional, &stack_set) {
+        return Err(problem);
+    }
     tree.put(format!("{FOLDER}/regional.yaml"), regional);
     tree.put(format!("{FOLDER}/stackset.yaml"), stack_set);
     tree.put_kept(format!("{FOLDER}/roles.json"), stacks.roles());
@@ -48,6 +52,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     if !stacks.ways.is_empty() {
         tree.put(format!("{FOLDER}/global.yaml"), stacks.global());
     }
+    Ok(())
 }
 
 /// Whether components of this kind are in the template.
@@ -86,8 +91,10 @@ fn too_large(regional: &str, stack_set: &str) -> Option<Problem> {
     (resources > 500 || parameters > 200).then(|| {
         Problem::new(
             "components",
-            format!("{resources} resources and {parameters} parameters are more than one CloudFormation template may have (500 and 200)"),
-            "split the app, or use Terraform",
+            format!(
+                "no CloudFormation: {resources} resources and {parameters} parameters are more than AWS takes in one template (500 and 200)"
+            ),
+            "`--target terraform`, or an app in several files",
         )
     })
 }

@@ -8,8 +8,8 @@ use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Regio
 use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
-use crate::Problem;
 use crate::places::{self, Facts};
+use crate::{Problem, Roles};
 
 /// The path under which a Lifeboat node tells whether a region is to be served: `PATH/ROUTE/REGION`.
 pub(crate) const STEERING_PATH: &str = "/v1/steering";
@@ -42,6 +42,10 @@ pub(crate) struct Part<'a> {
     pub(crate) pattern: Pattern,
     /// Where it writes or serves at first.
     pub(crate) home: &'a RegionId,
+    /// Where it writes now, of a database.
+    pub(crate) writer: RegionId,
+    /// Where it serves now, of compute; in the order of `regions`.
+    pub(crate) serves: Vec<RegionId>,
     /// Every region where it exists, home first, then by preference and name.
     pub(crate) regions: Vec<&'a RegionId>,
     pub(crate) provider: Provider,
@@ -82,6 +86,20 @@ impl<'a> Design<'a> {
         } else {
             Err(problems)
         }
+    }
+
+    /// The same with the roles that these components have now.
+    pub(crate) fn with(mut self, roles: &Roles) -> Self {
+        for part in &mut self.parts {
+            if let Some(writer) = roles.writers.get(part.id) {
+                part.writer = writer.clone();
+            }
+            if let Some(serving) = roles.serving.get(part.id) {
+                part.serves =
+                    part.regions.iter().copied().filter(|region| serving.contains(*region)).cloned().collect();
+            }
+        }
+        self
     }
 
     /// The app's name, as the prefix of names.
@@ -145,10 +163,7 @@ impl Part<'_> {
 
     /// Regions that serve at first.
     pub(crate) fn serving(&self) -> Vec<&RegionId> {
-        match self.pattern {
-            Pattern::ActiveActive => self.regions.clone(),
-            Pattern::BackupRestore | Pattern::PilotLight | Pattern::WarmStandby => vec![self.home],
-        }
+        serving_at_first(self.pattern, self.home, &self.regions)
     }
 
     /// Replication lag above which a failover could lose more than the objective allows. Without an objective, or where
@@ -168,6 +183,13 @@ impl Part<'_> {
     /// The provider's name of the size, or a default.
     pub(crate) fn instance<'a>(&'a self, default: &'a str) -> &'a str {
         self.component.size.instance.as_deref().unwrap_or(default)
+    }
+}
+
+fn serving_at_first<'a>(pattern: Pattern, home: &'a RegionId, regions: &[&'a RegionId]) -> Vec<&'a RegionId> {
+    match pattern {
+        Pattern::ActiveActive => regions.to_vec(),
+        Pattern::BackupRestore | Pattern::PilotLight | Pattern::WarmStandby => vec![home],
     }
 }
 
@@ -288,6 +310,8 @@ fn part<'a>(
         component,
         pattern,
         home,
+        writer: home.clone(),
+        serves: serving_at_first(pattern, home, &regions).into_iter().cloned().collect(),
         provider: home_provider,
         full,
         standby,

@@ -1,4 +1,4 @@
-//! Kubernetes: one base, an overlay per region, and per region a Kustomize component with its role that Lifeboat keeps;
+//! Kubernetes: one base, an overlay per region, and per region a Kustomize component with its role;
 //! Argo CD and Flux over the regions.
 
 use lifeboat_model::RegionId;
@@ -200,7 +200,7 @@ impl Clusters<'_> {
     fn role(&self, site: &Site) -> String {
         let mut patches = String::new();
         for part in self.parts.iter().filter(|part| part.regions.contains(&site.id)) {
-            let serving = part.serving().contains(&site.id);
+            let serving = part.serves.contains(site.id);
             let size = if serving { part.full } else { part.standby };
             if size == 0 {
                 patches += &delete("autoscaling/v2", "HorizontalPodAutoscaler", part.id.as_str());
@@ -217,13 +217,13 @@ impl Clusters<'_> {
             }
         }
         for way in self.ways().filter(|way| way.regions.contains(&site.id)) {
-            let serving = self.design.part(way.to).is_some_and(|part| part.serving().contains(&site.id));
+            let serving = self.design.part(way.to).is_some_and(|part| part.serves.contains(site.id));
             if !serving {
                 patches += &delete("externaldns.k8s.io/v1alpha1", "DNSEndpoint", &record_name(way.host));
             }
         }
         let mut out = String::from(
-            "# Kept by Lifeboat: what this region is at the moment. Do not edit to fail over: use `lifeboat`.\napiVersion: \
+            "# What this region is at the moment, as `lifeboat roles` writes it. Do not edit to fail over: use `lifeboat`.\napiVersion: \
              kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
         );
         if !patches.is_empty() {
@@ -268,7 +268,7 @@ impl Clusters<'_> {
 }
 
 /// A patch that takes an object away.
-fn delete(version: &str, kind: &str, name: &str) -> String {
+pub(crate) fn delete(version: &str, kind: &str, name: &str) -> String {
     format!(
         "  - patch: |-\n      apiVersion: {version}\n      kind: {kind}\n      metadata:\n        name: {name}\n      $patch: delete\n"
     )

@@ -4,8 +4,8 @@
 //! what lies on disk and tells a hand edit from an old generation. Pure: nothing here reads or writes a file, and the
 //! same app gives the same tree to the byte.
 //!
-//! Which region writes is nowhere in the generated code but in one small file per tool ([`Tree::kept`]) that Lifeboat
-//! keeps true, so that a plan after a failover is empty.
+//! Which region writes is nowhere in the generated code but in one small file per tool ([`Tree::kept`]), which [`Roles`] brings up to
+//! what the nodes say, so that a plan after a failover is empty.
 
 use std::collections::BTreeSet;
 
@@ -26,14 +26,16 @@ mod permissions;
 mod places;
 mod problem;
 mod readme;
+mod roles;
 mod terraform;
 mod tree;
 mod versions;
 
 pub use drift::{Observations, Observed, drift};
 pub use members::member_names;
-pub use observe::{Seen, observe, serving};
+pub use observe::{Seen, observe};
 pub use problem::Problem;
+pub use roles::{Now, Roles};
 pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
 
 use design::Design;
@@ -99,6 +101,8 @@ pub struct Options {
     pub image: String,
     /// Container image of etcd.
     pub etcd_image: String,
+    /// What the role files say; nothing: what everything starts as.
+    pub roles: Roles,
 }
 
 impl Default for Options {
@@ -109,6 +113,7 @@ impl Default for Options {
             repository: "https://git.example.com/infra.git".into(),
             image: "registry.example.com/lifeboat:0.1".into(),
             etcd_image: "registry.example.com/etcd:3.5".into(),
+            roles: Roles::default(),
         }
     }
 }
@@ -118,7 +123,7 @@ impl Default for Options {
 /// # Errors
 /// Whatever of the file cannot be generated, all of it at once.
 pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
-    let design = Design::of(app)?;
+    let design = Design::of(app)?.with(&options.roles);
     let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
     if options.targets.iter().any(|target| target.makes_nodes()) {
         tree.warnings.extend(members::warnings(&design));
@@ -126,7 +131,12 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     for target in &options.targets {
         match target {
             Target::Terraform => terraform::write(&design, &mut tree),
-            Target::CloudFormation => cloudformation::write(&design, &mut tree),
+            Target::CloudFormation => match cloudformation::write(&design, &mut tree) {
+                Ok(()) => {}
+                // Among everything that there is it is left out; whoever asks for it has to know before anything is written.
+                Err(problem) if options.targets.len() == Target::ALL.len() => tree.warnings.push(problem),
+                Err(problem) => return Err(vec![problem]),
+            },
             Target::Arm => arm::write(&design, &mut tree),
             Target::Kubernetes => kubernetes::write(&design, &options.repository, &mut tree),
             Target::Lifeboat => lifeboat::write(&design, options, &mut tree),

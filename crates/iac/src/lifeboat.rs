@@ -2,6 +2,7 @@
 //! them and hand certificates out, and the roles under which they run.
 
 use lifeboat_model::app::{Kind, Provider};
+use lifeboat_model::kubernetes::cluster_name;
 
 use crate::design::{Design, Site, short};
 use crate::fragment::{fill, json, yaml};
@@ -18,7 +19,17 @@ pub(crate) fn write(design: &Design, options: &Options, tree: &mut Tree) {
         let in_kubernetes = site.region.place.provider == Provider::Kubernetes;
         let member = members::member(design, site);
         let supervises = supervises(design, site);
+        let given = members::is_given_certificates(design, site);
+        let where_given = |text: &'static str| if given { text } else { "" };
+        let copied = where_given(INSTALL_CERTIFICATES).replace("@{region}", site.id.as_str());
         let values = [
+            ("argument", where_given(" CERTIFICATES")),
+            (
+                "explained",
+                where_given(", CERTIFICATES the directory that `lifeboat certs FILE --out CERTIFICATES` wrote"),
+            ),
+            ("taken", where_given("certificates=$(realpath \"$2\")\n")),
+            ("copied", &copied),
             ("app", design.name()),
             ("region", site.id.as_str()),
             ("image", &options.image),
@@ -28,9 +39,9 @@ pub(crate) fn write(design: &Design, options: &Options, tree: &mut Tree) {
             ("units", if member.is_some() { "etcd lifeboat" } else { "lifeboat" }),
             ("etcd", if member.is_some() { INSTALL_ETCD } else { "" }),
         ];
-        let given = members::is_given_certificates(design, site);
+        let speaks_tls = members::speaks_tls(design, site);
         let mut put = |name: &str, fragment: &str, certs: &str| {
-            let certs = if given { certs } else { "" };
+            let certs = if speaks_tls { certs } else { "" };
             tree.put(format!("{folder}/{name}"), fill(&fragment.replace("@{certs}", certs), &values));
         };
         let certs = format!("Environment=LIFEBOAT_CERTS={CERTIFICATES}\n");
@@ -76,6 +87,13 @@ pub(crate) fn write(design: &Design, options: &Options, tree: &mut Tree) {
 /// Whether a member begins a cluster or returns to one, as a script that runs before etcd.
 pub(crate) const MEMBER: &str = include_str!("lifeboat/member.sh");
 
+const INSTALL_CERTIFICATES: &str = "\
+# The node takes renewed ones within seconds, without a restart.
+for name in ca.pem @{region}.pem @{region}.key; do
+  install -m 0640 -g \"$group\" \"$certificates/$name\" \"$root/etc/lifeboat/tls/$name\"
+done
+";
+
 const INSTALL_ETCD: &str = "\
 install -D -m 0644 \"$here/etcd.env\" \"$root/etc/etcd/etcd.env\"
 install -m 0755 \"$here/member.sh\" \"$root/etc/etcd/member.sh\"
@@ -105,8 +123,20 @@ fn etcd_environment(design: &Design, member: &Member, listen: &str) -> String {
     out
 }
 
+const POD_ENVIRONMENT: &str = "          env:\n            - {name: LIFEBOAT_CERTS, value: /etc/lifeboat/tls}\n";
+
+const POD_CERTIFICATES: &str = "              - secret:
+                  name: lifeboat-tls
+                  items:
+                    - {key: ca.pem, path: tls/ca.pem}
+                    - {key: @{region}.pem, path: tls/@{region}.pem}
+                    - {key: @{region}.key, path: tls/@{region}.key}
+";
+
 /// The node in Kubernetes, with the region's member beside it in the same pod, so that both have one address.
 fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Member>) -> String {
+    let given = members::is_given_certificates(design, site);
+    let certificates = if given { POD_CERTIFICATES.replace("@{region}", site.id.as_str()) } else { String::new() };
     let port = site.region.api_port.to_string();
     let mut ports = vec![("api".to_owned(), site.region.api_port)];
     if let Some(member) = member {
@@ -159,6 +189,16 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         Provider::Local | Provider::Kubernetes => String::new(),
     };
     let values = [
+        ("environment", if members::speaks_tls(design, site) { POD_ENVIRONMENT } else { "" }),
+        (
+            "needed",
+            if given {
+                "secrets lifeboat-file (lifeboat.yaml)\n# and lifeboat-tls (hand-out.sh)"
+            } else {
+                "secret lifeboat-file (lifeboat.yaml)"
+            },
+        ),
+        ("certificates", &certificates),
         ("app", design.name()),
         ("region", site.id.as_str()),
         ("image", &yaml(&options.image)),
@@ -238,6 +278,15 @@ fn azure_role(design: &Design) -> String {
     )
 }
 
+const TO_CLUSTER: &str = r#"# Into the secret that the node's pod mounts: REGION CONTEXT
+to_cluster() {
+  kubectl --context "$2" --namespace lifeboat create secret generic lifeboat-tls \
+    --from-file "$certificates/ca.pem" --from-file "$certificates/$1.pem" --from-file "$certificates/$1.key" \
+    --dry-run=client --output yaml | kubectl --context "$2" apply --filename - >/dev/null
+}
+
+"#;
+
 /// Puts each region's certificates where its node looks for them.
 fn hand_out(design: &Design) -> String {
     let app = design.name();
@@ -256,16 +305,24 @@ fn hand_out(design: &Design) -> String {
                  --output none\n\n",
                 vault_name(design, site)
             ),
-            Provider::Kubernetes => format!(
-                "echo {id}: to the cluster {place}\nkubectl --context {place} --namespace lifeboat create secret generic lifeboat-tls \\\n  \
-                 --from-file \"$certificates/ca.pem\" --from-file \"$certificates/{id}.pem\" --from-file \"$certificates/{id}.key\" \\\n  \
-                 --dry-run=client --output yaml | kubectl --context {place} apply --filename - >/dev/null\n\n",
-                place = json(site.place())
-            ),
+            Provider::Kubernetes => {
+                format!("echo {id}: to the cluster {}\nto_cluster {id} {}\n\n", site.place(), json(site.place()))
+            }
             Provider::Local => {
                 format!("echo {id}: on its machine, ./{id}/install.sh FILE CERTIFICATES\n\n")
             }
         };
+        // A node may run in the managed cluster instead of on the machine.
+        if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
+            let context = cluster_name(design.app, site.id);
+            commands += &format!(
+                "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
+                 to_cluster {id} {context}\nfi\n\n"
+            );
+        }
+    }
+    if commands.contains("to_cluster ") {
+        commands.insert_str(0, TO_CLUSTER);
     }
     fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", commands.trim_end())])
 }

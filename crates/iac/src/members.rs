@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use lifeboat_model::app::{EtcdStore, Provider, RegionRole, StoreChoice, Tls};
+use lifeboat_model::app::{EtcdStore, Kind, Provider, RegionRole, StoreChoice, Tls};
 use lifeboat_model::{App, RegionId};
 
 use crate::Problem;
-use crate::design::{Design, Site};
+use crate::design::{Design, Part, Site};
 
 /// Where every generated node has its certificates, as `lifeboat certs` names them.
 pub(crate) const CERTIFICATES: &str = "/etc/lifeboat/tls";
@@ -182,16 +182,29 @@ pub(crate) fn environment(design: &Design, member: &Member, listen: &str) -> Vec
     variables
 }
 
-/// Whether the node is given certificates: wherever it listens beyond loopback, unless the file wants none.
+/// Whether the node speaks TLS with the generated certificates: wherever it listens beyond loopback, unless the file wants none.
+pub(crate) fn speaks_tls(design: &Design, site: &Site) -> bool {
+    design.app.nodes.tls != Tls::Off && is_beyond_loopback(site)
+}
+
+/// Whether the machine is given certificates: for the node, for its member, or because the node shows them to the state store.
 pub(crate) fn is_given_certificates(design: &Design, site: &Site) -> bool {
-    design.app.nodes.tls != Tls::Off && !site.region.address.is_some_and(|address| address.is_loopback())
+    let StoreChoice::Etcd(store) = &design.app.store else { return speaks_tls(design, site) };
+    let installed = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.starts_with(CERTIFICATES));
+    let for_store = [&store.ca, &store.cert, &store.key].into_iter().any(installed)
+        || member(design, site).is_some_and(|member| member.speaks_tls());
+    speaks_tls(design, site) || for_store && is_beyond_loopback(site)
+}
+
+fn is_beyond_loopback(site: &Site) -> bool {
+    !site.region.address.is_some_and(|address| address.is_loopback())
 }
 
 /// What would keep the nodes from starting, or from finding each other.
 pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
-    let beyond = |site: &&Site| !site.region.address.is_some_and(|address| address.is_loopback());
-    let far: Vec<&Site> = design.sites.iter().filter(beyond).collect();
+    let far: Vec<&Site> = design.sites.iter().filter(|site| is_beyond_loopback(site)).collect();
     let mut found: Vec<Problem> = far.iter().filter_map(|site| address_warning(site)).collect();
+    found.extend(design.parts.iter().filter_map(driver_warning));
     if far.is_empty() {
         return found;
     }
@@ -220,6 +233,18 @@ pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
         ));
     }
     found
+}
+
+/// A node refuses a database that it could not move: it would promise what it cannot keep.
+fn driver_warning(part: &Part) -> Option<Problem> {
+    let kind = part.component.kind;
+    (kind.is_database() && kind != Kind::Postgres).then(|| {
+        Problem::new(
+            format!("components.{}.kind", part.id),
+            format!("nodes have no driver for `{}` yet: those of its regions do not start", kind.as_str()),
+            format!("fail it over with its provider's own command; then `lifeboat roles --writer {}=REGION`", part.id),
+        )
+    })
 }
 
 fn address_warning(site: &Site) -> Option<Problem> {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::design::Design;
 use crate::{Observations, Problem};
 
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod terraform;
 
 /// A file of observations.
@@ -75,28 +75,4 @@ pub fn observe(app: &App, region: Option<&RegionId>, text: &str) -> Result<Seen,
         }
     }
     Ok(seen)
-}
-
-/// Which regions serve, by compute component, as the role files of a generated tree say (content by path).
-///
-/// # Errors
-/// A role file that cannot be read, with its path.
-pub fn serving(
-    app: &App,
-    files: &BTreeMap<String, String>,
-) -> Result<BTreeMap<ComponentId, BTreeSet<RegionId>>, String> {
-    #[derive(Deserialize)]
-    struct Roles {
-        #[serde(default)]
-        serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
-    }
-    let mut found = BTreeMap::new();
-    for (path, text) in files.iter().filter(|(path, _)| path.ends_with("/roles.auto.tfvars.json")) {
-        let roles: Roles = serde_json::from_str(text).map_err(|error| format!("{path}: {error}"))?;
-        found.extend(roles.serving);
-    }
-    if let Ok(design) = Design::of(app) {
-        found.extend(kubernetes::serving(&design, files));
-    }
-    Ok(found)
 }

@@ -29,8 +29,8 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         let parts = if parts.is_empty() { "only votes".into() } else { parts.join(", ") };
         out += &format!("| {} | {} | {parts} |\n", site.id, site.region.place);
     }
-    out += "\nThat is how it starts. Who writes and who serves *now* stands in the role files, which Lifeboat keeps true, so that the next plan \
-            after\na failover is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`.\n";
+    out += "\nThat is how it starts. Who writes and who serves *now* stands in the role files. After a failover `lifeboat roles` brings them up to \
+            what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`.\n";
     for (folder, text) in [
         ("terraform/aws", TERRAFORM_AWS),
         ("terraform/azure", TERRAFORM_AZURE),
@@ -102,7 +102,7 @@ deletes what a template does not name. The nodes' certificates lie in a vault pe
 const KUBERNETES: &str = "
 ## kubernetes
 
-`base/` is the same everywhere, `regions/REGION/` adds what differs, `roles/REGION/` is the role, kept by Lifeboat.
+`base/` is the same everywhere, `regions/REGION/` adds what differs, `roles/REGION/` is the role, as `lifeboat roles` writes it.
 Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The node of a region pauses either where it
 would undo a failover: apply `lifeboat/REGION/node-flux.yaml` or `node-argocd.yaml` as well. The secrets `DATABASE-credentials` (key `url`) are yours
 to bring.

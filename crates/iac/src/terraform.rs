@@ -40,18 +40,18 @@ fn has_writer(part: &Part) -> bool {
     }
 }
 
-/// `roles.auto.tfvars.json` as it is at first.
+/// `roles.auto.tfvars.json`.
 fn role_values(parts: &[&Part]) -> String {
     let writers: Vec<String> = parts
         .iter()
         .filter(|part| has_writer(part))
-        .map(|part| format!("    {}: {}", json_text(part.id.as_str()), json_text(part.home.as_str())))
+        .map(|part| format!("    {}: {}", json_text(part.id.as_str()), json_text(part.writer.as_str())))
         .collect();
     let serving: Vec<String> = parts
         .iter()
         .filter(|part| !part.component.kind.is_database())
         .map(|part| {
-            let regions: Vec<String> = part.serving().iter().map(|id| json_text(id.as_str())).collect();
+            let regions: Vec<String> = part.serves.iter().map(|id| json_text(id.as_str())).collect();
             format!("    {}: [{}]", json_text(part.id.as_str()), regions.join(", "))
         })
         .collect();
@@ -86,7 +86,7 @@ fn role_variables(file: &mut Body) {
     for (name, description, kind) in [
         (
             "writers",
-            "Which region writes, by database; from roles.auto.tfvars.json, which Lifeboat keeps true.",
+            "Which region writes, by database; from roles.auto.tfvars.json, which `lifeboat roles` writes.",
             "map(string)",
         ),
         ("serving", "Which regions serve, by compute component; from roles.auto.tfvars.json.", "map(list(string))"),
@@ -101,7 +101,7 @@ fn role_variables(file: &mut Body) {
 fn role_locals(parts: &[&Part]) -> Body {
     let mut file = Body::default();
     file.comment(
-        "Roles are data. They come from roles.auto.tfvars.json, which Lifeboat changes when it moves a component; the values\nhere \
+        "Roles are data. They come from roles.auto.tfvars.json, which `lifeboat roles` writes when a component has moved; the values\nhere \
          hold for a component that the file does not mention yet. Do not edit either to fail over: use `lifeboat`.",
     );
     file.block("locals", |body| {

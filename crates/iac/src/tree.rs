@@ -16,7 +16,7 @@ pub const MANIFEST: &str = ".lifeboat-generated";
 pub struct Tree {
     /// Content by path.
     pub files: BTreeMap<String, String>,
-    /// Files that are only written where there is none: Lifeboat keeps them true from then on (who is the writer).
+    /// Role files: only written where there is none, and by `lifeboat roles` from then on.
     pub kept: BTreeSet<String>,
     /// What the user should know, though everything could be generated.
     pub warnings: Vec<Problem>,
@@ -75,7 +75,7 @@ impl Tree {
         self.files.insert(path.into(), content);
     }
 
-    /// Adds a file that Lifeboat keeps once it is there.
+    /// Adds a role file.
     pub(crate) fn put_kept(&mut self, path: impl Into<String>, content: impl Into<String>) {
         let path = path.into();
         self.put(path.clone(), content);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_file_is_written_once_and_then_left_to_lifeboat() {
+    fn a_role_file_is_written_once_and_then_left_alone() {
         let tree = tree(&[]);
         assert_eq!(
             check(&tree, &BTreeMap::new()),

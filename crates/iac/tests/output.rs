@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use common::{example, examples, tree_of};
-use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Target, Tree, check, generate};
+use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Problem, Target, Tree, check, generate};
 use lifeboat_model::app::{Kind, Pattern};
 
 mod common;
@@ -139,7 +139,52 @@ fn what_a_tool_cannot_say_is_said() {
     let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|text| text.starts_with("components.orders.kind: `aurora-global` is in none")), "{said:?}");
     assert!(!said.iter().any(|text| text.contains("deployment")), "{said:?}");
-    assert!(generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings.is_empty());
+    let said = generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings;
+    assert!(!said.iter().any(|problem| problem.message.contains("is in none")), "{said:?}");
+    // A node that has no driver for what it is to move does not start, and the file is where that is learnt.
+    let drives = |problem: &Problem| problem.field == "components.orders.kind" && problem.message.contains("no driver");
+    assert!(said.iter().any(drives), "{said:?}");
+}
+
+/// Who wants no TLS gets nodes that neither speak it nor wait for certificates; a store that wants certificates still has them.
+#[test]
+fn certificates_are_where_something_uses_them() {
+    let text = |nodes: &str, store: &str| {
+        format!(
+            "app: shop\nregions:\n  a: {{place: aws/eu-north-1, address: 10.19.0.10}}\n  b: {{place: azure/northeurope, address: 10.135.0.10}}\n  \
+             c: {{place: kubernetes/c, address: 192.0.2.3}}\ncomponents:\n  web: {{kind: deployment, regions: [c], size: {{image: web}}}}\n  \
+             vms: {{kind: vmss, regions: [b], size: {{image: web}}}}\n\
+             failover: {{mode: approve}}\n{nodes}store: {{etcd: [{store}]}}\n"
+        )
+    };
+    let own = "nodes: {tls: /etc/lifeboat/tls}\n";
+    let none = "nodes: {tls: none}\n";
+    let plain = "\"http://10.19.0.10:2379\", \"http://10.135.0.10:2379\", \"http://192.0.2.3:2379\"";
+    let secure = plain.replace("http:", "https:");
+    for (nodes, store, speaks, given) in
+        [(own, plain, true, true), (none, plain, false, false), (none, &secure, false, true)]
+    {
+        let app = lifeboat_model::parse(&text(nodes, store)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let tree = tree_of(&app);
+        let holds = |path: &str, what: &str| tree.files[path].contains(what);
+        let case = format!("{nodes}{store}");
+        assert_eq!(holds("lifeboat/a/lifeboat.service", "LIFEBOAT_CERTS"), speaks, "{case}");
+        assert_eq!(holds("lifeboat/a/install.sh", "$certificates/$name"), given, "{case}");
+        assert_eq!(holds("lifeboat/c/node.yaml", "LIFEBOAT_CERTS"), speaks, "{case}");
+        assert_eq!(holds("lifeboat/c/node.yaml", "name: lifeboat-tls"), given, "{case}");
+        assert_eq!(holds("arm/regional.json", "LIFEBOAT_CERTS"), speaks, "{case}");
+        assert_eq!(holds("arm/regional.json", "no certificates yet"), given, "{case}");
+        assert!(!holds("arm/regional.json", "%{"), "{case}");
+        assert_eq!(tree.files.contains_key("lifeboat/hand-out.sh"), given, "{case}");
+        for cloud in ["aws", "azure"] {
+            let says = |what: &str| {
+                tree.files[&format!("terraform/{cloud}/lifeboat.tf")]
+                    .lines()
+                    .any(|line| line.split_whitespace().eq([what, "=", "false"]))
+            };
+            assert_eq!((says("tls"), says("certificates")), (!speaks, !given), "{cloud} {case}");
+        }
+    }
 }
 
 /// Whatever a file holds arrives as it is, in every syntax.
@@ -186,7 +231,12 @@ fn a_large_app_is_generated() {
     }
     let tree = tree_of(&app);
     assert!(tree.files.contains_key("terraform/aws/web-99.tf"));
-    assert!(tree.files["cloudformation/regional.yaml"].contains("Orders99:"));
+    // A template that AWS refuses is none: it is left out, and refused to whoever asks for it.
+    assert!(!tree.files.keys().any(|path| path.starts_with("cloudformation/")));
+    let said = |problems: &[Problem]| problems.iter().any(|problem| problem.message.starts_with("no CloudFormation: "));
+    assert!(said(&tree.warnings), "{:?}", tree.warnings);
+    let only = Options { targets: [Target::CloudFormation].into(), ..Options::default() };
+    assert!(said(&generate(&app, &only).unwrap_err()));
 }
 
 /// An app on machines of one's own needs nothing but the nodes.

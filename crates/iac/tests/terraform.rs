@@ -103,7 +103,8 @@ impl Workspace {
             let script = String::from_utf8(script).unwrap();
             let region =
                 app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
-            let address = app.regions[region].address.unwrap().to_string();
+            // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
+            let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { continue };
             for part in [
                 &format!("ip address replace {address}/"),
                 "LIFEBOAT_CERTS=/etc/lifeboat/tls",
@@ -123,7 +124,7 @@ impl Workspace {
         assert!(seen.observations["web"].len() > 1, "{seen:?}");
         let path = "terraform/aws/roles.auto.tfvars.json";
         let roles = std::fs::read_to_string(self.root.join("roles.auto.tfvars.json")).unwrap();
-        let serving = lifeboat_iac::serving(app, &[(path.to_owned(), roles)].into()).unwrap();
+        let serving = lifeboat_iac::Roles::read(app, &[(path.to_owned(), roles)].into()).unwrap().serving;
         let found = lifeboat_iac::drift(app, &serving, &seen.observations).unwrap();
         found.iter().map(ToString::to_string).collect()
     }

@@ -84,6 +84,7 @@ impl Fleet {
     }
 
     /// What `lifeboat` says to a command about this fleet, with these variables set.
+    #[allow(dead_code, reason = "not every test asks for it")]
     pub fn lifeboat(&self, words: &[&str], environment: &[(&str, &str)]) -> Output {
         let (verb, rest) = words.split_first().unwrap();
         Command::new(env!("CARGO_BIN_EXE_lifeboat"))

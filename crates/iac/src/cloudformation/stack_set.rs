@@ -1,7 +1,12 @@
 //! The stack set that puts the regional template into every region, and the files with its parameters.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::{ComponentId, RegionId};
+use serde_json::Value as Json;
+
 use super::{Stacks, yaml_text};
-use crate::design::pascal;
+use crate::design::{Design, Part, pascal};
 use crate::fragment::json;
 
 impl Stacks<'_> {
@@ -62,8 +67,8 @@ impl Stacks<'_> {
         let mut entries = Vec::new();
         for site in &self.sites {
             for part in self.compute() {
-                let key = format!("{}Serves{}", pascal(part.id.as_str()), pascal(site.id.as_str()));
-                let value = part.serving().contains(&site.id).to_string();
+                let key = serves_key(part, site.id);
+                let value = part.serves.contains(site.id).to_string();
                 entries.push((key, value));
             }
         }
@@ -98,6 +103,29 @@ impl Stacks<'_> {
         }
         parameter_file(&entries)
     }
+}
+
+/// The parameter that says whether a component serves in a region.
+fn serves_key(part: &Part, region: &RegionId) -> String {
+    format!("{}Serves{}", pascal(part.id.as_str()), pascal(region.as_str()))
+}
+
+/// Which regions serve, as the stack set's parameters say.
+pub(crate) fn serving(design: &Design, parameters: &Json) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
+    let value = |key: &str| {
+        let entry = parameters.as_array().into_iter().flatten().find(|entry| entry["ParameterKey"] == key);
+        entry.and_then(|entry| entry["ParameterValue"].as_str())
+    };
+    let mut found = BTreeMap::new();
+    for part in &design.parts {
+        let values: Vec<(&RegionId, &str)> =
+            part.regions.iter().filter_map(|region| Some((*region, value(&serves_key(part, region))?))).collect();
+        if !values.is_empty() {
+            let serving = values.into_iter().filter(|(_, value)| *value == "true");
+            found.insert(part.id.clone(), serving.map(|(region, _)| region.clone()).collect());
+        }
+    }
+    found
 }
 
 /// CloudFormation's own form of a parameter file.

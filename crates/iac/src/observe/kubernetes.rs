@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::app::Kind;
+use lifeboat_model::kubernetes::record_name;
 use lifeboat_model::{ComponentId, RegionId};
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
@@ -61,9 +62,9 @@ fn secret(item: &Json, observed: &mut Observed) {
     }
 }
 
-/// Which regions serve: the least number of pods in the region's role is the full size. Where that is no different from the standby's,
-/// nothing depends on it.
-pub(super) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
+/// Which regions serve: their role takes no route's record away, and has the full size as the least number of pods. Where neither tells a
+/// serving region from another, nothing depends on it.
+pub(crate) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
     let mut found = BTreeMap::new();
     for part in design.parts_of(Kind::Deployment) {
         let mut regions = BTreeSet::new();
@@ -71,7 +72,9 @@ pub(super) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTre
         for region in &part.regions {
             let Some(role) = files.get(&format!("kubernetes/roles/{region}/kustomization.yaml")) else { continue };
             is_known = true;
-            if least_pods(role, part.id.as_str()).is_some_and(|least| least >= part.full) {
+            let loses_record =
+                design.ways.iter().any(|way| way.to == part.id && role.contains(&removal(&record_name(way.host))));
+            if !loses_record && least_pods(role, part.id.as_str()).is_some_and(|least| least >= part.full) {
                 regions.insert((*region).clone());
             }
         }
@@ -80,6 +83,11 @@ pub(super) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTre
         }
     }
     found
+}
+
+/// As a role takes a route's record away.
+fn removal(record: &str) -> String {
+    crate::kubernetes::delete("externaldns.k8s.io/v1alpha1", "DNSEndpoint", record)
 }
 
 /// `minReplicas` that a role's patch gives a component's autoscaler.

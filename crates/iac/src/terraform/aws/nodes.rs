@@ -34,6 +34,14 @@ impl Root<'_> {
                         }
                     }),
                 );
+                for (name, uses) in [
+                    ("certificates", members::is_given_certificates(self.design, site)),
+                    ("tls", members::speaks_tls(self.design, site)),
+                ] {
+                    if !uses {
+                        body.attribute(name, "false");
+                    }
+                }
                 if let Some(member) = members::member(self.design, site) {
                     body.attribute("etcd", super::super::member_values(self.design, site, &member));
                 }

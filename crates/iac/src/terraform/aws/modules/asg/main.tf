@@ -1,6 +1,6 @@
 # Stateless capacity on EC2 in one region, behind a load balancer.
 #
-# The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which Lifeboat keeps true. The desired
+# The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes. The desired
 # number belongs to the scaling policy and to Lifeboat, hence it is ignored here.
 
 locals {

@@ -1,6 +1,6 @@
 # Stateless capacity on Fargate in one region, behind a load balancer.
 #
-# The number of tasks follows the region's role: `serving` comes from roles.auto.tfvars.json, which Lifeboat keeps true.
+# The number of tasks follows the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes.
 
 resource "aws_ecs_cluster" "this" {
   name = var.name

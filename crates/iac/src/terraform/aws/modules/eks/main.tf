@@ -1,6 +1,6 @@
 # One region's Kubernetes cluster. What runs in it comes from the GitOps repository, see kubernetes/.
 #
-# The number of nodes follows the region's role: `serving` comes from roles.auto.tfvars.json, which Lifeboat keeps true.
+# The number of nodes follows the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes.
 # The desired number belongs to the cluster autoscaler and to Lifeboat, hence it is ignored here.
 
 locals {

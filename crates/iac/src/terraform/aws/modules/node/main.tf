@@ -31,6 +31,7 @@ resource "aws_launch_template" "this" {
   user_data = base64encode(templatefile("${path.module}/start.sh.tftpl", {
     address       = var.address
     allocation_id = aws_eip.this.allocation_id
+    certificates  = var.certificates
     etcd          = var.etcd
     file          = aws_ssm_parameter.file.name
     image         = var.image
@@ -38,6 +39,7 @@ resource "aws_launch_template" "this" {
     node          = var.node
     region        = var.region
     secret        = aws_secretsmanager_secret.tls.name
+    tls           = var.tls
   }))
 
   iam_instance_profile {

@@ -1,7 +1,7 @@
 # One region's Kubernetes cluster. What runs in it comes from the GitOps repository, see kubernetes/.
 #
-# The number of nodes for applications follows the region's role: `serving` comes from roles.auto.tfvars.json, which Lifeboat
-# keeps true. System nodes run everywhere: a stopped pool holds no capacity, and starting it may fail when it counts.
+# The number of nodes for applications follows the region's role: `serving` comes from roles.auto.tfvars.json, which
+# `lifeboat roles` writes. System nodes run everywhere: a stopped pool holds no capacity, and starting it may fail when it counts.
 
 resource "azurerm_kubernetes_cluster" "this" {
   name                              = var.name

@@ -1,6 +1,6 @@
 # A Cosmos DB account over all its regions.
 #
-# The order of the regions, the writer first, comes from roles.auto.tfvars.json, which Lifeboat keeps true. Service-managed
+# The order of the regions, the writer first, comes from roles.auto.tfvars.json, which `lifeboat roles` writes. Service-managed
 # failover is off: it may take an hour or be declined, and while it is on nobody else can move the writer.
 
 resource "azurerm_cosmosdb_account" "this" {

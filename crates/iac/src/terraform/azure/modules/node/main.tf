@@ -11,13 +11,15 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   encryption_at_host_enabled      = true
 
   custom_data = base64encode(templatefile("${path.module}/start.sh.tftpl", {
-    address = var.address
-    etcd    = var.etcd
-    file    = base64encode(var.file)
-    image   = var.image
-    member  = file("${path.module}/member.sh")
-    node    = var.node
-    vault   = var.vault
+    address      = var.address
+    certificates = var.certificates
+    etcd         = var.etcd
+    file         = base64encode(var.file)
+    image        = var.image
+    member       = file("${path.module}/member.sh")
+    node         = var.node
+    tls          = var.tls
+    vault        = var.vault
   }))
 
   admin_ssh_key {

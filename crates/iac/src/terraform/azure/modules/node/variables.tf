@@ -58,6 +58,18 @@ variable "administrator_addresses" {
   type        = list(string)
 }
 
+variable "certificates" {
+  description = "Whether the machine waits for certificates; false: neither the node nor its state store uses any."
+  type        = bool
+  default     = true
+}
+
+variable "tls" {
+  description = "Whether the node speaks TLS; false: the app's file says `nodes: {tls: none}`."
+  type        = bool
+  default     = true
+}
+
 variable "etcd" {
   description = "The region's member of the state store; null: none here."
   default     = null

@@ -1,6 +1,6 @@
 # Stateless capacity on a scale set in one region, behind a load balancer.
 #
-# The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which Lifeboat keeps true. The number of
+# The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes. The number of
 # instances belongs to autoscale and to Lifeboat, hence it is ignored here.
 
 locals {

@@ -1,0 +1,46 @@
+//! What commands print, and who reads it.
+
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// `lifeboat regions | head -n 1`: whoever has read enough goes away, and that is no mishap.
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    for words in [&["schema"][..], &["regions", "--json"], &["completions", "bash"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lifeboat"))
+            .args(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Closed before a byte was read: the first write fails, however large the pipe is.
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(141), ""), "{words:?}");
+    }
+}
+
+/// With a generated tree and with observations, what is printed is one value still.
+#[test]
+fn a_comparison_in_json_is_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen.json");
+    std::fs::write(&seen, r#"{"observed": {"web": {"frankfurt": {"image": "ami-1"}}}}"#).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/aws/warm-standby.yaml");
+    let infra = folder.path().join("infra");
+    let run = |verb: &str, words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.arg(verb).arg(&file).arg("--out").arg(&infra).args(words).output().unwrap()
+    };
+    assert!(run("generate", &[]).status.success());
+    std::fs::remove_file(infra.join("terraform/aws/web.tf")).unwrap();
+    let output = run("diff", &["--json", "--observed", seen.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["code"], serde_json::json!([{"path": "terraform/aws/web.tf", "what": "missing"}]));
+    assert_eq!((&json["regions"][0]["what"], json["regions"].as_array().unwrap().len()), (&"image".into(), 1));
+}

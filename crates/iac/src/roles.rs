@@ -1,0 +1,247 @@
+//! Who writes and who serves now: read from the role files of a tree, brought up to what the nodes and people say, and written back by
+//! [`generate`](crate::generate) with [`Options::roles`](crate::Options).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::app::{Kind, Pattern, RoutePolicy};
+use lifeboat_model::status::Status;
+use lifeboat_model::{App, ComponentId, HostName, RegionId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::design::{Design, Part};
+use crate::{Problem, observe};
+
+/// What the role files say. A component that is not in it has its first role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roles {
+    /// Which region writes, by database.
+    #[serde(default)]
+    pub writers: BTreeMap<ComponentId, RegionId>,
+    /// Which regions serve, by compute component.
+    #[serde(default)]
+    pub serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
+}
+
+/// How things are now, as far as somebody says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Which region writes, by database.
+    pub writers: BTreeMap<ComponentId, RegionId>,
+    /// Which regions a route leads to.
+    pub routes: BTreeMap<HostName, BTreeSet<RegionId>>,
+}
+
+impl Now {
+    /// What a node says. A database without a record in the store is not among it.
+    pub fn of(status: &Status) -> Self {
+        let writers = status.databases.iter();
+        let routes = status.routes.iter();
+        Self {
+            writers: writers.filter_map(|(id, database)| Some((id.clone(), database.writer.clone()?))).collect(),
+            routes: routes.map(|(host, answer)| (host.clone(), answer.regions.iter().cloned().collect())).collect(),
+        }
+    }
+}
+
+impl Roles {
+    /// What the role files of a tree say (content by path), of the tools that there are. Paths that are no role files are passed over.
+    ///
+    /// # Errors
+    /// A role file that cannot be read, with its path.
+    pub fn read(app: &App, files: &BTreeMap<String, String>) -> Result<Self, String> {
+        let mut found = Self::default();
+        let mut add = |more: Self| {
+            more.writers.into_iter().for_each(|(id, region)| _ = found.writers.entry(id).or_insert(region));
+            more.serving.into_iter().for_each(|(id, regions)| _ = found.serving.entry(id).or_insert(regions));
+        };
+        let wrong = |path: &str, error: serde_json::Error| format!("{path}: {error}");
+        for (path, text) in files {
+            if path.ends_with("/roles.auto.tfvars.json") {
+                add(serde_json::from_str(text).map_err(|error| wrong(path, error))?);
+            } else if path == "arm/roles.json" {
+                let file: Json = serde_json::from_str(text).map_err(|error| wrong(path, error))?;
+                let value = file.pointer("/parameters/roles/value").cloned().unwrap_or_default();
+                add(serde_json::from_value(value).map_err(|error| wrong(path, error))?);
+            }
+        }
+        if let Ok(design) = Design::of(app) {
+            if let Some(text) = files.get("cloudformation/roles.json") {
+                let file: Json =
+                    serde_json::from_str(text).map_err(|error| wrong("cloudformation/roles.json", error))?;
+                add(Self { serving: crate::cloudformation::serving(&design, &file), ..Self::default() });
+            }
+            add(Self { serving: observe::kubernetes::serving(&design, files), ..Self::default() });
+        }
+        Ok(found)
+    }
+
+    /// The same after what is known now. Compute serves where the databases behind it are written; without databases, where its routes lead;
+    /// a cluster, where its deployments do. What nothing is known of stays, and so does compute whose databases are written in different
+    /// regions: the second value says of which and why.
+    ///
+    /// # Errors
+    /// What the app cannot be generated for, or a writer that has no such database.
+    pub fn after(&self, app: &App, now: &Now) -> Result<(Self, Vec<String>), Vec<Problem>> {
+        let design = Design::of(app)?;
+        let mut roles = self.clone();
+        let mut kept = Vec::new();
+        for (id, region) in &now.writers {
+            match design.part(id).filter(|part| part.component.kind.is_database()) {
+                Some(part) if part.regions.contains(&region) => _ = roles.writers.insert(id.clone(), region.clone()),
+                Some(part) => {
+                    let known: Vec<&str> = part.regions.iter().map(|region| region.as_str()).collect();
+                    return Err(vec![Problem::new(
+                        format!("components.{id}"),
+                        format!("{id} has no copy in {region}"),
+                        format!("it is in {}", known.join(", ")),
+                    )]);
+                }
+                None => {
+                    let known: Vec<&str> = app.databases().map(|(id, _)| id.as_str()).collect();
+                    return Err(vec![Problem::new(
+                        "components",
+                        format!("`{id}` is no database of the app"),
+                        format!("its databases: {}", known.join(", ")),
+                    )]);
+                }
+            }
+        }
+        let (clusters, others): (Vec<&Part>, Vec<&Part>) = design
+            .parts
+            .iter()
+            .filter(|part| !part.component.kind.is_database() && part.pattern != Pattern::ActiveActive)
+            .partition(|part| matches!(part.component.kind, Kind::Eks | Kind::Aks));
+        let mut deployments = BTreeSet::new();
+        for part in others {
+            let Some(regions) = roles.of_compute(app, part, now, &mut kept) else { continue };
+            if part.component.kind == Kind::Deployment {
+                deployments.extend(regions.iter().cloned());
+            }
+            roles.serving.insert(part.id.clone(), regions);
+        }
+        for part in clusters {
+            let regions: BTreeSet<RegionId> =
+                deployments.iter().filter(|region| part.regions.contains(region)).cloned().collect();
+            if !regions.is_empty() {
+                roles.serving.insert(part.id.clone(), regions);
+            }
+        }
+        Ok((roles, kept))
+    }
+
+    /// Where compute serves now; `None`: nothing new is known.
+    fn of_compute(&self, app: &App, part: &Part, now: &Now, kept: &mut Vec<String>) -> Option<BTreeSet<RegionId>> {
+        let behind = app.databases_behind(part.id);
+        if behind.iter().any(|database| now.writers.contains_key(database)) {
+            let writers: BTreeSet<&RegionId> =
+                behind.iter().filter_map(|database| self.writers.get(database)).collect();
+            return match writers.iter().copied().collect::<Vec<_>>().as_slice() {
+                [one] if part.regions.contains(one) => Some([(*one).clone()].into()),
+                several => {
+                    let several: Vec<&str> = several.iter().map(|region| region.as_str()).collect();
+                    kept.push(format!(
+                        "{}: its databases are written in {}; its role is left as it was",
+                        part.id,
+                        several.join(" and ")
+                    ));
+                    None
+                }
+            };
+        }
+        if !behind.is_empty() {
+            return None;
+        }
+        let leads_here = |from: &ComponentId| {
+            let mut seen = vec![from];
+            let mut at = 0;
+            while let Some(id) = seen.get(at).copied() {
+                let needs = app.components.get(id).into_iter().flat_map(|component| &component.needs);
+                seen.extend(needs.filter(|need| !seen.contains(need)).collect::<Vec<_>>());
+                at += 1;
+            }
+            seen.contains(&part.id)
+        };
+        let routes: Vec<_> = app.routes.iter().filter(|(_, route)| leads_here(&route.to)).collect();
+        if routes.iter().any(|(_, route)| route.policy == RoutePolicy::Spread) {
+            return None;
+        }
+        let answers = routes.iter().filter_map(|(host, _)| now.routes.get(*host)).flatten();
+        let regions: BTreeSet<RegionId> = answers.filter(|region| part.regions.contains(region)).cloned().collect();
+        (!regions.is_empty()).then_some(regions)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+mod tests {
+    use super::*;
+    use crate::{Options, generate};
+
+    fn app() -> App {
+        lifeboat_model::parse(
+            "app: shop\nregions:\n  a: {place: aws/eu-north-1}\n  b: {place: aws/eu-central-1}\n  c: {place: aws/eu-west-1, role: witness}\n\
+             components:\n  orders: {kind: aurora-global, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}\n  \
+             stock: {kind: rds, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}\n  \
+             web: {kind: asg, pattern: warm-standby, needs: [orders], size: {count: 6, image: ami-0a1b2c3d4e5f60718}}\n  \
+             both: {kind: asg, pattern: warm-standby, needs: [orders, stock], size: {image: ami-0a1b2c3d4e5f60718}}\n  \
+             pages: {kind: deployment, pattern: warm-standby, size: {count: 6, image: pages}}\n  \
+             platform: {kind: eks, pattern: warm-standby}\n  \
+             edge: {kind: asg, pattern: active-active, size: {image: ami-0a1b2c3d4e5f60718}}\n\
+             routes:\n  pages.example.com: {to: pages, policy: failover}\n",
+        )
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+
+    fn kept(app: &App, roles: Roles) -> BTreeMap<String, String> {
+        let tree = generate(app, &Options { roles, ..Options::default() }).unwrap();
+        tree.files.into_iter().filter(|(path, _)| tree.kept.contains(path)).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_follows_what_moves() {
+        let app = app();
+        let first = kept(&app, Roles::default());
+        let roles = Roles::read(&app, &first).unwrap();
+        assert_eq!(kept(&app, roles.clone()), first, "reading and writing changes nothing");
+        assert_eq!(roles.after(&app, &Now::default()).unwrap(), (roles.clone(), vec![]));
+
+        let now = Now {
+            writers: [("orders".into(), "b".into())].into(),
+            routes: [("pages.example.com".into(), ["b".into()].into())].into(),
+        };
+        let (moved, notes) = roles.after(&app, &now).unwrap();
+        assert_eq!(notes, ["both: its databases are written in a and b; its role is left as it was"]);
+        let serves = |roles: &Roles, id: &str| -> String {
+            roles.serving[&ComponentId::from(id)].iter().map(|region| region.as_str()).collect()
+        };
+        let found = ["web", "both", "pages", "platform", "edge"].map(|id| serves(&moved, id));
+        assert_eq!(found, ["b", "a", "b", "b", "ab"]);
+        assert_eq!(moved.writers[&ComponentId::from("stock")], RegionId::from("a"));
+
+        // Every tool's own form says the same when it is read alone.
+        let files = kept(&app, moved.clone());
+        for (path, text) in &files {
+            assert_ne!(first[path], *text, "{path}");
+        }
+        for folder in ["terraform/", "cloudformation/", "kubernetes/"] {
+            let own = files.clone().into_iter().filter(|(path, _)| path.starts_with(folder)).collect();
+            let read = Roles::read(&app, &own).unwrap();
+            assert!(!read.serving.is_empty(), "{folder}");
+            for (id, regions) in &read.serving {
+                assert_eq!(moved.serving[id], *regions, "{folder} {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_region_without_a_copy_does_not_become_the_writer() {
+        let app = app();
+        for (database, region, expected) in
+            [("orders", "c", "orders has no copy in c"), ("web", "a", "`web` is no database of the app")]
+        {
+            let now = Now { writers: [(database.into(), region.into())].into(), ..Now::default() };
+            assert_eq!(Roles::default().after(&app, &now).unwrap_err()[0].message, expected);
+        }
+    }
+}
