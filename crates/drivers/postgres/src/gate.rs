@@ -187,7 +187,14 @@ impl CommitGate {
             }
             let beat = if reports < EAGER_REPORTS { EAGER } else { IDLE };
             due = tokio::select! {
-                readable = connection.stream.readable() => { readable?; connection.receive()?; false }
+                readable = connection.stream.readable() => {
+                    readable?;
+                    // Where the processors are busy, let others commit first: one report then confirms for all of them. Where one is
+                    // free this returns at once.
+                    std::thread::yield_now();
+                    connection.receive()?;
+                    false
+                }
                 () = self.permission_changed.notified() => true,
                 () = sleep(beat) => true,
                 _ = wanted.changed() => {
