@@ -94,7 +94,7 @@ pub enum Broke {
 
 impl Broke {
     /// All that can be broken.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Brain(Mutation::ClaimAny),
         Self::Brain(Mutation::ConfirmBeforeOpen),
         Self::Brain(Mutation::SynchronousEarly),
@@ -119,6 +119,7 @@ impl Broke {
         Self::Brain(Mutation::PromiseFromAnswer),
         Self::Brain(Mutation::PromiseWhileClaiming),
         Self::Brain(Mutation::CopyEverywhere),
+        Self::Brain(Mutation::AllDarkIsDown),
         Self::DriverIgnoresEpoch,
         Self::GateIgnoresTime,
         Self::LeaseTooShort,

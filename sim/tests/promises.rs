@@ -89,7 +89,7 @@ const PROVOKED: How = How { kind: Kind::Provoked, way: Way::Fast, broke: None, f
 
 /// Each rule broken on purpose, the fleet in which that matters, within how many histories of it it has to be noticed, and as
 /// which broken promise.
-const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 18] = [
+const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 19] = [
     (Broke::Brain(Mutation::ClaimAny), ANY, 300, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::ConfirmBeforeOpen), ANY, 300, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::SynchronousEarly), ANY, 50, &["S2"]),
@@ -105,6 +105,7 @@ const BROKEN: [(Broke, Option<usize>, u64, &[&str]); 18] = [
     (Broke::Brain(Mutation::PromiseBroken), ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::OnePromiseEnough), TWO_ASYNCHRONOUS, 3_000, &["S1", "S2", "S5"]),
     (Broke::Brain(Mutation::CopyEverywhere), ANY, 10, &["S6"]),
+    (Broke::Brain(Mutation::AllDarkIsDown), ONE_SYNCHRONOUS, 300, &["S4"]),
     (Broke::DriverIgnoresEpoch, ANY, 400, &["S5", "S1", "S2"]),
     (Broke::GateIgnoresTime, ASYNCHRONOUS, 600, &["S1", "S2", "S5"]),
     (Broke::LeaseTooShort, ASYNCHRONOUS, 400, &["S1", "S2", "S5"]),

@@ -76,6 +76,8 @@ pub enum Mutation {
     PromiseWhileClaiming,
     /// A region in which the file keeps no copy of a database gets one.
     CopyEverywhere,
+    /// A node that sees nobody takes everybody else for dead.
+    AllDarkIsDown,
 }
 
 /// Since when a node has seen an epoch, by its own clock.

@@ -110,6 +110,9 @@ impl Brain {
     /// Why the writer counts as lost; `None` if it does not.
     fn why_lost(&mut self, database: &ComponentId, record: &DatabaseRecord) -> Option<String> {
         let writer = &record.writer;
+        if self.sees_nobody() && self.is_mutated(Mutation::AllDarkIsDown) {
+            return Some("everything is dark".into());
+        }
         if self.sees_nobody() {
             let others = self.app.regions.len() - 1;
             self.refrain(
@@ -238,7 +241,7 @@ impl Brain {
             return Err(format!("a person decides: `lifeboat failover --database {database} --to {}`", self.me));
         }
         let grounds = self.is_ready(database, record, &self.me)?;
-        if self.is_seen_gone(&self.me) {
+        if self.is_seen_gone(&self.me) && !self.is_mutated(Mutation::AllDarkIsDown) {
             // S4. And two regions that are both seen so would take it from each other over and over.
             let (me, seen) = (&self.me, self.who_saw_what(&self.me));
             return Err(format!("{me} itself is seen as down, and would be no better: {seen}"));
