@@ -65,6 +65,20 @@ fn role_values(parts: &[&Part]) -> String {
     format!("{{\n{},\n{}\n}}\n", block("writers", writers), block("serving", serving))
 }
 
+/// What a node's module is told of certificates and of the member of etcd beside it.
+fn member_attributes(body: &mut Body, design: &Design, site: &Site) {
+    for (name, uses) in
+        [("certificates", members::is_given_certificates(design, site)), ("tls", members::speaks_tls(design, site))]
+    {
+        if !uses {
+            body.attribute(name, "false");
+        }
+    }
+    if let Some(member) = members::member(design, site) {
+        body.attribute("etcd", member_values(design, site, &member));
+    }
+}
+
 /// A member of the state store, as the node modules take it.
 fn member_values(design: &Design, site: &Site, member: &Member) -> String {
     object(|body| {

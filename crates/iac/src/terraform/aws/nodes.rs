@@ -34,17 +34,7 @@ impl Root<'_> {
                         }
                     }),
                 );
-                for (name, uses) in [
-                    ("certificates", members::is_given_certificates(self.design, site)),
-                    ("tls", members::speaks_tls(self.design, site)),
-                ] {
-                    if !uses {
-                        body.attribute(name, "false");
-                    }
-                }
-                if let Some(member) = members::member(self.design, site) {
-                    body.attribute("etcd", super::super::member_values(self.design, site, &member));
-                }
+                super::super::member_attributes(body, self.design, site);
                 body.blank();
                 body.attribute("statements", statements(&permissions::aws_statements(self.design, site)));
             });

@@ -47,17 +47,7 @@ impl Root<'_> {
                         None => "[]".into(),
                     },
                 );
-                for (name, uses) in [
-                    ("certificates", members::is_given_certificates(self.design, site)),
-                    ("tls", members::speaks_tls(self.design, site)),
-                ] {
-                    if !uses {
-                        body.attribute(name, "false");
-                    }
-                }
-                if let Some(member) = members::member(self.design, site) {
-                    body.attribute("etcd", super::super::member_values(self.design, site, &member));
-                }
+                super::super::member_attributes(body, self.design, site);
                 body.attribute("role", quote(format!("Lifeboat node of {}", self.app())));
                 body.attribute("scopes", "local.scopes").attribute("ssh_public_key", "var.ssh_public_key");
             });
