@@ -20,9 +20,9 @@ demo: tools ## Lose a region for real, and see the app live
 	$(CARGO_TARGET_DIR)/debug/lifeboat drill examples/local/lifeboat.yaml --fault $(FAULT) --repeat $(REPEAT) --store $(STORE) --out demo-report
 
 test: ## Everything
-	@tools/install etcd network
+	@tools/install etcd network validators
 	@$(MAKE) --no-print-directory lint
-	tools/test
+	LIFEBOAT_TOOLS="$${LIFEBOAT_TOOLS:-$$(tools/install --validators)}" tools/test
 
 soak: ## A hundred fault schedules from seeds, on real servers in network namespaces: SEED=, SCHEDULES=, MINUTES=
 	@tools/install etcd network

@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
-use lifeboat_model::app::{Component, Kind, Pattern, RoutePolicy};
+use lifeboat_model::app::{Component, Kind, Pattern, Route, RoutePolicy};
 use lifeboat_model::compute::{ComputeState, Duty, Running};
 use lifeboat_model::journal::EntryKind;
-use lifeboat_model::{ComponentId, RegionId};
+use lifeboat_model::{ComponentId, HostName, RegionId};
 
 use crate::brain::Brain;
 use crate::event::Command;
@@ -19,10 +19,74 @@ impl Brain {
                 continue;
             }
             let duty = self.duty(id, component);
-            if self.duties.insert(id.clone(), duty) != Some(duty) {
+            let old = self.duties.insert(id.clone(), duty);
+            if old != Some(duty) {
                 self.commands.push(Command::Compute { component: id.clone(), duty });
+                // A node that has just started and knows nothing yet has decided nothing.
+                if (old, duty) != (None, Duty::Undecided) {
+                    let what = match duty {
+                        Duty::Serving => format!("{id} serves clients in {}", self.me),
+                        Duty::Standby => format!("{id} stands by in {}", self.me),
+                        Duty::Undecided => format!("{id} is left as it is in {}", self.me),
+                    };
+                    let why = self.reason_of_duty(id, component);
+                    self.note(EntryKind::Compute, Some(id), what, why);
+                }
             }
         }
+    }
+
+    /// What a duty followed from: where the databases behind the component are written, or where its routes lead.
+    fn reason_of_duty(&self, id: &ComponentId, component: &Component) -> String {
+        let written = |database: ComponentId| match self.records.get(&database) {
+            Some(record) => format!("{database} is written in {} (epoch {})", record.writer, record.epoch),
+            None => format!("it is not known where {database} is written"),
+        };
+        let databases = self.app.databases_behind(id);
+        if !databases.is_empty() {
+            return databases.into_iter().map(written).collect::<Vec<_>>().join(", ");
+        }
+        if self.is_served_everywhere(id, component) {
+            return "clients are served in each of its regions".to_owned();
+        }
+        let routes = self.app.routes.iter().filter(|(_, route)| self.leads_to(&route.to, id));
+        let leads = |(host, route): (&HostName, &Route)| {
+            let answer = self.routes.get(host).filter(|answer| !answer.regions.is_empty());
+            if self.rests_without_database(component, route) {
+                return match self.down_regions() {
+                    down if down.is_empty() => format!("{host} is served by the first region that is up: none is down"),
+                    down => format!("{host} is served by the first region that is up: {} is down", down.join(", ")),
+                };
+            }
+            match answer {
+                Some(answer) => {
+                    let regions: Vec<_> = answer.regions.iter().map(ToString::to_string).collect();
+                    format!("{host} leads to {}", regions.join(", "))
+                }
+                None => format!("it is not known where {host} leads"),
+            }
+        };
+        routes.map(leads).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether nothing of it runs where it does not serve, and no database says where that is: a route that follows health leads
+    /// nowhere before it serves there.
+    fn rests_without_database(&self, component: &Component, route: &Route) -> bool {
+        matches!(component.pattern, Some(Pattern::PilotLight | Pattern::BackupRestore))
+            && self.app.databases_behind(&route.to).is_empty()
+    }
+
+    /// The regions that the quorum sees down, as far as it is known.
+    fn down_regions(&self) -> Vec<String> {
+        self.app.regions.keys().filter(|region| self.is_down(region) == Some(true)).map(ToString::to_string).collect()
+    }
+
+    /// Whether it serves in each of its regions at once: so it is wanted, or no route says where.
+    fn is_served_everywhere(&self, id: &ComponentId, component: &Component) -> bool {
+        let mut routes = self.app.routes.values().filter(|route| self.leads_to(&route.to, id)).peekable();
+        component.pattern == Some(Pattern::ActiveActive)
+            || routes.peek().is_none()
+            || routes.any(|route| route.policy == RoutePolicy::Spread)
     }
 
     /// Clients are served where a database behind it is written; without databases, where the routes lead.
@@ -34,17 +98,12 @@ impl Brain {
             // L2: a store that was not read yet shrinks nothing.
             return any(databases.iter().map(here));
         }
-        let mut routes = self.app.routes.iter().filter(|(_, route)| self.leads_to(&route.to, id)).peekable();
-        let is_everywhere = component.pattern == Some(Pattern::ActiveActive)
-            || routes.peek().is_none()
-            || routes.clone().any(|(_, route)| route.policy == RoutePolicy::Spread);
-        if is_everywhere {
+        if self.is_served_everywhere(id, component) {
             return Duty::Serving;
         }
-        let may_rest = matches!(component.pattern, Some(Pattern::PilotLight | Pattern::BackupRestore));
+        let routes = self.app.routes.iter().filter(|(_, route)| self.leads_to(&route.to, id));
         any(routes.map(|(host, route)| {
-            // Where nothing runs nothing is healthy, so a route that follows health leads nowhere before it serves there.
-            if may_rest && self.app.databases_behind(&route.to).is_empty() {
+            if self.rests_without_database(component, route) {
                 return self.is_first_region_up(id, component);
             }
             // An answer without regions is none yet.
@@ -378,6 +437,30 @@ store: {etcd: ['https://a:2379', 'https://b:2379', 'https://c:2379']}
             }
             assert_eq!(brain.status().compute[&ComponentId::from("web")][&RegionId::from("b")], state);
         }
+    }
+
+    /// A1: what the region becomes for a component is in the journal, with what it followed from.
+    #[test]
+    fn a_duty_that_changes_is_explained() {
+        let said = |brain: &mut Brain, event: Event| -> Vec<String> {
+            let before = brain.backlog.len();
+            brain.take(event);
+            brain.keep_compute();
+            let entries = brain.backlog.iter().skip(before).filter(|entry| entry.kind == EntryKind::Compute);
+            entries.map(|entry| format!("{}: {}", entry.what, entry.why)).collect()
+        };
+        let mut follows = brain("warm-standby", ", needs: [orders]", "a");
+        assert_eq!(said(&mut follows, Event::Tick), [] as [String; 0], "nothing is known yet");
+        let told = said(&mut follows, snapshot(written_in("a")));
+        assert_eq!(told, ["web serves clients in a: orders is written in a (epoch 1)"]);
+        assert_eq!(said(&mut follows, Event::Tick), [] as [String; 0], "nothing changed");
+        let told = said(&mut follows, snapshot(written_in("b")));
+        assert_eq!(told, ["web stands by in a: orders is written in b (epoch 1)"]);
+        let mut everywhere = brain("active-active", "", "b");
+        assert_eq!(
+            said(&mut everywhere, Event::Tick),
+            ["web serves clients in b: clients are served in each of its regions"]
+        );
     }
 
     /// Details that change from look to look do not fill the journal.
