@@ -242,24 +242,27 @@ pub async fn seen(file: &Path, asked: &Asked) -> Result<Status, Failure> {
 }
 
 /// Tells every node how the regions differ: each keeps it, so that whichever is asked after the loss of the others knows. Returns those that
-/// took it.
+/// took it. A node that cannot be reached is named; one that refuses is an error, once all the others were told.
 pub async fn report(file: &Path, asked: &Asked, differences: &[Difference]) -> Result<Vec<RegionId>, Failure> {
     let all = Nodes::of(file, asked)?;
     let by = std::env::var("USER").unwrap_or_else(|_| "an operator".into());
     let body = serde_json::json!({ "differences": differences, "by": by }).to_string();
-    let mut told = Vec::new();
+    let (mut told, mut refused) = (Vec::new(), None);
     for (region, _) in all.addresses() {
         let one = Nodes { region: Some(region.clone()), ..Nodes::of(file, asked)? };
-        match one.ask(Method::POST, "/v1/drift", Some(body.clone())).await {
-            Ok((code, answer)) => {
-                read::<serde_json::Value>(code, &answer)?;
-                told.push(region);
-            }
+        let answer = one.ask(Method::POST, "/v1/drift", Some(body.clone())).await;
+        match answer.and_then(|(code, answer)| read::<serde_json::Value>(code, &answer)) {
+            Ok(_) => told.push(region),
             Err(Failure::Unreachable(why)) => eprintln!("lifeboat: {why}"),
-            Err(other) => return Err(other),
+            Err(Failure::Failed(why)) => refused = Some(refused.unwrap_or(Failure::Failed(format!("{region}: {why}")))),
+            Err(why) => refused = Some(refused.unwrap_or(why)),
         }
     }
-    if told.is_empty() { Err(Failure::Unreachable("no node could be told".into())) } else { Ok(told) }
+    match refused {
+        Some(why) => Err(why),
+        None if told.is_empty() => Err(Failure::Unreachable("no node could be told".into())),
+        None => Ok(told),
+    }
 }
 
 /// `lifeboat failover`, `lifeboat switchover`

@@ -59,6 +59,16 @@ fn what_differs_is_told_to_every_node_and_shown_until_it_is_put_right() {
     assert_eq!(code, Some(0), "{text}");
     assert!(status(&fleet, "c").unwrap().drift.unwrap().differences.is_empty());
 
+    // A node that cannot keep it is named, and the others are told all the same.
+    let in_the_way = fleet.world.path().join("a/drift.json.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let (code, text) = diff(&fleet, r#"{"observed": {"web": {"a": {"version": "2"}, "c": {"version": "1"}}}}"#);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("a: ") && text.contains("drift.json"), "{text}");
+    let known = |region| status(&fleet, region).unwrap().drift.unwrap().differences.len();
+    assert_eq!(["a", "b", "c"].map(known), [0, 1, 1]);
+    fs::remove_dir(in_the_way).unwrap();
+
     let (code, text) = diff(&fleet, r#"{"observed": {"web": {"d": {}}}}"#);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("seen.json: the file has no web in d"), "{text}");
