@@ -15,11 +15,12 @@ use crate::{ask, file};
 /// `lifeboat generate`
 pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
     let Compared { tree, existing, differences } = compare(generate)?;
-    show(&generate.out, &differences);
     if generate.check {
+        show(&generate.out, &differences);
         return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if !generate.overwrite && differences.iter().any(|difference| difference.kind.loses_an_edit()) {
+        show(&generate.out, &differences);
         return Err(Failure::Failed(
             "nothing was written: it would lose what was edited by hand (--overwrite writes all the same)".into(),
         ));
@@ -37,7 +38,10 @@ pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
             remove(&generate.out, &difference.path)?;
         }
     }
-    println!("{}: {} files, {} of them changed", generate.out.display(), tree.files.len(), differences.len());
+    for difference in &differences {
+        println!("{:<24} {}", difference.kind.as_written(), difference.path);
+    }
+    println!("{}: {} files; {}", generate.out.display(), tree.files.len(), in_all(&differences));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,6 +63,17 @@ fn compare(generate: &Generate) -> Result<Compared, Failure> {
     let existing = existing(&generate.out, &tree)?;
     let differences = check(&tree, &existing);
     Ok(Compared { tree, existing, differences })
+}
+
+/// Counts of what was written.
+fn in_all(differences: &[Difference]) -> String {
+    let of = |kinds: &[DifferenceKind]| differences.iter().filter(|found| kinds.contains(&found.kind)).count();
+    let new = of(&[DifferenceKind::Missing]);
+    let removed = of(&[DifferenceKind::Obsolete, DifferenceKind::ObsoleteEdited]);
+    match differences.len() - new - removed {
+        0 if new + removed == 0 => "nothing changed".to_owned(),
+        changed => format!("{new} new, {changed} changed, {removed} removed"),
+    }
 }
 
 fn show(out: &Path, differences: &[Difference]) {

@@ -60,7 +60,7 @@ pub fn drift(
             let serves = serving
                 .get(part.id)
                 .map_or_else(|| part.serving().contains(&region), |regions| regions.contains(region));
-            found.extend(against_file(part, region, observed, serves));
+            found.extend(against_file(&design, part, region, observed, serves));
         }
         let model = regions.get_key_value(part.home).or_else(|| regions.iter().next());
         let Some((model, example)) = model else { continue };
@@ -83,8 +83,9 @@ fn in_a_line(text: &str) -> String {
     line.take(SHOWN).chain(rest.chars()).collect()
 }
 
-fn against_file(part: &Part, region: &RegionId, observed: &Observed, serves: bool) -> Vec<Difference> {
+fn against_file(design: &Design, part: &Part, region: &RegionId, observed: &Observed, serves: bool) -> Vec<Difference> {
     let size = &part.component.size;
+    let image = size.image.as_ref().and(design.site(region)).map(|site| part.image_in(design, site));
     let is_compute = !part.component.kind.is_database();
     // How many readers a database has is not said by its role, except that Aurora may do without.
     let expected_size = match (is_compute, part.component.kind) {
@@ -95,7 +96,7 @@ fn against_file(part: &Part, region: &RegionId, observed: &Observed, serves: boo
         (false, _) => None,
     };
     let pairs = [
-        ("image", size.image.clone(), observed.image.clone()),
+        ("image", image, observed.image.clone()),
         ("instance", size.instance.clone(), observed.instance.clone()),
         ("size", expected_size.map(|size| size.to_string()), observed.size.map(|size| size.to_string())),
     ];

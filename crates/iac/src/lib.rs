@@ -26,6 +26,7 @@ mod permissions;
 mod places;
 mod problem;
 mod readme;
+mod registry;
 mod roles;
 mod terraform;
 mod tree;

@@ -65,6 +65,17 @@ impl DifferenceKind {
             Self::ObsoleteEdited => "no longer generated, edited by hand",
         }
     }
+
+    /// For people: what writing the tree does about it.
+    pub fn as_written(self) -> &'static str {
+        match self {
+            Self::Missing => "new",
+            Self::Outdated => "changed",
+            Self::Edited => "changed, hand edit lost",
+            Self::Obsolete => "removed",
+            Self::ObsoleteEdited => "removed, hand edit lost",
+        }
+    }
 }
 
 impl Tree {

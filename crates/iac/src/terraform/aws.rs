@@ -7,6 +7,7 @@ use lifeboat_model::app::{Kind, Provider, RegionRole};
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, short};
 use crate::hcl::{Body, object, quote};
 use crate::permissions;
+use crate::registry::{self, Copies};
 use crate::tree::Tree;
 
 mod foundation;
@@ -34,6 +35,8 @@ struct Root<'a> {
     ways: Vec<&'a Way<'a>>,
     /// Where what cannot be in every region at once begins: the primary of multi-region keys.
     anchor: &'a Site<'a>,
+    /// Registries whose images other regions need.
+    copies: Vec<Copies<'a>>,
 }
 
 pub(super) fn write(design: &Design, tree: &mut Tree) {
@@ -42,7 +45,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     let anchor = parts.first().and_then(|part| design.site(part.home)).or(sites.first().copied());
     let Some(anchor) = anchor else { return };
     let ways = design.ways.iter().filter(|way| has_load_balancer(design, way)).collect();
-    let root = Root { design, sites, parts, ways, anchor };
+    let root = Root { design, sites, parts, ways, anchor, copies: registry::copies(design) };
 
     let mut put = |name: &str, body: Body| tree.put(format!("{FOLDER}/{name}"), body.render());
     put("versions.tf", root.versions());
@@ -55,6 +58,9 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     put("outputs.tf", root.outputs());
     if root.needs_backups() {
         put("backup.tf", root.backup());
+    }
+    if !root.copies.is_empty() {
+        put("images.tf", root.images());
     }
     if !root.ways.is_empty() {
         put("routes.tf", root.routes());

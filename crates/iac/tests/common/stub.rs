@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use rmpv::Value;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// A running provider; ends when dropped.
 pub struct Stub {
@@ -40,14 +40,32 @@ struct World {
     drifts: Mutex<Vec<Drift>>,
 }
 
-/// The extract of azurerm's schema has the records of public zones; those of private zones have the same fields, but for
-/// `target_resource_id`.
+/// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
+/// `target_resource_id`. The replication of ECR is written here as the provider's documentation has it.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
+    if types.contains_key("aws_ecs_service") {
+        types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
+    }
     if let Some(mut record) = types.get("azurerm_dns_a_record").cloned() {
         record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
         types.entry("azurerm_private_dns_a_record").or_insert(record);
     }
+}
+
+fn ecr_replication() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let nested = |name: &str, least: u32, most: u32, block: Json| json!({ name: { "nesting_mode": "list", "min_items": least, "max_items": most, "block": block } });
+    let strings = |names: [&str; 2]| json!({ "attributes": { names[0]: required, names[1]: required } });
+    let mut rule = nested("destination", 1, 25, strings(["region", "registry_id"]));
+    rule["repository_filter"] = nested("f", 0, 100, strings(["filter", "filter_type"]))["f"].take();
+    let configuration = json!({ "block_types": nested("rule", 1, 10, json!({ "block_types": rule })) });
+    let id = json!({ "type": "string", "optional": true, "computed": true });
+    let registry = json!({ "type": "string", "computed": true });
+    json!({ "version": 0, "block": {
+        "attributes": { "id": id, "registry_id": registry },
+        "block_types": nested("replication_configuration", 0, 1, configuration),
+    } })
 }
 
 impl Stub {

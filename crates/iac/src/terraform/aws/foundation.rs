@@ -66,6 +66,38 @@ impl Root<'_> {
         }
     }
 
+    pub(super) fn images(&self) -> Body {
+        let mut file = Body::default();
+        file.comment("Every region pulls from a registry of its own. What was pushed before this was applied is not copied: push it again.");
+        for copies in &self.copies {
+            let Some(home) = self.sites.iter().find(|site| site.place() == copies.from) else { continue };
+            file.block(format!("resource \"aws_ecr_replication_configuration\" {}", quote(home.key())), |body| {
+                body.attribute("provider", format!("aws.{}", home.key()));
+                body.attribute("count", "var.replicate_images ? 1 : 0").blank();
+                body.block("replication_configuration", |body| {
+                    for (places, repositories) in &copies.rules {
+                        body.block("rule", |body| {
+                            for place in places {
+                                body.block("destination", |body| {
+                                    body.attribute("region", quote(*place));
+                                    body.attribute("registry_id", quote(copies.account));
+                                });
+                            }
+                            for repository in repositories {
+                                body.block("repository_filter", |body| {
+                                    body.attribute("filter", quote(*repository));
+                                    body.attribute("filter_type", quote("PREFIX_MATCH"));
+                                });
+                            }
+                        });
+                    }
+                });
+            });
+            file.blank();
+        }
+        file
+    }
+
     pub(super) fn keys(&self) -> Body {
         let mut file = Body::default();
         let anchor = self.anchor;

@@ -331,7 +331,8 @@ impl Root<'_> {
                         body.attribute("copy_image", (site.id != part.home).to_string());
                     }
                     Kind::Ecs => {
-                        body.attribute("region", value_of(site, "place")).attribute("image", quote(part.image()));
+                        body.attribute("region", value_of(site, "place"));
+                        body.attribute("image", quote(part.image_in(self.design, site)));
                         body.attribute("environment", self.environment(part, site));
                     }
                     _ => {

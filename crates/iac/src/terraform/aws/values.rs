@@ -52,6 +52,15 @@ impl Root<'_> {
                 Some("{}"),
             );
         }
+        if !self.copies.is_empty() {
+            variable(
+                &mut file,
+                "replicate_images",
+                "Whether registries are told to copy images. A registry has one such configuration: false where it has its own, or lies in another account; then add the regions there.",
+                "bool",
+                Some("true"),
+            );
+        }
         variable(&mut file, "lifeboat_image", "Container image of Lifeboat.", "string", None);
         if !members::members(self.design).is_empty() {
             variable(&mut file, "etcd_image", "Container image of etcd.", "string", None);
