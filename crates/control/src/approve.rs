@@ -7,8 +7,9 @@ use lifeboat_model::journal::EntryKind;
 use lifeboat_model::state::{Transaction, Write};
 use lifeboat_model::status::RequestStatus;
 
-use crate::brain::{Brain, put};
+use crate::brain::Brain;
 use crate::record::{self, Request};
+use crate::store::put;
 
 /// For how long a person's request is tried, once everybody has approved it.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);

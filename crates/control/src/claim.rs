@@ -10,11 +10,12 @@ use lifeboat_model::status::Readiness;
 use lifeboat_model::{ComponentId, RegionId, RunId};
 use lifeboat_plan::Intent;
 
-use crate::brain::{Brain, EpochSeen, Mutation, keeps_copy, put};
+use crate::brain::{Brain, EpochSeen, Mutation, keeps_copy};
 use crate::compute::{rests, runs};
 use crate::confirm;
 use crate::health::{Sight, Target};
 use crate::record::{self, Also, DatabaseRecord, Origin, Request, Run, Stage};
+use crate::store::put;
 use crate::write::{OPENING, has_more, is_detached};
 
 /// How long a better placed region is waited for, for each one that is better placed.

@@ -5,6 +5,10 @@ use lifeboat_model::{ComponentId, Epoch};
 
 use crate::brain::Brain;
 
+/// The most journal entries that wait for a store that cannot be reached; the oldest are dropped beyond it. All that wait go into the next
+/// transaction, and stores bound those (to 128 parts in both of ours).
+const BACKLOG: usize = 100;
+
 impl Brain {
     /// Notes something for the journal; it is committed with the next transaction.
     pub(crate) fn note(&mut self, kind: EntryKind, component: Option<&ComponentId>, what: String, why: String) {
@@ -57,5 +61,12 @@ impl Brain {
             previous: None,
         };
         self.push_note(entry);
+    }
+
+    pub(crate) fn push_note(&mut self, entry: JournalEntry) {
+        if self.backlog.len() == BACKLOG {
+            self.backlog.pop_front();
+        }
+        self.backlog.push_back(entry);
     }
 }

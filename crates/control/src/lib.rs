@@ -27,9 +27,11 @@ mod claim;
 mod compute;
 mod follow;
 mod journal;
+mod order;
 mod route;
 mod session;
 mod status;
+mod store;
 mod switchover;
 mod write;
 

@@ -6,9 +6,10 @@ use lifeboat_model::journal::EntryKind;
 use lifeboat_model::state::{Condition, LeaseId, Transaction};
 use lifeboat_model::{ComponentId, Moment};
 
-use crate::brain::{Brain, Mutation, put};
+use crate::brain::{Brain, Mutation};
 use crate::event::{Command, StoreFailure};
 use crate::record::{self, DatabaseRecord};
+use crate::store::put;
 
 /// The lease as this node believes in it, by its own clock.
 #[derive(Debug, Default)]

@@ -9,10 +9,11 @@ use lifeboat_model::{ComponentId, Moment, RegionId};
 use lifeboat_plan::Intent;
 
 use crate::approve::{more, terms};
-use crate::brain::{Brain, put};
+use crate::brain::Brain;
 use crate::claim::run_id;
 use crate::event::Command;
 use crate::record::{self, DatabaseRecord, Origin, Request, Run, Stage};
+use crate::store::put;
 
 /// For how long a switchover may stand still at one stage before the source gives it up and goes on.
 const STAGE_LIMIT: Duration = Duration::from_secs(10);

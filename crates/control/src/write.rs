@@ -9,10 +9,11 @@ use lifeboat_model::journal::EntryKind;
 use lifeboat_model::state::{Transaction, Write};
 use lifeboat_model::{ComponentId, Epoch, Moment, RegionId};
 
-use crate::brain::{Brain, Mutation, is_synchronous, keeps_copy, put};
+use crate::brain::{Brain, Mutation, is_synchronous, keeps_copy};
 use crate::confirm::{self, Change, order_of_change};
 use crate::health::{Sight, Target};
 use crate::record::{self, DatabaseRecord, Origin, Stage};
+use crate::store::put;
 
 /// A standby that is further behind than this is not waited for yet, so that commits do not hang while it catches up.
 const NEAR: u64 = 16 << 20;
