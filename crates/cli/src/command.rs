@@ -394,6 +394,9 @@ pub struct Roles {
     /// Write nothing; exit 1 where a role file is not true
     #[arg(long)]
     pub check: bool,
+    /// Stay, and write what changes as it changes; with --json an object a line
+    #[arg(long, conflicts_with_all = ["check", "offline"])]
+    pub follow: bool,
     /// Whom to ask, and how to answer
     #[command(flatten)]
     pub asked: Asked,

@@ -27,9 +27,14 @@ impl Failure {
 
     /// For people.
     pub fn tell(&self) {
+        eprintln!("{}", self.text());
+    }
+
+    /// What people are told.
+    pub fn text(&self) -> String {
         match self {
-            Self::Failed(why) | Self::Unreachable(why) => eprintln!("lifeboat: {why}"),
-            Self::Wrong(excerpt) => eprintln!("{excerpt}"),
+            Self::Failed(why) | Self::Unreachable(why) => format!("lifeboat: {why}"),
+            Self::Wrong(excerpt) => excerpt.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lifeboat_iac::{Now, Options, Roles, Tree};
 use lifeboat_model::{App, ComponentId, RegionId};
@@ -11,52 +12,114 @@ use crate::exit::Failure;
 use crate::infra::{placed, read, write};
 use crate::{ask, command, file};
 
-/// `lifeboat roles`: 0 where every role file is true now, 1 where `--check` found one that is not.
+/// From one question of `--follow` to the next.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// `lifeboat roles`: 0 where every role file is true now, 1 where `--check` found one that is not. With `--follow` it stays: what
+/// cannot be done now, because no node answers or a file is being edited, is said once and tried again.
 pub async fn roles(words: &command::Roles) -> Result<ExitCode, Failure> {
-    let (app, text) = file::read_with_text(&words.file)?;
-    let wrong = |problems: Vec<lifeboat_iac::Problem>| {
-        Failure::Wrong(file::render(&words.file, &text, &placed(&text, &problems)))
-    };
-    let tree = lifeboat_iac::generate(&app, &Options::default()).map_err(wrong)?;
-    let files = role_files(&tree, &words.out)?;
-    if files.is_empty() {
-        return Err(Failure::Wrong(format!(
-            "lifeboat: {}: no role file of {} is here: generate first, or name the directory with --out",
-            words.out.display(),
-            app.name
-        )));
+    if words.follow {
+        return follow(words).await;
     }
-    let before = reading(&app, &words.out, &files)?;
-    let mut now = if words.offline { Now::default() } else { told(words).await? };
-    now.writers.extend(words.writer.iter().cloned());
-    let (after, mut notes) = before.after(&app, &now).map_err(wrong)?;
-    for (database, writer) in &before.writers {
-        if !now.writers.contains_key(database) {
-            notes.push(format!("{database}: nobody says who writes it; left at {writer} (--writer {database}=REGION)"));
-        }
-    }
-    let options = Options { roles: after.clone(), ..Options::default() };
-    let tree = lifeboat_iac::generate(&app, &options).map_err(wrong)?;
-    let outdated: BTreeMap<&String, &String> =
-        tree.files.iter().filter(|(path, content)| files.get(*path).is_some_and(|found| found != *content)).collect();
-    if !words.check {
-        for (path, content) in &outdated {
-            write(&words.out.join(path), content)?;
-        }
-    }
-    notes.iter().for_each(|note| eprintln!("lifeboat: {note}"));
+    let round = Round::made(words).await?;
+    round.notes.iter().for_each(|note| eprintln!("lifeboat: {note}"));
     if words.asked.json {
-        let paths: Vec<&&String> = outdated.keys().collect();
-        let json = serde_json::json!({ "roles": after, "changed": paths });
-        println!("{}", serde_json::to_string_pretty(&json).map_err(|error| Failure::Failed(error.to_string()))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&round.json()).map_err(|error| Failure::Failed(error.to_string()))?
+        );
     } else {
-        changes(&before, &after).iter().for_each(|line| println!("{line}"));
-        outdated.keys().for_each(|path| println!("{} {path}", if words.check { "not true:" } else { "written:" }));
-        if outdated.is_empty() {
+        round.show(words);
+        if round.changed.is_empty() {
             println!("the role files in {} are true", words.out.display());
         }
     }
-    Ok(if words.check && !outdated.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if words.check && !round.changed.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn follow(words: &command::Roles) -> Result<ExitCode, Failure> {
+    let mut told = Vec::new();
+    loop {
+        let now_told = match Round::made(words).await {
+            Ok(round) => {
+                if words.asked.json && !round.changed.is_empty() {
+                    println!("{}", round.json());
+                } else if !words.asked.json {
+                    round.show(words);
+                }
+                round.notes.iter().map(|note| format!("lifeboat: {note}")).collect()
+            }
+            Err(failure) => vec![failure.text()],
+        };
+        if now_told != told {
+            now_told.iter().for_each(|line| eprintln!("{line}"));
+            if now_told.is_empty() {
+                eprintln!("lifeboat: the role files in {} follow the nodes again", words.out.display());
+            }
+            told = now_told;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// One comparison of the role files with the world.
+struct Round {
+    before: Roles,
+    after: Roles,
+    /// What the user should know besides.
+    notes: Vec<String>,
+    /// The files that were not true; they are now, unless `--check` kept them.
+    changed: Vec<String>,
+}
+
+impl Round {
+    async fn made(words: &command::Roles) -> Result<Self, Failure> {
+        let (app, text) = file::read_with_text(&words.file)?;
+        let wrong = |problems: Vec<lifeboat_iac::Problem>| {
+            Failure::Wrong(file::render(&words.file, &text, &placed(&text, &problems)))
+        };
+        let tree = lifeboat_iac::generate(&app, &Options::default()).map_err(wrong)?;
+        let files = role_files(&tree, &words.out)?;
+        if files.is_empty() {
+            return Err(Failure::Wrong(format!(
+                "lifeboat: {}: no role file of {} is here: generate first, or name the directory with --out",
+                words.out.display(),
+                app.name
+            )));
+        }
+        let before = reading(&app, &words.out, &files)?;
+        let mut now = if words.offline { Now::default() } else { told(words).await? };
+        now.writers.extend(words.writer.iter().cloned());
+        let (after, mut notes) = before.after(&app, &now).map_err(wrong)?;
+        for (database, writer) in &before.writers {
+            if !now.writers.contains_key(database) {
+                notes.push(format!(
+                    "{database}: nobody says who writes it; left at {writer} (--writer {database}=REGION)"
+                ));
+            }
+        }
+        let options = Options { roles: after.clone(), ..Options::default() };
+        let tree = lifeboat_iac::generate(&app, &options).map_err(wrong)?;
+        let outdated =
+            tree.files.iter().filter(|(path, content)| files.get(*path).is_some_and(|found| found != *content));
+        let mut changed = Vec::new();
+        for (path, content) in outdated {
+            if !words.check {
+                write(&words.out.join(path), content)?;
+            }
+            changed.push(path.clone());
+        }
+        Ok(Self { before, after, notes, changed })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "roles": self.after, "changed": self.changed })
+    }
+
+    fn show(&self, words: &command::Roles) {
+        changes(&self.before, &self.after).iter().for_each(|line| println!("{line}"));
+        self.changed.iter().for_each(|path| println!("{} {path}", if words.check { "not true:" } else { "written:" }));
+    }
 }
 
 /// What the role files of a tree on disk say, as far as there are any.

@@ -8,7 +8,7 @@ mod place;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use fleet::{Fleet, told};
 use lifeboat_drill::Fault;
@@ -17,6 +17,24 @@ use serde_json::{Value as Json, json};
 fn lifeboat(verb: &str, file: &Path, infra: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
     command.arg(verb).arg(file).arg("--out").arg(infra).args(words).env_remove("LIFEBOAT_TOKEN").output().unwrap()
+}
+
+/// `lifeboat roles --follow`, ended with the test.
+struct Follower(Child);
+
+impl Follower {
+    fn start(file: &Path, infra: &Path, directory: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.arg("roles").arg(file).arg("--out").arg(infra).args(["--follow", "--directory", directory]);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn serving(infra: &Path) -> Json {
@@ -51,6 +69,11 @@ fn a_lost_region_serves_no_more_in_the_role_files() {
     fleet.eventually("the files are true from the beginning", || roles(&["--check"]).status.success().then_some(()));
     assert_eq!(serving(&infra), json!(["a"]));
 
+    // A second tree of the same app, kept true by one who stays.
+    let followed = fleet.world.path().join("followed");
+    assert!(lifeboat("generate", &file, &followed, &[]).status.success());
+    let _follower = Follower::start(&file, &followed, &directory);
+
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(fleet.world.inject(Fault::RegionLoss, &"a".into()));
     let found = fleet.eventually("a role file is not true", || {
@@ -62,6 +85,7 @@ fn a_lost_region_serves_no_more_in_the_role_files() {
     let written = roles(&["--region", "b"]);
     assert!(written.status.success(), "{}", told(&written));
     assert_eq!(serving(&infra), json!(["b"]));
+    fleet.eventually("the followed files are true", || (serving(&followed) == json!(["b"])).then_some(()));
     // What is generated besides them is as it was, and generating again leaves them.
     assert!(lifeboat("generate", &file, &infra, &["--check"]).status.success());
     assert_eq!(serving(&infra), json!(["b"]));
