@@ -65,6 +65,16 @@ fn role_values(parts: &[&Part]) -> String {
     format!("{{\n{},\n{}\n}}\n", block("writers", writers), block("serving", serving))
 }
 
+/// A variable of the root module.
+fn variable(file: &mut Body, name: &str, description: &str, kind: &str, default: Option<&str>) {
+    file.blank().block(format!("variable {}", quote(name)), |body| {
+        body.attribute("description", quote(description)).attribute("type", kind);
+        if let Some(default) = default {
+            body.attribute("default", default);
+        }
+    });
+}
+
 /// What a node's module is told of certificates and of the member of etcd beside it.
 fn member_attributes(body: &mut Body, design: &Design, site: &Site) {
     for (name, uses) in

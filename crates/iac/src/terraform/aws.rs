@@ -216,15 +216,6 @@ fn default_tags(body: &mut Body, app: &str) {
     });
 }
 
-fn variable(file: &mut Body, name: &str, description: &str, kind: &str, default: Option<&str>) {
-    file.blank().block(format!("variable {}", quote(name)), |body| {
-        body.attribute("description", quote(description)).attribute("type", kind);
-        if let Some(default) = default {
-            body.attribute("default", default);
-        }
-    });
-}
-
 /// `providers = …` of a module in one region.
 fn provider(site: &Site) -> String {
     format!("{{ aws = aws.{} }}", site.key())

@@ -41,16 +41,52 @@ struct World {
 }
 
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
-/// `target_resource_id`. The replication of ECR is written here as the provider's documentation has it.
+/// `target_resource_id`. The replication of ECR and Azure's metric alerts are written here as the providers' documentation has them.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
     if types.contains_key("aws_ecs_service") {
         types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
     }
+    if types.contains_key("azurerm_cosmosdb_account") {
+        types.entry("azurerm_monitor_metric_alert").or_insert_with(metric_alert);
+    }
     if let Some(mut record) = types.get("azurerm_dns_a_record").cloned() {
         record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
         types.entry("azurerm_private_dns_a_record").or_insert(record);
     }
+}
+
+fn metric_alert() -> Json {
+    let optional = |kind: Json| json!({ "type": kind, "optional": true });
+    let required = |kind: &str| json!({ "type": kind, "required": true });
+    let strings = |kind: &str| json!([kind, "string"]);
+    json!({ "version": 1, "block": {
+        "attributes": {
+            "id": { "type": "string", "optional": true, "computed": true },
+            "name": required("string"), "resource_group_name": required("string"),
+            "scopes": { "type": strings("set"), "required": true },
+            "description": optional(json!("string")), "severity": optional(json!("number")),
+            "frequency": optional(json!("string")), "window_size": optional(json!("string")),
+            "enabled": optional(json!("bool")), "auto_mitigate": optional(json!("bool")),
+            "tags": optional(strings("map")),
+        },
+        "block_types": {
+            "criteria": { "nesting_mode": "set", "block": {
+                "attributes": {
+                    "metric_namespace": required("string"), "metric_name": required("string"),
+                    "aggregation": required("string"), "operator": required("string"), "threshold": required("number"),
+                    "skip_metric_validation": optional(json!("bool")),
+                },
+                "block_types": { "dimension": { "nesting_mode": "list", "block": { "attributes": {
+                    "name": required("string"), "operator": required("string"),
+                    "values": { "type": strings("list"), "required": true },
+                } } } },
+            } },
+            "action": { "nesting_mode": "set", "block": { "attributes": {
+                "action_group_id": required("string"), "webhook_properties": optional(strings("map")),
+            } } },
+        },
+    } })
 }
 
 fn ecr_replication() -> Json {

@@ -12,6 +12,9 @@ use crate::versions::{AURORA_POSTGRESQL, KUBERNETES, POSTGRESQL};
 /// Any moment of the last days can be restored: long enough for a mistake that is found after a weekend.
 const BACKUP_DAYS: u32 = 14;
 
+/// How far behind a replica may be by what S3 undertakes with replication time control.
+const S3_UNDERTAKES: Duration = Duration::from_secs(15 * 60);
+
 /// What runs a component whose file names no instance.
 pub(super) fn default_instance(kind: Kind) -> &'static str {
     match kind {
@@ -250,6 +253,15 @@ impl Root<'_> {
                     }
                 }),
             );
+            body.blank().attribute("lag_alarm_milliseconds", part.lag_alarm().as_millis().to_string());
+            body.attribute(
+                "alarm_actions",
+                object(|map| {
+                    for site in self.sites_of(part) {
+                        map.attribute(format!("({})", value_of(site, "place")), alarm_topics(site));
+                    }
+                }),
+            );
         });
     }
 
@@ -286,6 +298,9 @@ impl Root<'_> {
                         quote(site.id.as_str())
                     ),
                 );
+                let lag = part.lag_alarm().max(S3_UNDERTAKES);
+                body.blank().attribute("lag_alarm_seconds", lag.as_secs().to_string());
+                body.attribute("alarm_actions", alarm_topics(site));
             });
         }
     }

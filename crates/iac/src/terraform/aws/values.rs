@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use lifeboat_model::app::Kind;
 
-use super::{Root, parts, variable};
+use super::super::variable;
+use super::{Root, parts};
 use crate::design::Part;
 use crate::fragment::json;
 use crate::hcl::{Body, object, quote};
@@ -44,6 +45,8 @@ impl Root<'_> {
                 body.attribute("type", "map(string)").attribute("sensitive", "true").attribute("ephemeral", "true");
                 body.attribute("default", "{}");
             });
+        }
+        if self.has(|part| part.component.kind.is_database()) {
             variable(
                 &mut file,
                 "alarm_topics",

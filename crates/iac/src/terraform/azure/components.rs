@@ -90,6 +90,10 @@ impl Root<'_> {
                     .attribute("storage_gib", size_of(part, site, "storage"));
                 body.attribute("subnet_id", format!("module.network_{}.database_subnet_id", site.key()));
                 body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.postgresql.id").blank();
+                if !alone {
+                    body.attribute("lag_alarm_seconds", part.lag_alarm().as_secs().to_string());
+                }
+                body.attribute("action_groups", "var.alarm_action_groups").blank();
                 body.attribute(
                     "depends_on",
                     list(self.sites.iter().map(|site| {
@@ -135,6 +139,10 @@ impl Root<'_> {
             body.attribute("order", list(part.regions.iter().map(|id| quote(id.as_str()))));
             body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency));
             body.attribute("subnet_ids", "local.subnet_ids").blank();
+            if consistency != "Strong" && part.regions.len() > 1 {
+                body.attribute("lag_alarm_milliseconds", part.lag_alarm().as_millis().to_string());
+            }
+            body.attribute("action_groups", "var.alarm_action_groups").blank();
             body.attribute(
                 "locations",
                 object(|map| {

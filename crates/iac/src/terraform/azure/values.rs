@@ -22,38 +22,31 @@ impl Root<'_> {
             );
         });
         super::super::role_variables(&mut file);
-        let mut variable = |name: &str, description: &str, kind: &str| {
-            file.blank().block(format!("variable {}", quote(name)), |body| {
-                body.attribute("description", quote(description)).attribute("type", kind);
-            });
+        let mut variable = |name: &str, description: &str, kind: &str, default: Option<&str>| {
+            super::super::variable(&mut file, name, description, kind, default);
         };
-        variable("subscription_id", "Azure subscription.", "string");
+        variable("subscription_id", "Azure subscription.", "string", None);
         if !self.ways.is_empty() {
-            variable(
-                "dns_resource_group",
-                "Resource group of the DNS zones, outside the regions of the app.",
-                "string",
-            );
+            let description = "Resource group of the DNS zones, outside the regions of the app.";
+            variable("dns_resource_group", description, "string", None);
         }
         if self.has(Kind::AzureSql) {
-            variable(
-                "administrator",
-                "Entra group that administers the databases.",
-                "object({ name = string, id = string })",
-            );
+            let description = "Entra group that administers the databases.";
+            variable("administrator", description, "object({ name = string, id = string })", None);
         }
-        variable("tenant_id", "Entra tenant of the subscription, for the key vaults.", "string");
-        variable(
-            "administrator_addresses",
-            "Public addresses or ranges from which lifeboat/hand-out.sh may write certificates.",
-            "list(string)",
-        );
-        variable("ssh_public_key", "Public key of those who may log in to machines.", "string");
-        variable("lifeboat_image", "Container image of Lifeboat.", "string");
+        if self.has(Kind::AzurePostgres) || self.has(Kind::Cosmosdb) {
+            let description = "Action groups of Azure Monitor that are told of alarms.";
+            variable("alarm_action_groups", description, "list(string)", Some("[]"));
+        }
+        variable("tenant_id", "Entra tenant of the subscription, for the key vaults.", "string", None);
+        let description = "Public addresses or ranges from which lifeboat/hand-out.sh may write certificates.";
+        variable("administrator_addresses", description, "list(string)", None);
+        variable("ssh_public_key", "Public key of those who may log in to machines.", "string", None);
+        variable("lifeboat_image", "Container image of Lifeboat.", "string", None);
         if !members::members(self.design).is_empty() {
-            variable("etcd_image", "Container image of etcd.", "string");
+            variable("etcd_image", "Container image of etcd.", "string", None);
         }
-        variable("lifeboat_file", "Path of the file that all this was generated from.", "string");
+        variable("lifeboat_file", "Path of the file that all this was generated from.", "string", None);
         file
     }
 

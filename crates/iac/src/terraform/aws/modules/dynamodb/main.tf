@@ -52,3 +52,26 @@ resource "aws_dynamodb_table" "this" {
 
   tags = { "lifeboat:backup" = var.app }
 }
+
+# In every region, for each that receives from it. With strong consistency there is no lag to measure.
+resource "aws_cloudwatch_metric_alarm" "lag" {
+  for_each = var.strong ? {} : {
+    for pair in setproduct(keys(var.alarm_actions), keys(var.alarm_actions)) :
+    "${pair[0]}-${pair[1]}" => { from = pair[0], to = pair[1] } if pair[0] != pair[1]
+  }
+
+  region              = each.value.from
+  alarm_name          = "${var.name}-replication-lag-${each.value.to}"
+  alarm_description   = "A failover now could lose more than the objective allows."
+  namespace           = "AWS/DynamoDB"
+  metric_name         = "ReplicationLatency"
+  dimensions          = { TableName = aws_dynamodb_table.this.name, ReceivingRegion = each.value.to }
+  statistic           = "Average"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.lag_alarm_milliseconds
+  period              = 60
+  evaluation_periods  = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions[each.value.from]
+  ok_actions          = var.alarm_actions[each.value.from]
+}

@@ -28,3 +28,13 @@ variable "witness" {
   type        = string
   default     = null
 }
+
+variable "lag_alarm_milliseconds" {
+  description = "Replication lag above which a failover could lose too much."
+  type        = number
+}
+
+variable "alarm_actions" {
+  description = "SNS topics that are told of alarms, by AWS region name; every region of the table."
+  type        = map(list(string))
+}

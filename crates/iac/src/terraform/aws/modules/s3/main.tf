@@ -148,3 +148,27 @@ resource "aws_iam_role_policy" "replication" {
     }])
   })
 }
+
+# Where nothing is written nothing is measured: the alarm need not be turned round after a failover.
+resource "aws_cloudwatch_metric_alarm" "lag" {
+  for_each = var.replicate_to
+
+  alarm_name          = "${var.name}-replication-lag-${each.key}"
+  alarm_description   = "A failover now could lose more than the objective allows."
+  namespace           = "AWS/S3"
+  metric_name         = "ReplicationLatency"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.lag_alarm_seconds
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
+
+  dimensions = {
+    SourceBucket      = aws_s3_bucket.this.bucket
+    DestinationBucket = element(split(":::", each.value.bucket_arn), 1)
+    RuleId            = each.key
+  }
+}

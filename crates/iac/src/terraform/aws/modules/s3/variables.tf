@@ -20,3 +20,13 @@ variable "replicate_to" {
     kms_key_arn = string
   }))
 }
+
+variable "lag_alarm_seconds" {
+  description = "Replication lag above which a failover could lose too much; at least the 15 minutes that S3 undertakes."
+  type        = number
+}
+
+variable "alarm_actions" {
+  description = "SNS topics that are told of alarms, in the bucket's region."
+  type        = list(string)
+}

@@ -37,3 +37,32 @@ resource "azurerm_postgresql_flexible_server" "this" {
     ]
   }
 }
+
+# Measured by a replica only, so that it need not be turned round after a failover.
+resource "azurerm_monitor_metric_alert" "lag" {
+  count = var.lag_alarm_seconds == null ? 0 : 1
+
+  name                = "${var.name}-replication-lag"
+  resource_group_name = var.resource_group
+  scopes              = [azurerm_postgresql_flexible_server.this.id]
+  description         = "A failover now could lose more than the objective allows."
+  severity            = 2
+  frequency           = "PT1M"
+  window_size         = "PT5M"
+
+  criteria {
+    metric_namespace = "Microsoft.DBforPostgreSQL/flexibleServers"
+    metric_name      = "physical_replication_delay_in_seconds"
+    aggregation      = "Maximum"
+    operator         = "GreaterThan"
+    threshold        = var.lag_alarm_seconds
+  }
+
+  dynamic "action" {
+    for_each = var.action_groups
+
+    content {
+      action_group_id = action.value
+    }
+  }
+}

@@ -43,3 +43,14 @@ variable "private_dns_zone_id" {
   description = "Private DNS zone with the servers' names."
   type        = string
 }
+
+variable "lag_alarm_seconds" {
+  description = "Replication lag above which a failover could lose too much; null where nothing is replicated."
+  type        = number
+  default     = null
+}
+
+variable "action_groups" {
+  description = "Action groups that are told of alarms."
+  type        = list(string)
+}

@@ -73,3 +73,31 @@ resource "azurerm_cosmosdb_sql_container" "items" {
     }
   }
 }
+
+resource "azurerm_monitor_metric_alert" "lag" {
+  count = var.lag_alarm_milliseconds == null ? 0 : 1
+
+  name                = "${var.name}-replication-lag"
+  resource_group_name = var.resource_group
+  scopes              = [azurerm_cosmosdb_account.this.id]
+  description         = "A failover now could lose more than the objective allows."
+  severity            = 2
+  frequency           = "PT1M"
+  window_size         = "PT5M"
+
+  criteria {
+    metric_namespace = "Microsoft.DocumentDB/databaseAccounts"
+    metric_name      = "ReplicationLatency"
+    aggregation      = "Maximum"
+    operator         = "GreaterThan"
+    threshold        = var.lag_alarm_milliseconds
+  }
+
+  dynamic "action" {
+    for_each = var.action_groups
+
+    content {
+      action_group_id = action.value
+    }
+  }
+}

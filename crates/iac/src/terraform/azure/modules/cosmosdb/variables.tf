@@ -47,3 +47,14 @@ variable "subnet_ids" {
   description = "Subnets that may connect, by region."
   type        = map(string)
 }
+
+variable "lag_alarm_milliseconds" {
+  description = "Replication lag above which a failover could lose too much; null where there is none."
+  type        = number
+  default     = null
+}
+
+variable "action_groups" {
+  description = "Action groups that are told of alarms."
+  type        = list(string)
+}
