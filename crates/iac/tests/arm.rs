@@ -101,10 +101,10 @@ fn undeclared(template: &Json) -> Vec<String> {
     found
 }
 
-/// As it is sent: without what is null, and under its own name, which is the last of its path.
-fn sent(resource: &Json, id: &str) -> Json {
+/// As it is sent: without what is null, and under this name.
+fn sent(resource: &Json, name: &str) -> Json {
     let mut resource = without_nulls(resource);
-    resource["name"] = id.rsplit('/').next().unwrap().into();
+    resource["name"] = name.into();
     resource
 }
 
@@ -151,7 +151,13 @@ fn schema_mistakes(definitions: &Definitions, tree: &Tree, made: &Subscription) 
     for (id, resource) in &made.resources {
         // One that lies in another is checked with that.
         if resource["type"].as_str().unwrap().contains('/') {
-            let mistakes = definitions.resource_mistakes(&sent(resource, id));
+            // Some schemas describe the last part of the name of what lies in another, some the whole.
+            let mistakes = [id.rsplit('/').next(), resource["name"].as_str()]
+                .into_iter()
+                .flatten()
+                .map(|name| definitions.resource_mistakes(&sent(resource, name)))
+                .min_by_key(Vec::len)
+                .unwrap_or_default();
             found.extend(mistakes.into_iter().map(|mistake| format!("{id}: {mistake}")));
         }
     }
@@ -329,6 +335,7 @@ fn a_mistake_in_a_template_is_caught() {
         (ireland, "\"cidr\"", "\"cdir\""),
         (ireland, "\"10.135.0.0/16\"", "\"10.135.0.0/24\""),
         (ireland, "\"full\": 6, ", ""),
+        ("arm/global.json", "\"example.com/booking\"", "\"example.org/booking\""),
         ("arm/links.json", "'booking-{0}'", "'bookings-{0}'"),
         ("arm/peering.json", "resourceId('booking-sweden'", "resourceId('booking-norway'"),
     ] {

@@ -2,7 +2,7 @@
 
 use lifeboat_model::app::{Kind, Pattern, Replication, RoutePolicy};
 
-use super::template::{ROLES, Template};
+use super::template::{Nested, ROLES, Template};
 use super::{Templates, writes_everywhere};
 use crate::design::{Part, STEERING_PATH, Way, plain, short};
 use crate::fragment::{fill, json};
@@ -27,8 +27,23 @@ impl Templates<'_> {
                 _ => {}
             }
         }
-        for way in &self.ways {
-            template.resources.extend(self.traffic_manager(way));
+        template.resources.extend(self.ways.iter().map(|way| self.traffic_manager(way)));
+        let aliases: Vec<String> = self.ways.iter().filter_map(|way| Self::alias(way)).collect();
+        if !aliases.is_empty() {
+            template.parameters.push((
+                "dnsResourceGroup",
+                "string",
+                "Resource group of the DNS zones, outside the regions of the app.",
+            ));
+            let nested = Nested {
+                name: &format!("{}-routes", self.app()),
+                comments: "The names by which clients know the routes.",
+                group: "[parameters('dnsResourceGroup')]",
+                parameters: &[],
+                resources: aliases,
+                depends: &[],
+            };
+            template.resources.push(nested.render());
         }
         (!template.resources.is_empty()).then(|| template.render())
     }
@@ -126,8 +141,7 @@ impl Templates<'_> {
         )
     }
 
-    fn traffic_manager(&self, way: &Way) -> Vec<String> {
-        let profile = short(&way.key().replace('_', "-"), 63);
+    fn traffic_manager(&self, way: &Way) -> String {
         let endpoints: Vec<String> = way
             .regions
             .iter()
@@ -155,10 +169,10 @@ impl Templates<'_> {
                 ("Performance", "The nearest region that its node's steering endpoint wants served.")
             }
         };
-        let mut resources = vec![fill(
+        fill(
             include_str!("traffic-manager.json"),
             &[
-                ("profile", &profile),
+                ("profile", &profile(way)),
                 ("comment", comment),
                 ("method", method),
                 ("ttl", &way.ttl_seconds().to_string()),
@@ -166,17 +180,27 @@ impl Templates<'_> {
                 ("path", &format!("{STEERING_PATH}/{}", way.host)),
                 ("endpoints", &format!("[{}\n    ]", endpoints.join(","))),
             ],
-        )];
-        if let Some(name) = way.host.as_str().strip_suffix(way.zone()).and_then(|name| name.strip_suffix('.')) {
-            resources.push(format!(
-                "{{\n  \"type\": \"Microsoft.Network/dnsZones/CNAME\",\n  \"apiVersion\": \"2018-05-01\",\n  \"name\": {},\n  \"properties\": {{\n    \
-                 \"TTL\": {},\n    \"CNAMERecord\": {{ \"cname\": \"{profile}.trafficmanager.net\" }}\n  }}\n}}",
-                json(&format!("{}/{name}", way.zone())),
-                way.ttl_seconds()
-            ));
-        }
-        resources
+        )
     }
+
+    /// The record that leads clients to a route's profile, where its zone is ours to write in.
+    fn alias(way: &Way) -> Option<String> {
+        let name = way.host.as_str().strip_suffix(way.zone())?.strip_suffix('.')?;
+        Some(fill(
+            include_str!("alias.json"),
+            &[
+                ("zone", way.zone()),
+                ("name", name),
+                ("ttl", &way.ttl_seconds().to_string()),
+                ("profile", &profile(way)),
+            ],
+        ))
+    }
+}
+
+/// Name of a route's profile, and the first part of its name in `trafficmanager.net`.
+fn profile(way: &Way) -> String {
+    short(&way.key().replace('_', "-"), 63)
 }
 
 fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
 use lifeboat_model::app::{Provider, RegionRole};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::expression::{SUBSCRIPTION, Scope};
 
@@ -57,7 +57,12 @@ impl Subscription {
             this.deploy(&format!("{name} {id}"), &template(name).unwrap(), given, group(id.as_str()));
         }
         if let Some(global) = template("global") {
-            this.deploy("global", &global, roles.clone(), group("global"));
+            let mut given = roles.clone();
+            if global["parameters"].get("dnsResourceGroup").is_some() {
+                given.insert("dnsResourceGroup".into(), "dns".into());
+                this.add_zones(app);
+            }
+            this.deploy("global", &global, given, group("global"));
         }
         if let Some(links) = template("links") {
             this.deploy("links", &links, roles.clone(), group("global"));
@@ -69,6 +74,21 @@ impl Subscription {
             }
         }
         this
+    }
+
+    /// The public zones, which are there before the app.
+    fn add_zones(&mut self, app: &App) {
+        let group = format!("{SUBSCRIPTION}/resourceGroups/dns");
+        for zone in app.routes.keys().filter_map(|host| Some(host.as_str().split_once('.')?.1)) {
+            self.resources.insert(
+                format!("{group}/providers/Microsoft.Network/dnsZones/{zone}"),
+                json!({"type": "Microsoft.Network/dnsZones", "apiVersion": "2018-05-01", "name": zone, "location": "global", "properties": {}}),
+            );
+        }
+        self.resources.insert(
+            group,
+            json!({"type": "Microsoft.Resources/resourceGroups", "apiVersion": "2025-04-01", "name": "dns", "location": "westeurope"}),
+        );
     }
 
     /// One template into a resource group, or (none) into the subscription.
@@ -93,6 +113,11 @@ impl Subscription {
             }
         }
         for (id, depends) in waits_for {
+            let own = id.rsplit_once("/providers/").map_or("", |(_, own)| own);
+            let parent = id.rsplitn(3, '/').nth(2).unwrap_or_default();
+            if own.matches('/').count() > 2 && !self.has(parent) {
+                self.mistakes.push(format!("{what}: {id} is a part of what is not there"));
+            }
             for other in depends.as_array().into_iter().flatten().filter_map(Json::as_str) {
                 if !here.contains(other) {
                     self.mistakes.push(format!("{what}: {id} waits for {other}, which is not in the template"));

@@ -162,7 +162,8 @@ impl Root<'_> {
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/azure-storage")).blank();
             body.attribute("name", quote(plain(&format!("{}{}", self.app(), part.id), 24)));
-            self.place(body, home);
+            body.attribute("resource_group", "azurerm_resource_group.global.name");
+            body.attribute("location", value_of(home, "place"));
             body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
         });
     }
