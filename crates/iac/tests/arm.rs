@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{example, examples, schemas, tree_of};
 use definitions::Definitions;
 use deployment::{Subscription, parsed};
+use expression::{SUBSCRIPTION, Scope};
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json, json};
 
 mod common;
 #[path = "arm/definitions.rs"]
@@ -328,7 +329,7 @@ fn a_mistake_in_a_template_is_caught() {
         (regional, "\"resourceGroup\": \"booking-global\"", "\"resourceGroup\": \"booking-gobal\""),
         (regional, "\"network\": { \"value\"", "\"netwrk\": { \"value\""),
         (regional, "[format('booking.internal/{0}'", "[format('{0}'"),
-        (regional, "\"scope\": \"inner\"", "\"scope\": \"outer\""),
+        (regional, "\"scope\": \"Inner\"", "\"scope\": \"Outer\""),
         (regional, "\"dependsOn\": [\"[variables('node')]\"]", "\"dependsOn\": [\"[variables('nodeRole')]\"]"),
         (foundation, "\"name\": \"booking-ireland\"", "\"name\": \"booking-irland\""),
         (foundation, "\"name\": \"privatelink.database.windows.net\"", "\"name\": \"privatelink.windows.net\""),
@@ -400,5 +401,48 @@ fn a_mistake_in_a_template_is_caught() {
         let (tree, made) = broken(path, right, wrong);
         let mistakes = schema_mistakes(&definitions, &tree, &made);
         assert_eq!(mistakes.is_empty(), right == wrong, "{path} {wrong}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn expressions_are_evaluated() {
+    let template = json!({"variables": {"prefix": "[format('shop-{0}', parameters('region'))]"}});
+    let parameters = Map::from_iter([("region".to_owned(), json!("here")), ("list".to_owned(), json!(["a", "b"]))]);
+    let scope = Scope::new(&template, parameters, Some("shop-here".into()));
+    for (text, value) in [
+        ("plain", json!("plain")),
+        ("[[literal]", json!("[literal]")),
+        ("[variables('prefix')]", json!("shop-here")),
+        ("[parameters('list')[1]]", json!("b")),
+        ("[if(contains(parameters('list'), 'c'), 1, 2)]", json!(2)),
+        ("[base64('it''s')]", json!("aXQncw==")),
+        ("[cidrSubnet('10.19.0.0/16', 24, 32)]", json!("10.19.32.0/24")),
+        (
+            "[map(parameters('list'), lambda('x', createObject('v', lambdaVariables('x'))))]",
+            json!([{"v": "a"}, {"v": "b"}]),
+        ),
+        (
+            "[resourceId('N/a/b', 'one', 'two')]",
+            json!(format!("{SUBSCRIPTION}/resourceGroups/shop-here/providers/N/a/one/b/two")),
+        ),
+        (
+            "[resourceId('other', 'N/a', 'one')]",
+            json!(format!("{SUBSCRIPTION}/resourceGroups/other/providers/N/a/one")),
+        ),
+    ] {
+        assert_eq!(scope.resolve(&json!(text)), Ok(value), "{text}");
+    }
+    for text in [
+        "[parameters('regoin')]",
+        "[variables('prefx')]",
+        "[format('{0}-{1}', 'a')]",
+        "[concat('a'",
+        "[concat('a', 'b')] ",
+        "[frmat('a')]",
+        "[resourceId('N/a/b', 'one')]",
+        "[parameters('list').length]",
+        "[if('yes', 1, 2)]",
+    ] {
+        assert!(scope.resolve(&json!(text)).is_err(), "{text}");
     }
 }

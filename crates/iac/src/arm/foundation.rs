@@ -30,6 +30,7 @@ impl Templates<'_> {
             Nested {
                 name: &self.global_group(),
                 comments: "Names that every region knows, and what the nodes may do.",
+                condition: "",
                 group: &self.global_group(),
                 parameters: &[],
                 resources: global,

@@ -38,6 +38,7 @@ impl Templates<'_> {
             let nested = Nested {
                 name: &format!("{}-routes", self.app()),
                 comments: "The names by which clients know the routes.",
+                condition: "",
                 group: "[parameters('dnsResourceGroup')]",
                 parameters: &[],
                 resources: aliases,

@@ -1,22 +1,71 @@
 //! What is between regions: networks that reach each other, and what belongs to the writer and names the other side. Deployed once
 //! all regions are there.
 
+use std::collections::BTreeMap;
+
+use lifeboat_model::RegionId;
 use lifeboat_model::app::{Kind, Pattern};
 
 use super::Templates;
 use super::template::{Nested, ROLES, Template};
 use crate::design::Part;
-use crate::fragment::fill;
+use crate::fragment::{fill, json};
 
 impl Templates<'_> {
     /// From one region to every other.
     pub(super) fn peering(&self) -> String {
         let all = self.sites.iter().chain(&self.witnesses);
         let resources = all
-            .map(|site| fill(include_str!("peering.json"), &[("app", self.app()), ("id", site.id.as_str())]))
+            .map(|site| {
+                fill(include_str!("peering.json"), &[("app", self.app()), ("id", site.id.as_str()), ("depends", "")])
+            })
             .collect();
         let parameters = vec![("region", "string", "The region from which it leads.")];
         Template { parameters, resources, ..Template::default() }.render()
+    }
+
+    /// A replica of PostgreSQL in a network of its own can only be made once the networks reach each other: from the region to the one
+    /// where the first writer is, and back.
+    pub(super) fn replica_peerings(&self) -> Vec<String> {
+        let homes: BTreeMap<&RegionId, &Part> = self
+            .parts
+            .iter()
+            .filter(|part| part.component.kind == Kind::AzurePostgres && part.pattern != Pattern::BackupRestore)
+            .map(|part| (part.home, *part))
+            .collect();
+        let network = "[resourceId('Microsoft.Network/virtualNetworks', variables('prefix'))]";
+        let both = |home: &RegionId| {
+            let depends = format!(",\n  \"dependsOn\": [{}]", json(network));
+            let values =
+                [("app", self.app()), ("id", home.as_str()), ("home", home.as_str()), ("depends", depends.as_str())];
+            let there = fill(include_str!("peering.json"), &values);
+            let here = Nested {
+                name: "[format('{0}-replicas', variables('prefix'))]",
+                comments: "And back. `peering.json` makes the same for all regions.",
+                condition: &format!("[not(equals(parameters('region'), '{home}'))]"),
+                group: &format!("{}-{home}", self.app()),
+                parameters: &[("region", "string", "[parameters('region')]"), ("network", "string", network)],
+                resources: vec![fill(include_str!("home-peering.json"), &values)],
+                depends: &[network],
+            };
+            [there, here.render()]
+        };
+        homes.into_keys().flat_map(both).collect()
+    }
+
+    /// The same as what a server waits for, in a list that goes on.
+    pub(super) fn waits_for_peerings(&self, part: &Part) -> String {
+        if part.pattern == Pattern::BackupRestore {
+            return String::new();
+        }
+        let (app, home) = (self.app(), part.home);
+        let there = format!(
+            "[resourceId('Microsoft.Network/virtualNetworks/virtualNetworkPeerings', variables('prefix'), 'to-{home}')]"
+        );
+        let back = format!(
+            "[resourceId('{app}-{home}', 'Microsoft.Resources/deployments', format('{{0}}-replicas', variables('prefix')))]"
+        );
+        [there, back].iter().map(|id| format!(",\n    {}", json(id))).collect()
     }
 
     /// Each into the resource group of the region that writes that database.
@@ -44,6 +93,7 @@ impl Templates<'_> {
             let nested = Nested {
                 name: &format!("{}-{id}", self.app()),
                 comments,
+                condition: "",
                 group: &format!("[format('{}-{{0}}', {writer})]", self.app()),
                 parameters: &[("writer", "string", &format!("[{writer}]")), ("partner", "string", &partner)],
                 resources: vec![fill(fragment, &[("id", id), ("app", self.app())])],

@@ -16,6 +16,7 @@ impl Templates<'_> {
     pub(super) fn regional(&self) -> String {
         let mut resources = vec![self.network()];
         resources.extend(self.network_links());
+        resources.extend(self.replica_peerings());
         for part in &self.parts {
             resources.extend(self.resource(part));
         }
@@ -157,6 +158,7 @@ impl Templates<'_> {
         let nested = Nested {
             name: "[format('{0}-names', variables('prefix'))]",
             comments: "The private names belong to all regions; this one's network knows them.",
+            condition: "",
             group: &self.global_group(),
             parameters: &[
                 ("region", "string", "[parameters('region')]"),
@@ -173,6 +175,7 @@ impl Templates<'_> {
         Nested {
             name: "[format('{0}-access', variables('prefix'))]",
             comments: "The node may move what has no region of its own.",
+            condition: "",
             group: &self.global_group(),
             parameters: &[
                 ("node", "string", "[variables('node')]"),
@@ -247,6 +250,7 @@ impl Templates<'_> {
                     ("version", versions::AZURE_POSTGRESQL),
                     ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
                     ("zone", &self.postgres_zone()),
+                    ("peerings", &self.waits_for_peerings(part)),
                 ],
             ),
             _ => return None,

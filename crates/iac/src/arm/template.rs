@@ -73,6 +73,8 @@ pub(super) struct Nested<'a> {
     /// An expression or a name.
     pub(super) name: &'a str,
     pub(super) comments: &'a str,
+    /// An expression; empty: always.
+    pub(super) condition: &'a str,
     pub(super) group: &'a str,
     /// Name, type, and the value: an expression.
     pub(super) parameters: &'a [(&'a str, &'a str, &'a str)],
@@ -103,6 +105,11 @@ impl Nested<'_> {
         } else {
             format!("    \"parameters\": {{\n{}\n    }},\n", values.join(",\n"))
         };
+        let condition = if self.condition.is_empty() {
+            String::new()
+        } else {
+            format!("  \"condition\": {},\n", json(self.condition))
+        };
         let depends: Vec<String> = self.depends.iter().map(|one| format!("    {}", json(one))).collect();
         let depends = if depends.is_empty() {
             String::new()
@@ -110,9 +117,9 @@ impl Nested<'_> {
             format!(",\n  \"dependsOn\": [\n{}\n  ]", depends.join(",\n"))
         };
         format!(
-            "{{\n  \"type\": \"Microsoft.Resources/deployments\",\n  \"apiVersion\": \"2025-04-01\",\n  \"name\": {},\n  \"comments\": {},\n  \
+            "{{\n  \"type\": \"Microsoft.Resources/deployments\",\n  \"apiVersion\": \"2025-04-01\",\n  \"name\": {},\n  \"comments\": {},\n{condition}  \
              \"resourceGroup\": {},\n  \"properties\": {{\n    \"mode\": \"Incremental\",\n    \"expressionEvaluationOptions\": {{ \"scope\": \
-             \"inner\" }},\n{values}    \"template\": {}\n  }}{depends}\n}}",
+             \"Inner\" }},\n{values}    \"template\": {}\n  }}{depends}\n}}",
             json(self.name),
             json(self.comments),
             json(self.group),

@@ -1,11 +1,10 @@
-//! All templates of an app deployed, in the order in which the generated README says so, into a subscription that only takes notes:
+//! All templates of an app deployed, by the commands of the generated README, into a subscription that only takes notes:
 //! what each resource is with its expressions evaluated, and whether what it names was there before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
-use lifeboat_model::app::{Provider, RegionRole};
 use serde_json::{Map, Value as Json, json};
 
 use super::expression::{SUBSCRIPTION, Scope};
@@ -19,66 +18,49 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// What the whole tree makes for the regions of an app on Azure.
+    /// What the deployments make that the tree's own README asks for, in its order.
     pub fn of(app: &App, tree: &Tree) -> Self {
         let mut this = Self::default();
-        let template = |name: &str| parsed(tree, &format!("arm/{name}.json"));
-        let values = |name: &str| {
-            let file = parsed(tree, &format!("arm/{name}.json")).unwrap();
-            let given = file["parameters"].as_object().unwrap();
-            let mut values: Map<_, _> =
-                given.iter().map(|(name, value)| (name.clone(), value["value"].clone())).collect();
-            // What only the user knows, filled in.
-            for (name, value) in &mut values {
-                match name.as_str() {
-                    "administratorId" => *value = "00000000-0000-0000-0000-000000000003".into(),
-                    "administratorAddresses" => *value = vec!["203.0.113.7"].into(),
+        let commands = tree.files["README.md"].lines().filter_map(|line| line.strip_prefix("    az deployment "));
+        for command in commands {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let group = (words[0] == "group").then(|| {
+                let place = words.iter().position(|word| *word == "-g").unwrap();
+                words[place + 1].to_owned()
+            });
+            let mut template = None;
+            let mut given = Map::new();
+            for pair in words.windows(2) {
+                match (pair[0], pair[1].split_once('=')) {
+                    ("-f", _) => template = parsed(tree, &format!("arm/{}", pair[1])),
+                    ("-p", Some((name, value))) => {
+                        given.insert(name.to_owned(), value.into());
+                        if name == "dnsResourceGroup" {
+                            this.add_zones(app, value);
+                        }
+                    }
+                    ("-p", None) => {
+                        for (name, value) in filled_in(app, tree, &pair[1].replacen('@', "arm/", 1)) {
+                            if given.insert(name.clone(), value).is_some() {
+                                this.mistakes.push(format!("{command}: {name} is given twice"));
+                            }
+                        }
+                    }
                     _ => {}
                 }
             }
-            values
-        };
-        let group = |name: &str| Some(format!("{}-{name}", app.name));
-        let Some(foundation) = template("foundation") else { return this };
-        let roles = values("roles");
-        this.deploy("foundation", &foundation, Map::new(), None);
-        let on_azure = || app.regions.iter().filter(|(_, region)| region.place.provider == Provider::Azure);
-        // The regions that write come first.
-        let writers: BTreeSet<&str> =
-            roles["roles"]["writers"].as_object().unwrap().values().filter_map(Json::as_str).collect();
-        let mut regions: Vec<_> = on_azure().collect();
-        regions.sort_by_key(|(id, _)| !writers.contains(id.as_str()));
-        for (id, region) in regions {
-            let mut given = values(&format!("parameters/{id}"));
-            let name = if region.role == RegionRole::Witness { "witness" } else { "regional" };
-            if name == "regional" {
-                given.extend(roles.clone());
-            }
-            this.deploy(&format!("{name} {id}"), &template(name).unwrap(), given, group(id.as_str()));
-        }
-        if let Some(global) = template("global") {
-            let mut given = roles.clone();
-            if global["parameters"].get("dnsResourceGroup").is_some() {
-                given.insert("dnsResourceGroup".into(), "dns".into());
-                this.add_zones(app);
-            }
-            this.deploy("global", &global, given, group("global"));
-        }
-        if let Some(links) = template("links") {
-            this.deploy("links", &links, roles.clone(), group("global"));
-        }
-        for (id, _) in on_azure() {
-            if let Some(peering) = template("peering") {
-                let given = Map::from_iter([("region".to_owned(), Json::from(id.as_str()))]);
-                this.deploy(&format!("peering {id}"), &peering, given, group(id.as_str()));
+            match template {
+                Some(template) => this.deploy(command, &template, given, group),
+                None => this.mistakes.push(format!("{command}: there is no such template")),
             }
         }
         this
     }
 
     /// The public zones, which are there before the app.
-    fn add_zones(&mut self, app: &App) {
-        let group = format!("{SUBSCRIPTION}/resourceGroups/dns");
+    fn add_zones(&mut self, app: &App, group: &str) {
+        let name = group;
+        let group = format!("{SUBSCRIPTION}/resourceGroups/{group}");
         for zone in app.routes.keys().filter_map(|host| Some(host.as_str().split_once('.')?.1)) {
             self.resources.insert(
                 format!("{group}/providers/Microsoft.Network/dnsZones/{zone}"),
@@ -87,7 +69,7 @@ impl Subscription {
         }
         self.resources.insert(
             group,
-            json!({"type": "Microsoft.Resources/resourceGroups", "apiVersion": "2025-04-01", "name": "dns", "location": "westeurope"}),
+            json!({"type": "Microsoft.Resources/resourceGroups", "apiVersion": "2025-04-01", "name": name, "location": "westeurope"}),
         );
     }
 
@@ -192,7 +174,7 @@ impl Subscription {
         let template = outer["properties"].as_object_mut().and_then(|properties| properties.remove("template"));
         let mut resolved = scope.resolve(&outer)?;
         if let Some(template) = template {
-            if resolved["properties"]["expressionEvaluationOptions"]["scope"] != "inner" {
+            if resolved["properties"]["expressionEvaluationOptions"]["scope"] != "Inner" {
                 return Err(format!("{id}: its template is not evaluated in a scope of its own"));
             }
             resolved["properties"]["template"] = template;
@@ -248,6 +230,21 @@ fn id_of(base: &str, kind: &str, name: &str) -> Result<String, String> {
     }
     let path: String = kinds.iter().zip(names).map(|(kind, name)| format!("/{kind}/{name}")).collect();
     Ok(format!("{base}/providers/{namespace}{path}"))
+}
+
+/// A parameter file's values, with what only the user knows as Terraform's example and its tests have it.
+fn filled_in(app: &App, tree: &Tree, path: &str) -> Map<String, Json> {
+    let file = parsed(tree, path).unwrap_or_else(|| panic!("no {path}"));
+    let value = |name: &str, given: &Json| match name {
+        "administratorId" => "00000000-0000-0000-0000-000000000003".into(),
+        "administratorAddresses" => vec!["203.0.113.7"].into(),
+        "etcdImage" => "registry.example.com/etcd:3.5".into(),
+        "lifeboatImage" => "registry.example.com/lifeboat:0.1".into(),
+        "lifeboatFile" => format!("app: {}\n", app.name).into(),
+        _ => given.clone(),
+    };
+    let given = file["parameters"].as_object().unwrap().iter();
+    given.map(|(name, parameter)| (name.clone(), value(name, &parameter["value"]))).collect()
 }
 
 /// A generated file.

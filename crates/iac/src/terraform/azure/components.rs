@@ -90,12 +90,16 @@ impl Root<'_> {
                     .attribute("storage_gib", size_of(part, site, "storage"));
                 body.attribute("subnet_id", format!("module.network_{}.database_subnet_id", site.key()));
                 body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.postgresql.id").blank();
-                body.attribute(
-                    "depends_on",
-                    list(self.sites.iter().map(|site| {
-                        format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key())
-                    })),
-                );
+                let links = self
+                    .sites
+                    .iter()
+                    .map(|site| format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key()));
+                // A replica can only be made once the networks reach each other.
+                let peerings = [(home.clone(), site.key()), (site.key(), home.clone())]
+                    .into_iter()
+                    .filter(|(one, other)| one != other)
+                    .map(|(one, other)| format!("azurerm_virtual_network_peering.{one}_{other}"));
+                body.attribute("depends_on", list(links.chain(peerings)));
             });
         }
         let Some(partner) = sites.get(1) else { return };
