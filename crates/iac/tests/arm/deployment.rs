@@ -83,7 +83,7 @@ impl Subscription {
         let mut nested = Vec::new();
         let mut waits_for = Vec::new();
         for resource in template["resources"].as_array().unwrap() {
-            match self.resource(what, &scope, resource, &base, "", &mut here) {
+            match self.resource(&scope, resource, &base, "", &mut here) {
                 Ok(Some((id, resource))) => {
                     waits_for.push((id, resource["dependsOn"].clone()));
                     if resource["type"] == "Microsoft.Resources/deployments" {
@@ -134,7 +134,6 @@ impl Subscription {
     /// Notes one, if its condition holds, and what lies in it. `here` learns its id in any case.
     fn resource(
         &mut self,
-        what: &str,
         scope: &Scope,
         resource: &Json,
         base: &str,
@@ -158,7 +157,7 @@ impl Subscription {
         let holds = resource.get("condition").map_or(Ok(Json::Bool(true)), |condition| scope.resolve(condition))?;
         let is_made = holds.as_bool().ok_or_else(|| format!("{id}: a condition that is {holds}"))?;
         for inner in resource["resources"].as_array().into_iter().flatten() {
-            if let Some((inner, resolved)) = self.resource(what, scope, inner, &base, &id, here)? {
+            if let Some((inner, resolved)) = self.resource(scope, inner, &base, &id, here)? {
                 for other in resolved["dependsOn"].as_array().into_iter().flatten().filter_map(Json::as_str) {
                     if other != id {
                         return Err(format!("{inner} lies in {id} and waits for {other}"));
