@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lifeboat_model::app::{Kind, RegionRole};
+use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use super::{Root, group, value_of};
 use crate::hcl::{Body, list, object, quote};
@@ -18,13 +18,15 @@ impl Root<'_> {
             });
             file.blank();
         }
-        let neutral = self.neutral();
+        let neutral = self.design.neutral(Provider::Azure);
         file.comment(
             "What is global. Its own region is one that the app's writers are not in, as far as there is one.",
         );
         file.block("resource \"azurerm_resource_group\" \"global\"", |body| {
-            body.attribute("name", quote(format!("{}-global", self.app())))
-                .attribute("location", value_of(neutral, "place"));
+            body.attribute("name", quote(format!("{}-global", self.app())));
+            if let Some(neutral) = neutral {
+                body.attribute("location", value_of(neutral, "place"));
+            }
             body.attribute("tags", format!("{{ \"lifeboat-app\" = {} }}", quote(self.app())));
         });
         let mut ports: BTreeSet<String> = self
