@@ -38,7 +38,12 @@ impl<'a> Scope<'a> {
             Json::String(text) => self.text(text)?,
             Json::Array(items) => Json::Array(items.iter().map(|item| self.resolve(item)).collect::<Result<_, _>>()?),
             Json::Object(entries) => {
-                let pair = |(name, value): (&String, &Json)| Ok((name.clone(), self.resolve(value)?));
+                // Names are evaluated too: an identity is named by its id.
+                let name = |name: &String| match self.text(name)? {
+                    Json::String(name) => Ok(name),
+                    _ => Err("a name is a text".to_owned()),
+                };
+                let pair = |(key, value): (&String, &Json)| Ok((name(key)?, self.resolve(value)?));
                 Json::Object(entries.iter().map(pair).collect::<Result<_, String>>()?)
             }
             other => other.clone(),
@@ -93,6 +98,20 @@ impl<'a> Scope<'a> {
                 });
                 return Ok(Json::Array(each.collect::<Result<_, _>>()?));
             }
+            ("filter", [items, Expression::Call(lambda, inner)]) if lambda == "lambda" => {
+                let [Expression::Literal(Json::String(variable)), body] = &inner[..] else {
+                    return Err("lambda".into());
+                };
+                let items = self.value(items)?;
+                let mut kept = Vec::new();
+                for item in items.as_array().ok_or("`filter` wants an array")? {
+                    self.locals.borrow_mut().insert(variable.clone(), item.clone());
+                    if self.value(body)?.as_bool().ok_or("`filter` wants a condition")? {
+                        kept.push(item.clone());
+                    }
+                }
+                return Ok(Json::Array(kept));
+            }
             _ => {}
         }
         let given: Vec<Json> = arguments.iter().map(|argument| self.value(argument)).collect::<Result<_, _>>()?;
@@ -138,6 +157,15 @@ impl<'a> Scope<'a> {
             ("not", [Json::Bool(value)]) => (!value).into(),
             ("or", [Json::Bool(one), Json::Bool(other)]) => (*one || *other).into(),
             ("null", []) => Json::Null,
+            ("true", []) => true.into(),
+            ("false", []) => false.into(),
+            ("substring", [Json::String(text), Json::Number(from), Json::Number(length)]) => {
+                let place =
+                    |number: &serde_json::Number| number.as_u64().and_then(|number| usize::try_from(number).ok());
+                let from = place(from).ok_or_else(wrong)?;
+                let end = from + place(length).ok_or_else(wrong)?;
+                text.get(from..end).ok_or_else(wrong)?.into()
+            }
             ("createArray", items) => items.into(),
             ("createObject", pairs) if pairs.len().is_multiple_of(2) => {
                 let pair = |pair: &[Json]| Some((pair[0].as_str()?.to_owned(), pair[1].clone()));
@@ -147,7 +175,11 @@ impl<'a> Scope<'a> {
             ("indexOf", [Json::Array(items), item]) => {
                 items.iter().position(|other| other == item).map_or(json!(-1), |index| json!(index))
             }
-            ("subscription", []) => json!({"id": SUBSCRIPTION, "tenantId": "00000000-0000-0000-0000-000000000002"}),
+            ("subscription", []) => json!({
+                "id": SUBSCRIPTION,
+                "subscriptionId": SUBSCRIPTION.rsplit('/').next(),
+                "tenantId": "00000000-0000-0000-0000-000000000002",
+            }),
             ("resourceGroup", []) => {
                 let group = self.group.as_ref().ok_or("there is no resource group")?;
                 json!({"id": format!("{SUBSCRIPTION}/resourceGroups/{group}")})
@@ -167,7 +199,15 @@ impl<'a> Scope<'a> {
             }
             ("reference", [Json::String(id), ..]) => {
                 self.read.borrow_mut().insert(id.clone());
-                json!({"identity": {"principalId": format!("principal of {id}")}, "dnsSettings": {"fqdn": format!("name of {id}")}})
+                json!({
+                    "identity": {"principalId": format!("principal of {id}")},
+                    "principalId": format!("principal of {id}"),
+                    "dnsSettings": {"fqdn": format!("name of {id}")},
+                    "frontendIPConfigurations": [{"properties": {"privateIPAddress": "10.0.0.4"}}],
+                    // As Terraform's stub has it for every one.
+                    "ipAddress": "192.0.2.1",
+                    "oidcIssuerProfile": {"issuerURL": format!("https://issuer/{id}")},
+                })
             }
             ("cidrSubnet", [Json::String(cidr), Json::Number(bits), Json::Number(index)]) => {
                 subnet(cidr, bits.as_u64(), index.as_u64()).ok_or_else(wrong)?.into()

@@ -41,7 +41,7 @@ struct World {
 }
 
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
-/// `target_resource_id`. The replication of ECR and Azure's metric alerts are written here as the providers' documentation has them.
+/// `target_resource_id`. The replication of ECR and Azure's metric alerts are written here, more of Azure in `azurerm`, as the providers' documentation has them.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
     if types.contains_key("aws_ecs_service") {
@@ -49,6 +49,7 @@ fn complete(schema: &mut Json) {
     }
     if types.contains_key("azurerm_cosmosdb_account") {
         types.entry("azurerm_monitor_metric_alert").or_insert_with(metric_alert);
+        super::azurerm::complete(types);
     }
     if let Some(mut record) = types.get("azurerm_dns_a_record").cloned() {
         record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
@@ -358,6 +359,10 @@ fn fill_unknown(block: &Json, state: &mut Value, resource: &str) {
         .iter()
         .find_map(|name| get(state, name).and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default();
+    // What lies in another has a name that is its own only there.
+    let whole =
+        ["virtual_network_name", "loadbalancer_id"].iter().find_map(|name| get(state, name).and_then(Value::as_str));
+    let label = whole.map_or_else(|| label.clone(), |whole| format!("{whole}/{label}"));
     walk(block, state, &mut |attribute, name, value| {
         if matches!(value, Value::Ext(..)) {
             *value = known(&attribute["type"], name, resource, &label);
