@@ -1,12 +1,13 @@
 //! ARM: a template for what is there before any region, one that makes a region, with a parameter file per region; one for what
 //! links regions and belongs to the writer; one for what is global. The roles are one parameter, in a file of their own.
 
-use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole};
+use lifeboat_model::app::{CheckTarget, Kind, Pattern, Provider, RegionRole};
 
 use crate::design::{Design, Part, Site, Way};
 use crate::tree::Tree;
 use crate::{Problem, members};
 
+mod balancer;
 mod boot;
 mod foundation;
 mod global;
@@ -20,6 +21,61 @@ const FOLDER: &str = "arm";
 
 /// The private zone in which all of Azure's SQL servers with a private endpoint have their names.
 const DNS_SQL: &str = "privatelink.database.windows.net";
+
+/// How many digits of the subscription's id are in names that nobody else in the world may have. `hand-out.sh` has to know them too, so
+/// they are no hash.
+pub(crate) const UNIQUE: usize = 6;
+
+/// How clients reach a scale set, and how its machines are asked for their health. Nothing before the application ends TLS: whether it
+/// does itself is what its check says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Front {
+    /// Where clients ask.
+    pub(crate) port: u16,
+    /// `Http`, `Https` or `Tcp`.
+    pub(crate) protocol: &'static str,
+}
+
+impl Front {
+    pub(crate) fn of(part: &Part) -> Self {
+        let by_port = if speaks_tls_by_custom(part.port) { 443 } else { 80 };
+        match part.component.check.as_ref().map(|check| &check.target) {
+            Some(CheckTarget::Https { .. }) => Self { port: 443, protocol: "Https" },
+            Some(CheckTarget::Http(path)) if path.starts_with('/') => Self { port: 80, protocol: "Http" },
+            // A whole URL is asked of something else than the machine's own port.
+            Some(CheckTarget::Http(_) | CheckTarget::Tcp) | None => Self { port: by_port, protocol: "Tcp" },
+        }
+    }
+
+    pub(crate) fn asks_for_path(self) -> bool {
+        self.protocol != "Tcp"
+    }
+}
+
+/// Ports on which everybody expects TLS.
+pub(crate) fn speaks_tls_by_custom(port: u16) -> bool {
+    matches!(port, 443 | 8443)
+}
+
+/// The databases that a component logs in to in a region; of a cluster also those of the pods there.
+pub(crate) fn needed<'a>(design: &'a Design<'a>, part: &'a Part<'a>, site: &Site) -> Vec<&'a Part<'a>> {
+    let pods = design.parts_of(Kind::Deployment);
+    let pods = pods.filter(|pod| part.component.kind == Kind::Aks && pod.regions.contains(&site.id));
+    let mut ids: Vec<_> = std::iter::once(part).chain(pods).flat_map(|one| &one.component.needs).collect();
+    ids.sort();
+    ids.dedup();
+    ids.into_iter()
+        .filter_map(|id| design.part(id))
+        .filter(|needed| needed.component.kind.is_database() && needed.provider == Provider::Azure)
+        .collect()
+}
+
+/// Whether a route leads to pods in the region's cluster.
+pub(crate) fn has_routed_pods(design: &Design, site: &Site) -> bool {
+    design
+        .parts_of(Kind::Deployment)
+        .any(|pod| pod.regions.contains(&site.id) && design.ways.iter().any(|way| *way.to == *pod.id))
+}
 
 struct Templates<'a> {
     design: &'a Design<'a>,
@@ -129,6 +185,15 @@ impl Templates<'_> {
 
     fn warnings(&self) -> Vec<Problem> {
         let mut found = Vec::new();
+        let longest = 63 - UNIQUE - 1;
+        let is_too_long = |part: &&&Part| part.regions.iter().any(|id| self.design.full_name(part, id).len() > longest);
+        for part in self.parts.iter().filter(is_too_long) {
+            found.push(Problem::new(
+                format!("components.{}", part.id),
+                format!("the names of app, region and component have more than {longest} letters together: Azure refuses what the ARM templates call by them"),
+                "shorter names; Terraform's code cuts them",
+            ));
+        }
         for part in self.parts.iter().filter(|part| part.component.kind == Kind::AzureSql && part.regions.len() > 2) {
             found.push(Problem::new(
                 format!("components.{}.standbys", part.id),

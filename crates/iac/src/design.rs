@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Region, RegionRole, RoutePolicy};
+use lifeboat_model::app::{Check, CheckTarget, Component, Kind, Pattern, Provider, Region, RegionRole, RoutePolicy};
 use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
@@ -300,6 +300,17 @@ fn part<'a>(
             format!("{field}.size.image"),
             format!("`{}` has to know what to run", component.kind.as_str()),
             "give the image that its instances are made from",
+        ));
+    }
+    let asks_plainly = |check: &Check| matches!(&check.target, CheckTarget::Http(path) if path.starts_with('/'));
+    if component.kind == Kind::Vmss
+        && component.port.is_some_and(crate::arm::speaks_tls_by_custom)
+        && component.check.as_ref().is_some_and(asks_plainly)
+    {
+        problems.push(Problem::new(
+            format!("{field}.check.http"),
+            "the port is TLS's and the check is not: machines that answer by TLS would look ill and be replaced again and again",
+            "https: PATH, or another port",
         ));
     }
     if component.kind == Kind::Postgres && home_provider == Provider::Kubernetes {

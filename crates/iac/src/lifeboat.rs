@@ -4,6 +4,7 @@
 use lifeboat_model::app::{Kind, Provider};
 use lifeboat_model::kubernetes::cluster_name;
 
+use crate::arm::UNIQUE;
 use crate::design::{Design, Site, short};
 use crate::fragment::{fill, json, yaml};
 use crate::members::{self, CERTIFICATES, Member};
@@ -178,7 +179,9 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         .map_or_else(String::new, |address| format!("  # What the file says; the cluster's load balancer has to be able to give it.\n  loadBalancerIP: {address}\n"));
     let annotations = match site.region.place.provider {
         Provider::Azure => {
-            "  annotations:\n    service.beta.kubernetes.io/azure-load-balancer-internal: \"true\"\n".to_owned()
+            "  annotations:\n    service.beta.kubernetes.io/azure-load-balancer-internal: \"true\"\n    # The address lies among the machines', not the cluster's.\n    \
+             service.beta.kubernetes.io/azure-load-balancer-internal-subnet: compute\n"
+                .to_owned()
         }
         Provider::Aws => format!(
             "  annotations:\n    service.beta.kubernetes.io/aws-load-balancer-type: external\n    \
@@ -287,6 +290,12 @@ to_cluster() {
 
 "#;
 
+const UNIQUE_OF_SUBSCRIPTION: &str = "\
+# In the vaults' names: the first digits of the subscription that `az account set` chose.
+unique=$(az account show --query id --output tsv | cut -c 1-@{digits})
+
+";
+
 /// Puts each region's certificates where its node looks for them.
 fn hand_out(design: &Design) -> String {
     let app = design.name();
@@ -301,8 +310,8 @@ fn hand_out(design: &Design) -> String {
                 secret_name(design, site)
             ),
             Provider::Azure => format!(
-                "echo {id}: to the key vault\npacked {id} | az keyvault secret set --vault-name {} --name tls --file /dev/stdin \
-                 --output none\n\n",
+                "echo {id}: to the key vault\npacked {id} | az keyvault secret set --vault-name \"{}-$unique\" --name tls \\\n  \
+                 --file /dev/stdin --output none\n\n",
                 vault_name(design, site)
             ),
             Provider::Kubernetes => {
@@ -324,6 +333,9 @@ fn hand_out(design: &Design) -> String {
     if commands.contains("to_cluster ") {
         commands.insert_str(0, TO_CLUSTER);
     }
+    if commands.contains("$unique") {
+        commands.insert_str(0, &UNIQUE_OF_SUBSCRIPTION.replace("@{digits}", &UNIQUE.to_string()));
+    }
     fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", commands.trim_end())])
 }
 
@@ -332,9 +344,8 @@ pub(crate) fn secret_name(design: &Design, site: &Site) -> String {
     format!("{}-lifeboat-{}/tls", design.name(), site.id)
 }
 
-/// The key vault that holds a region's certificates on Azure, and nothing else. Its name is unique in the world, so it carries digits of
-/// its own.
+/// The key vault that holds a region's certificates on Azure, and nothing else. Its name is unique in the world: a hyphen and digits of
+/// the subscription come after this.
 pub(crate) fn vault_name(design: &Design, site: &Site) -> String {
-    let name = format!("{}-{}", design.name(), site.id);
-    short(&format!("lb-{name}-{:06x}", crate::tree::hash(&name) & 0x00ff_ffff), 24)
+    short(&format!("lb-{}-{}", design.name(), site.id), 24 - UNIQUE - 1)
 }

@@ -5,6 +5,8 @@ use lifeboat_model::app::{Provider, RegionRole};
 use crate::design::{Design, Site};
 use crate::tree::Tree;
 
+mod azure;
+
 /// Writes `README.md` about what the tree holds so far.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
     let has = |folder: &str| tree.files.keys().any(|path| path.starts_with(folder));
@@ -33,6 +35,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     }
     out += "\nThat is how it starts. Who writes and who serves *now* stands in the role files. After a failover `lifeboat roles` brings them up to \
             what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`.\n";
+    out += &azure::section(design, tree).unwrap_or_default();
     for (folder, text) in [
         ("terraform/aws", TERRAFORM_AWS),
         ("terraform/azure", TERRAFORM_AZURE),
@@ -61,11 +64,11 @@ Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. While a regi
 const TERRAFORM_AZURE: &str = "
 ## terraform/azure
 
-    az role definition create --role-definition ../../lifeboat/azure-role.json
     cp terraform.tfvars.example terraform.tfvars    # and fill in
     terraform init && terraform apply
 
-Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`.
+Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. `terraform output lifeboat` says under which identities applications log in.
+Databases have a lock and `prevent_destroy`: read the plan when a component leaves the file, for its lock leaves with it.
 ";
 
 const CLOUDFORMATION: &str = "
@@ -127,8 +130,7 @@ const ARM: &str = "
 Always in incremental mode (the default): complete mode deletes what a template does not name. Roles: `roles.json`, of which `regional.json`, `global.json`
 and `links.json` make what follows them. A deployment sets scale sets back to the size of their role; autoscale takes it from there.
 
-Whoever deploys assigns roles: Owner, or Contributor with Role Based Access Control Administrator. Whoever runs `lifeboat/hand-out.sh` needs Key Vault Secrets
-Officer on the vaults and one of the `administratorAddresses`. A vault that was deleted keeps its name for 7 days (purge protection): `az keyvault recover`.
+A vault that was deleted keeps its name for 7 days (purge protection): `az keyvault recover`.
 ";
 
 const KUBERNETES: &str = "

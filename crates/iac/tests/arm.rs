@@ -13,6 +13,8 @@ use lifeboat_iac::Tree;
 use lifeboat_model::App;
 use serde_json::{Map, Value as Json, json};
 
+#[path = "arm/azure.rs"]
+mod azure;
 mod common;
 #[path = "arm/definitions.rs"]
 mod definitions;
@@ -27,6 +29,7 @@ const TEMPLATES: [&str; 6] = ["foundation", "regional", "witness", "peering", "l
 fn apps() -> Vec<(String, App)> {
     let mut all = examples(&["azure", "kubernetes"]);
     all.push(("everything in some regions".into(), app(EVERYTHING)));
+    all.push(("everything, and DNS at its usual port".into(), app(&format!("{EVERYTHING}dns: {{port: 53}}\n"))));
     all.push(("no certificates".into(), app(&EVERYTHING.replace("nodes:", "#").replace("store:", "#"))));
     all
 }
@@ -48,11 +51,14 @@ components:
   records: {kind: azure-postgres, pattern: pilot-light, writer: a, standbys: {c: asynchronous}}
   carts: {kind: cosmosdb, pattern: warm-standby, writer: a, standbys: {b: synchronous, c: synchronous}}
   files: {kind: azure-storage, pattern: pilot-light, writer: a, standbys: {b: asynchronous}}
-  web: {kind: vmss, pattern: warm-standby, regions: [a, b], port: 8080, check: {http: '/[healthz'}, size: {image: '[x', count: 3}}
-  later: {kind: vmss, pattern: backup-restore, regions: [a, b], port: 8081, check: {http: /}, size: {image: x}}
-  platform: {kind: aks, pattern: backup-restore, regions: [a, c]}
+  web: {kind: vmss, pattern: warm-standby, regions: [a, b], needs: [ledger, carts, files], port: 8080, check: {http: '/[healthz'}, size: {image: '[x', count: 3}}
+  later: {kind: vmss, pattern: backup-restore, regions: [a, c], needs: [files], port: 8443, check: {https: /}, size: {image: x}}
+  inner: {kind: vmss, pattern: backup-restore, regions: [a, b], needs: [records], port: 9000, check: {tcp: true}, size: {image: x}}
+  platform: {kind: aks, pattern: backup-restore, regions: [a, c], needs: [carts]}
 routes:
   web.example.com: {to: web}
+  www.example.com: {to: web}
+  later.example.com: {to: later}
 failover: {mode: approve}
 nodes: {tls: /etc/lifeboat/tls}
 store: {etcd: ['https://10.135.0.10:2379', 'https://node.b.all.internal:2379', 'https://node.c.all.internal:2379'], ca: /etc/lifeboat/tls/ca.pem, cert: '/etc/lifeboat/tls/{region}.pem', key: '/etc/lifeboat/tls/{region}.key'}
@@ -210,8 +216,14 @@ fn access_mistakes(app: &App, made: &Subscription) -> Vec<String> {
             .resources
             .values()
             .any(|other| other["type"] == "Microsoft.Authorization/roleDefinitions" && other["name"] == role);
-        // Key Vault Secrets User, Network Contributor.
-        let built_in = ["4633458b-17de-408a-b874-0445c86b69e6", "4d97b98b-1d4f-4787-a291-c67834d212e7"].contains(&role);
+        // Key Vault Secrets User and Officer, Network Contributor, Storage Blob Data Contributor.
+        let built_in = [
+            "4633458b-17de-408a-b874-0445c86b69e6",
+            "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+            "4d97b98b-1d4f-4787-a291-c67834d212e7",
+            "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+        ]
+        .contains(&role);
         if !known && !built_in {
             found.push(format!("there is no role {role}"));
         }
@@ -253,6 +265,7 @@ fn every_template_is_deployed_and_every_resource_is_as_azure_wants_it() {
         assert_eq!(name_mistakes(&made), NOTHING, "{name}");
         if tree.files.contains_key("arm/regional.json") {
             assert_eq!(access_mistakes(&app, &made), NOTHING, "{name}");
+            assert_eq!(azure::mistakes(&app, &tree, &made), NOTHING, "{name}");
         }
         if let Some(definitions) = &definitions {
             assert_eq!(schema_mistakes(definitions, &tree, &made), NOTHING, "{name}");
@@ -269,7 +282,8 @@ fn what_is_made_follows_the_regions_and_the_roles() {
         let made = Subscription::of(&app, tree);
         assert_eq!(made.mistakes, NOTHING);
         let of_kind = |(_, one): &(&String, &Json)| {
-            one["type"] == kind && one["name"].as_str().unwrap().ends_with(&format!("-{id}"))
+            let name = one["name"].as_str().unwrap();
+            one["type"] == kind && name.trim_end_matches(&format!("-{}", azure::UNIQUE)).ends_with(&format!("-{id}"))
         };
         let group = |path: &str| path.split('/').nth(4).unwrap().to_owned();
         made.resources.iter().filter(of_kind).map(|(path, _)| group(path)).collect()
@@ -278,7 +292,12 @@ fn what_is_made_follows_the_regions_and_the_roles() {
     for (kind, id, expected) in [
         (scale_set, "web", &["all-a", "all-b"][..]),
         (scale_set, "later", &["all-a"]),
-        ("Microsoft.Network/loadBalancers", "later", &["all-a"]),
+        // Clients find them before the machines are there.
+        ("Microsoft.Network/publicIPAddresses", "later", &["all-a", "all-c"]),
+        ("Microsoft.Network/loadBalancers", "inner", &["all-a", "all-b"]),
+        ("Microsoft.Network/loadBalancers", "later", &[]),
+        ("Microsoft.Network/loadBalancers", "a", &["all-a"]),
+        ("Microsoft.Network/loadBalancers", "d", &[]),
         ("Microsoft.Insights/autoscaleSettings", "later", &["all-a"]),
         ("Microsoft.ContainerService/managedClusters", "platform", &["all-a"]),
         ("Microsoft.Sql/servers", "ledger", &["all-a", "all-b"]),
@@ -287,12 +306,35 @@ fn what_is_made_follows_the_regions_and_the_roles() {
     ] {
         assert_eq!(groups(&tree, kind, id), expected, "{kind} {id}");
     }
-    let roles = tree.files["arm/roles.json"].replace("\"later\": [\"a\"]", "\"later\": [\"b\"]");
+    let roles = tree.files["arm/roles.json"].replace("\"later\": [\"a\"]", "\"later\": [\"c\"]");
     let roles = roles.replace("\"platform\": [\"a\"]", "\"platform\": [\"c\"]");
     assert_ne!(roles, tree.files["arm/roles.json"]);
     tree.files.insert("arm/roles.json".into(), roles);
-    assert_eq!(groups(&tree, scale_set, "later"), ["all-a", "all-b"]);
+    assert_eq!(groups(&tree, scale_set, "later"), ["all-a", "all-c"]);
     assert_eq!(groups(&tree, "Microsoft.ContainerService/managedClusters", "platform"), ["all-a", "all-c"]);
+}
+
+/// A server that has grown is not told to be as small as it was: Azure would refuse the whole deployment.
+#[test]
+fn what_has_grown_stays_as_it_is() {
+    let app = app(EVERYTHING);
+    let mut tree = tree_of(&app);
+    let storage = |tree: &Tree| {
+        let made = Subscription::of(&app, tree);
+        assert_eq!(made.mistakes, NOTHING);
+        let servers = made.resources.values().filter(|one| one["type"] == "Microsoft.DBforPostgreSQL/flexibleServers");
+        servers.map(|one| one["properties"]["storage"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(storage(&tree), vec![json!({"storageSizeGB": 128, "autoGrow": "Enabled"}); 2]);
+    for (path, content) in &mut tree.files {
+        if path.starts_with("arm/parameters/") {
+            *content = content.replace(
+                "\"databasesExist\": {\n      \"value\": false",
+                "\"databasesExist\": {\n      \"value\": true",
+            );
+        }
+    }
+    assert_eq!(storage(&tree), vec![json!({"autoGrow": "Enabled"}); 2]);
 }
 
 /// Mistakes in what is generated, each in the place that it is for.
@@ -358,6 +400,36 @@ fn a_mistake_in_a_template_is_caught() {
         (ireland, "\"lb-booking-", "\"lifeboat-of-booking-"),
     ] {
         assert_ne!(name_mistakes(&broken(path, right, wrong).1), NOTHING, "{path} {wrong}");
+    }
+
+    for (path, right, wrong) in [
+        (regional, "\"upgradePolicy\": { \"mode\": \"Manual\" }", "\"upgradePolicy\": { \"mode\": \"Automatic\" }"),
+        (regional, "\"natGateway\": {", "\"natGateways\": {"),
+        (regional, "--listen 0.0.0.0 ", ""),
+        (regional, "'enableFloatingIP', true()", "'enableFloatingIP', false()"),
+        (
+            regional,
+            "createArray(createObject('id', resourceId('Microsoft.Network/loadBalancers/backendAddressPools', variables('prefix'), 'lifeboat')))",
+            "createArray()",
+        ),
+        (regional, "\"name\": \"lifeboat\",\n      \"scope\"", "\"name\": \"lock\",\n      \"scope\""),
+        (
+            regional,
+            "[format('{0}-web-{1}', variables('prefix'), variables('unique'))]",
+            "[format('{0}-web', variables('prefix'))]",
+        ),
+        (regional, "[format('{0}-{1}', parameters('vault'), variables('unique'))]", "[parameters('vault')]"),
+        (
+            regional,
+            "\"[resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', variables('identity-web'))]\": {}",
+            "\"x\": {}",
+        ),
+        (regional, "\"protocol\": \"Http\"", "\"protocol\": \"Https\""),
+        (regional, "\"destinationPortRanges\": [", "\"destinationPortRanges\": [\"22\", "),
+        (regional, "'b86a8fe4-44ce", "'b86a8fe5-44ce"),
+    ] {
+        let (tree, made) = broken(path, right, wrong);
+        assert_ne!(azure::mistakes(&app, &tree, &made), NOTHING, "{path} {wrong}");
     }
 
     let Some(folder) = schemas("arm") else { return };

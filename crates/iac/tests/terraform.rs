@@ -11,6 +11,8 @@ use lifeboat_iac::Tree;
 use lifeboat_model::App;
 use serde_json::{Value as Json, json};
 
+#[path = "terraform/azure.rs"]
+mod azure;
 mod common;
 #[path = "arm/deployment.rs"]
 mod deployment;
@@ -85,6 +87,23 @@ impl Workspace {
         }
     }
 
+    /// Azure's databases are kept by the code itself: whoever wants to take everything away says so there, by hand.
+    fn unprotect(&self) {
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "tf") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let free = text.replace("prevent_destroy = true", "prevent_destroy = false");
+                    std::fs::write(&path, free).unwrap();
+                }
+            }
+        }
+    }
+
     /// What the nodes' machines run at boot, as Terraform fills it in: a script that a shell can read, with everything that the node
     /// is started with, and small enough. On Azure it is to the letter what an ARM deployment makes of it.
     fn check_boot_scripts(&self, app: &App, tree: &Tree) {
@@ -122,8 +141,9 @@ impl Workspace {
             }
             // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
             let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { continue };
+            let taken = if self.root.ends_with("azure") { "for address in " } else { "ip address replace " };
             for part in [
-                &format!("ip address replace {address}/"),
+                &format!("{taken}{address}"),
                 "LIFEBOAT_CERTS=/etc/lifeboat/tls",
                 &format!("ETCD_NAME={region}\n"),
                 &format!("ETCD_LISTEN_CLIENT_URLS=https://{address}:2379\n"),
@@ -204,6 +224,7 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.apply();
             assert_eq!(workspace.plan(), None, "{name}");
             workspace.check_boot_scripts(&app, &tree);
+            workspace.unprotect();
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
     }
@@ -313,10 +334,10 @@ fn after_a_failover_on_azure_the_plan_is_empty() {
     let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
     workspace.apply();
     // The group is the other server's now, seen from which this one is the partner.
-    let server = |region: &str| json!(format!("azurerm_mssql_server/booking-reservations-{region}/id"));
+    let server = |region: &str| json!(format!("azurerm_mssql_server/booking-reservations-{region}-000000/id"));
     workspace.drift(
         "azurerm_mssql_failover_group",
-        ("name", "booking-reservations"),
+        ("name", "booking-reservations-000000"),
         vec![("server_id", server("netherlands")), ("partner_server.0.id", server("ireland"))],
     );
     workspace.drift(
@@ -348,20 +369,20 @@ fn after_a_failover_of_postgresql_and_cosmos_db_the_plan_is_empty() {
     let tree = tree_of(&app);
     let Some(workspace) = Workspace::new(&app, &tree, "azure") else { return };
     workspace.apply();
-    let server = |region: &str| json!(format!("azurerm_postgresql_flexible_server/mixed-tickets-{region}/id"));
+    let server = |region: &str| json!(format!("azurerm_postgresql_flexible_server/mixed-tickets-{region}-000000/id"));
     workspace.drift(
         "azurerm_postgresql_flexible_server",
-        ("name", "mixed-tickets-two"),
+        ("name", "mixed-tickets-two-000000"),
         vec![("source_server_id", Json::Null), ("replication_role", json!("Primary"))],
     );
     workspace.drift(
         "azurerm_postgresql_flexible_server",
-        ("name", "mixed-tickets-one"),
+        ("name", "mixed-tickets-one-000000"),
         vec![("source_server_id", server("two")), ("replication_role", json!("GeoAsyncReplica")), ("zone", json!("2"))],
     );
     workspace.drift(
         "azurerm_postgresql_flexible_server_virtual_endpoint",
-        ("name", "mixed-tickets"),
+        ("name", "mixed-tickets-000000"),
         vec![("source_server_id", server("two")), ("replica_server_id", server("one"))],
     );
     workspace.drift("azurerm_kubernetes_cluster_node_pool", ("name", "apps"), vec![("min_count", json!(6))]);
@@ -369,11 +390,11 @@ fn after_a_failover_of_postgresql_and_cosmos_db_the_plan_is_empty() {
     let locations: Vec<Json> = [1, 0, 2]
         .iter()
         .zip(places)
-        .map(|(priority, place)| json!({"id": "azurerm_cosmosdb_account/mixed-carts/id", "location": place, "zone_redundant": true, "failover_priority": priority}))
+        .map(|(priority, place)| json!({"id": "azurerm_cosmosdb_account/mixed-carts-000000/id", "location": place, "zone_redundant": true, "failover_priority": priority}))
         .collect();
     workspace.drift(
         "azurerm_cosmosdb_account",
-        ("name", "mixed-carts"),
+        ("name", "mixed-carts-000000"),
         vec![("geo_location", Json::Array(locations))],
     );
     assert!(workspace.plan().is_some(), "the old roles would undo it");

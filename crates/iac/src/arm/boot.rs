@@ -3,6 +3,7 @@
 
 use super::Templates;
 use super::template::literal;
+use crate::design::Part;
 use crate::fragment::json;
 use crate::members;
 
@@ -10,14 +11,17 @@ const SCRIPT: &str = include_str!("../terraform/azure/modules/node/start.sh.tftp
 
 /// What stands in the script for the region's own values: in Terraform's template, in this one's, and the value.
 const PLACEHOLDERS: [(&str, &str, &str); 7] = [
-    ("${address}", "__ADDRESS__", "parameters('address')"),
+    ("${join(\" \", addresses)}", "__ADDRESSES__", ADDRESSES),
     ("${file}", "__FILE__", "base64(parameters('lifeboatFile'))"),
     ("${image}", "__IMAGE__", "parameters('lifeboatImage')"),
     ("${node}", "__REGION__", "parameters('region')"),
-    ("${vault}", "__VAULT__", "parameters('vault')"),
+    ("${vault}", "__VAULT__", "variables('vault')"),
     ("${etcd.image}", "__ETCD_IMAGE__", "parameters('etcdImage')"),
     (ENVIRONMENT, "__ETCD__\n", "parameters('etcd')"),
 ];
+
+/// Stands for an expression of the addresses that the machine has besides its own.
+const ADDRESSES: &str = "addresses";
 
 const ENVIRONMENT: &str = "%{ for name, value in etcd.environment ~}\n${name}=${value}\n%{ endfor ~}\n";
 
@@ -29,6 +33,7 @@ impl Templates<'_> {
         let tls = sites.any(|site| members::speaks_tls(self.design, site));
         let text = chosen(SCRIPT, "%{ if certificates ~}\n", "%{ endif ~}\n", given);
         let text = chosen(&text, "%{ if tls }", "%{ endif }", tls);
+        let text = chosen(&text, "%{ if dns_port == 53 ~}\n", "%{ endif ~}\n", self.design.app.dns.port == 53);
         let text = text.replace("${member ~}\n", crate::lifeboat::MEMBER);
         let text = PLACEHOLDERS.iter().fold(text, |text, (from, to, _)| text.replace(from, to));
         let [before, member, after] = parted(&text, "%{ if etcd != null ~}\n", "%{ endif ~}\n");
@@ -40,19 +45,38 @@ impl Templates<'_> {
         variables
     }
 
-    /// The script of a region.
-    pub(super) fn boot(&self) -> String {
+    /// The script of a region in which routes lead to these components.
+    pub(super) fn boot(&self, routed: &[&Part]) -> String {
+        let addresses = self.addresses(routed);
         let all = if self.has_members() {
             "concat(variables('boot'), if(empty(parameters('etcd')), createArray(), variables('bootMember')), variables('bootNode'))"
         } else {
             "concat(variables('boot'), variables('bootNode'))"
         };
-        PLACEHOLDERS
-            .iter()
-            .filter(|(_, placeholder, _)| self.has_members() || !placeholder.contains("ETCD"))
-            .fold(format!("concat(join({all}, '\\n'), '\\n')"), |text, (_, placeholder, value)| {
+        PLACEHOLDERS.iter().filter(|(_, placeholder, _)| self.has_members() || !placeholder.contains("ETCD")).fold(
+            format!("concat(join({all}, '\\n'), '\\n')"),
+            |text, (_, placeholder, value)| {
+                let value = if *value == ADDRESSES { &addresses } else { *value };
                 format!("replace({text}, '{}', {value})", placeholder.trim_end())
-            })
+            },
+        )
+    }
+
+    /// The node's own, and the public ones that there are in the region.
+    fn addresses(&self, routed: &[&Part]) -> String {
+        let own = "createArray(parameters('address'))".to_owned();
+        let public = routed.iter().map(|part| {
+            let address = format!(
+                "createArray(reference(resourceId('Microsoft.Network/publicIPAddresses', format('{{0}}-{}', variables('prefix')))).ipAddress)",
+                part.id
+            );
+            match self.presence(part) {
+                Some(holds) => format!("if({holds}, {address}, createArray())"),
+                None => address,
+            }
+        });
+        let all: Vec<String> = std::iter::once(own).chain(public).collect();
+        format!("join(concat({}), ' ')", all.join(", "))
     }
 }
 

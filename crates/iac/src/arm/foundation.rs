@@ -2,7 +2,7 @@
 
 use lifeboat_model::app::{Kind, Provider};
 
-use super::template::{Nested, Template};
+use super::template::{Nested, Template, unique};
 use super::{DNS_SQL, Templates};
 use crate::design::Site;
 use crate::fragment::{fill, json};
@@ -93,6 +93,7 @@ impl Templates<'_> {
             include_str!("node-role.json"),
             &[
                 ("role", &self.role_name()),
+                ("unique", &unique()),
                 ("actions", &actions.join(",\n          ")),
                 ("scopes", &scopes.join(",\n      ")),
             ],

@@ -2,16 +2,24 @@
 
 use lifeboat_model::app::{Kind, Pattern, Replication, RoutePolicy};
 
-use super::template::{Nested, ROLES, Template};
-use super::{Templates, writes_everywhere};
+use super::region::built_in;
+use super::template::{Nested, ROLES, Template, unique_variable};
+use super::{Templates, UNIQUE, needed, writes_everywhere};
 use crate::design::{Part, STEERING_PATH, Way, plain, short};
 use crate::fragment::{fill, json};
+
+/// Storage Blob Data Contributor.
+const BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 
 impl Templates<'_> {
     /// `None`: the app has nothing of the kind.
     pub(super) fn global(&self) -> Option<String> {
-        let mut template = Template { parameters: vec![ROLES], ..Template::default() };
+        let mut template =
+            Template { parameters: vec![ROLES], variables: vec![unique_variable()], ..Template::default() };
         for part in &self.parts {
+            if let Some(name) = self.account(part) {
+                template.variables.push((format!("account-{}", part.id), json(&name)));
+            }
             match part.component.kind {
                 Kind::Cosmosdb => {
                     let names: Vec<String> = part.regions.iter().map(|id| format!("'{id}'")).collect();
@@ -27,6 +35,10 @@ impl Templates<'_> {
                 _ => {}
             }
         }
+        template.resources.extend(self.access());
+        if self.has(Kind::AzureStorage) {
+            template.variables.push(("blobContributor".into(), built_in(BLOB_CONTRIBUTOR)));
+        }
         template.resources.extend(self.ways.iter().map(|way| self.traffic_manager(way)));
         let aliases: Vec<String> = self.ways.iter().filter_map(|way| Self::alias(way)).collect();
         if !aliases.is_empty() {
@@ -40,13 +52,51 @@ impl Templates<'_> {
                 comments: "The names by which clients know the routes.",
                 condition: "",
                 group: "[parameters('dnsResourceGroup')]",
-                parameters: &[],
+                parameters: &[("unique", "string", "[variables('unique')]")],
                 resources: aliases,
                 depends: &[],
             };
             template.resources.push(nested.render());
         }
         (!template.resources.is_empty()).then(|| template.render())
+    }
+
+    /// The name of a global account, as an expression.
+    fn account(&self, part: &Part) -> Option<String> {
+        let (pattern, name) = match part.component.kind {
+            Kind::Cosmosdb => ("-{0}", short(&format!("{}-{}", self.app(), part.id), 44 - UNIQUE - 1)),
+            // Letters and digits only.
+            Kind::AzureStorage => ("{0}", plain(&format!("{}{}", self.app(), part.id), 24 - UNIQUE)),
+            _ => return None,
+        };
+        Some(format!("[format('{name}{pattern}', variables('unique'))]"))
+    }
+
+    /// What components may do with the accounts that they need.
+    fn access(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for part in self.parts.iter().filter(|part| matches!(part.component.kind, Kind::Vmss | Kind::Aks)) {
+            for site in self.sites.iter().filter(|site| part.regions.contains(&site.id)) {
+                for database in needed(self.design, part, site) {
+                    let fragment = match database.component.kind {
+                        Kind::Cosmosdb => include_str!("cosmosdb-access.json"),
+                        Kind::AzureStorage => include_str!("storage-access.json"),
+                        _ => continue,
+                    };
+                    let identity =
+                        format!("format('{}-{{0}}', variables('unique'))", self.design.full_name(part, site.id));
+                    all.push(fill(
+                        fragment,
+                        &[
+                            ("database", database.id.as_str()),
+                            ("group", &format!("{}-{}", self.app(), site.id)),
+                            ("identity", &identity),
+                        ],
+                    ));
+                }
+            }
+        }
+        all
     }
 
     fn storage(&self, part: &Part) -> String {
@@ -56,7 +106,7 @@ impl Templates<'_> {
         fill(
             include_str!("azure-storage.json"),
             &[
-                ("account", &plain(&format!("{}{}", self.app(), part.id), 24)),
+                ("id", part.id.as_str()),
                 ("comment", comment),
                 ("location", &json(home.map_or("", |site| site.place()))),
                 ("redundancy", redundancy),
@@ -71,11 +121,14 @@ impl Templates<'_> {
         let subnets: Vec<String> = self
             .sites
             .iter()
-            .map(|site| {
+            .flat_map(|site| {
+                let cluster = self.has_cluster(site).then_some("clusters");
+                std::iter::once("compute").chain(cluster).map(|subnet| (site.id, subnet))
+            })
+            .map(|(id, subnet)| {
                 format!(
-                    "\n{space}  {{ \"id\": \"[resourceId('{app}-{id}', 'Microsoft.Network/virtualNetworks/subnets', '{app}-{id}', 'compute')]\" }}",
+                    "\n{space}  {{ \"id\": \"[resourceId('{app}-{id}', 'Microsoft.Network/virtualNetworks/subnets', '{app}-{id}', '{subnet}')]\" }}",
                     app = self.app(),
-                    id = site.id
                 )
             })
             .collect();
@@ -129,7 +182,6 @@ impl Templates<'_> {
         fill(
             include_str!("cosmosdb.json"),
             &[
-                ("app", self.app()),
                 ("id", part.id.as_str()),
                 ("first", &json(first)),
                 ("locations", &format!("[{}\n    ]", locations.join(","))),
@@ -157,7 +209,12 @@ impl Templates<'_> {
                     "\n      {{\n        \"type\": \"Microsoft.Network/trafficManagerProfiles/externalEndpoints\",\n        \"name\": {},\n        \
                      \"properties\": {{\n          \"target\": {},\n          \"endpointStatus\": \"Enabled\",\n          {choice}\n        }}\n      }}",
                     json(id.as_str()),
-                    json(&format!("{}-{id}-{}.{}.cloudapp.azure.com", self.app(), way.to, site.place())),
+                    json(&format!(
+                        "[format('{}-{id}-{}-{{0}}.{}.cloudapp.azure.com', variables('unique'))]",
+                        self.app(),
+                        way.to,
+                        site.place()
+                    )),
                 ))
             })
             .collect();
@@ -199,9 +256,9 @@ impl Templates<'_> {
     }
 }
 
-/// Name of a route's profile, and the first part of its name in `trafficmanager.net`.
+/// Name of a route's profile, and the first part of its name in `trafficmanager.net`; a hyphen and digits of the subscription come after.
 fn profile(way: &Way) -> String {
-    short(&way.key().replace('_', "-"), 63)
+    short(&way.key().replace('_', "-"), 63 - UNIQUE - 1)
 }
 
 fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) {

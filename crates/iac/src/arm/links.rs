@@ -7,8 +7,9 @@ use lifeboat_model::RegionId;
 use lifeboat_model::app::{Kind, Pattern};
 
 use super::Templates;
-use super::template::{Nested, ROLES, Template};
-use crate::design::Part;
+use super::UNIQUE;
+use super::template::{Nested, ROLES, Template, unique_variable};
+use crate::design::{Part, short};
 use crate::fragment::{fill, json};
 
 impl Templates<'_> {
@@ -75,7 +76,8 @@ impl Templates<'_> {
                 && part.pattern != Pattern::BackupRestore
                 && part.regions.len() > 1
         };
-        let mut template = Template { parameters: vec![ROLES], ..Template::default() };
+        let mut template =
+            Template { parameters: vec![ROLES], variables: vec![unique_variable()], ..Template::default() };
         for part in self.parts.iter().filter(linked) {
             let id = part.id.as_str();
             let writer = format!("parameters('roles').writers['{id}']");
@@ -90,13 +92,18 @@ impl Templates<'_> {
                     "The names that stay when the writer moves. They are managed on the primary only, hence on the server of the region that writes now.",
                 ),
             };
+            let group = short(&format!("{}-{id}", self.app()), 63 - UNIQUE - 1);
             let nested = Nested {
                 name: &format!("{}-{id}", self.app()),
                 comments,
                 condition: "",
                 group: &format!("[format('{}-{{0}}', {writer})]", self.app()),
-                parameters: &[("writer", "string", &format!("[{writer}]")), ("partner", "string", &partner)],
-                resources: vec![fill(fragment, &[("id", id), ("app", self.app())])],
+                parameters: &[
+                    ("writer", "string", &format!("[{writer}]")),
+                    ("partner", "string", &partner),
+                    ("unique", "string", "[variables('unique')]"),
+                ],
+                resources: vec![fill(fragment, &[("id", id), ("app", self.app()), ("group", &group)])],
                 depends: &[],
             };
             template.resources.push(nested.render());

@@ -2,25 +2,31 @@
 
 use lifeboat_model::app::{Kind, Pattern};
 
-use super::template::{Nested, Parameter, ROLES, Template, literal};
-use super::{DNS_SQL, Templates, default_instance, postgres_tier};
+use super::balancer::probe;
+use super::template::{Nested, Parameter, ROLES, Template, literal, unique_variable};
+use super::{DNS_SQL, Front, Templates, default_instance, postgres_tier};
 use crate::design::{Part, plain};
 use crate::fragment::{fill, indent, json};
 use crate::versions;
 
 /// Built-in roles, by their ids.
 const SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
+const SECRETS_OFFICER: &str = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7";
 const NETWORK_CONTRIBUTOR: &str = "4d97b98b-1d4f-4787-a291-c67834d212e7";
 
 impl Templates<'_> {
     pub(super) fn regional(&self) -> String {
-        let mut resources = vec![self.network()];
+        let mut resources = self.network(&self.routed(), self.has(Kind::Aks));
         resources.extend(self.network_links());
         resources.extend(self.replica_peerings());
         for part in &self.parts {
             resources.extend(self.resource(part));
         }
-        resources.push(self.node(&self.parts));
+        let routed = self.routed();
+        if !routed.is_empty() {
+            resources.push(self.balancer(&routed));
+        }
+        resources.push(self.node(&routed));
         resources.push(include_str!("region-access.json").into());
         resources.push(self.global_access());
         Template {
@@ -34,7 +40,7 @@ impl Templates<'_> {
 
     /// A region that only votes: its network and its node, which moves nothing and may do nothing.
     pub(super) fn witness(&self) -> String {
-        let mut resources = vec![self.network()];
+        let mut resources = self.network(&[], false);
         resources.extend(self.network_links());
         resources.push(self.node(&[]));
         Template {
@@ -53,7 +59,16 @@ impl Templates<'_> {
             ("location", "string", "Azure's name of the region."),
             ("cidr", "string", "Address range of the region; no other region uses it."),
             ("address", "string", "Address of the region's node; the same as in the app's file."),
-            ("vault", "string", "Name of the key vault with the node's certificates, unique in the world."),
+            (
+                "vault",
+                "string",
+                "Name of the key vault with the node's certificates; digits of the subscription come after it.",
+            ),
+            (
+                "administratorId",
+                "string",
+                "Object id of the Entra group that hands certificates out and administers the databases.",
+            ),
             (
                 "administratorAddresses",
                 "array",
@@ -78,9 +93,15 @@ impl Templates<'_> {
         let mut all = self.node_parameters();
         all.push(("sizes", "object", "Sizes by component."));
         all.push(ROLES);
-        if self.has(Kind::AzureSql) {
-            all.push(("administratorName", "string", "Entra group that administers the databases."));
-            all.push(("administratorId", "string", "Its object id."));
+        if self.has(Kind::AzureSql) || self.has(Kind::AzurePostgres) {
+            all.push(("administratorName", "string", "Name of that group."));
+        }
+        if self.has(Kind::Aks) {
+            all.push((
+                "kubernetesVersion",
+                "string",
+                "Version of Kubernetes, the same in every region; `az aks get-versions` says what is on offer.",
+            ));
         }
         if self.has(Kind::AzurePostgres) {
             all.push((
@@ -101,7 +122,10 @@ impl Templates<'_> {
                     "[resourceId('Microsoft.Compute/virtualMachineScaleSets', format('{0}-lifeboat', variables('prefix')))]",
                 ),
             ),
+            unique_variable(),
+            ("vault".into(), json("[format('{0}-{1}', parameters('vault'), variables('unique'))]")),
             ("secretsUser".into(), built_in(SECRETS_USER)),
+            ("secretsOfficer".into(), built_in(SECRETS_OFFICER)),
         ];
         variables.extend(self.boot_variables());
         variables
@@ -117,38 +141,39 @@ impl Templates<'_> {
             let size = |which: &str| format!("parameters('sizes')['{}'].{which}", part.id);
             let minimum = format!("[if({}, {}, {})]", serves(part), size("full"), size("standby"));
             variables.push((format!("minimum-{}", part.id), json(&minimum)));
+            let identity = format!(
+                "[format('{}-{}-{{0}}-{{1}}', parameters('region'), variables('unique'))]",
+                self.app(),
+                part.id
+            );
+            variables.push((format!("identity-{}", part.id), json(&identity)));
+        }
+        let routed = self.routed();
+        if !routed.is_empty() {
+            variables.extend(self.front_variables(&routed));
         }
         variables
     }
 
     fn outputs(&self) -> Vec<String> {
-        let address = |part: &&&Part| {
-            let condition = self
-                .condition(part)
+        let routed = self.routed();
+        let address = |part: &&Part| {
+            let is_public = routed.iter().any(|one| one.id == part.id);
+            let (holds, kind, field) = if is_public {
+                (self.presence(part), "publicIPAddresses", "dnsSettings.fqdn")
+            } else {
+                (self.presence(part), "loadBalancers", "frontendIPConfigurations[0].properties.privateIPAddress")
+            };
+            let condition = holds
                 .map_or_else(String::new, |holds| format!("      \"condition\": {},\n", json(&format!("[{holds}]"))));
             format!(
-                "    {}: {{\n{condition}      \"type\": \"string\",\n      \"value\": \"[reference(resourceId('Microsoft.Network/publicIPAddresses', \
-                 format('{{0}}-{}', variables('prefix')))).dnsSettings.fqdn]\"\n    }}",
+                "    {}: {{\n{condition}      \"type\": \"string\",\n      \"value\": \"[reference(resourceId('Microsoft.Network/{kind}', \
+                 format('{{0}}-{}', variables('prefix')))).{field}]\"\n    }}",
                 json(&format!("{}Address", part.id)),
                 part.id
             )
         };
-        self.parts.iter().filter(|part| part.component.kind == Kind::Vmss).map(|part| address(&part)).collect()
-    }
-
-    fn network(&self) -> String {
-        let mut ports: Vec<String> = self
-            .parts
-            .iter()
-            .filter(|part| part.component.kind == Kind::Vmss)
-            .map(|part| part.port.to_string())
-            .collect();
-        ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
-        ports.sort();
-        ports.dedup();
-        let ports: Vec<String> = ports.iter().map(|port| json(port)).collect();
-        let subnets = if self.has(Kind::AzurePostgres) { include_str!("database-subnet.json").trim_end() } else { "" };
-        fill(include_str!("network.json"), &[("ports", &ports.join(", ")), ("subnets", subnets)])
+        self.parts.iter().filter(|part| part.component.kind == Kind::Vmss).map(address).collect()
     }
 
     /// The region's network knows the private names, whichever region they are of.
@@ -188,6 +213,13 @@ impl Templates<'_> {
         .render()
     }
 
+    /// Whether the region is one of the component's; `None`: all are.
+    pub(super) fn presence(&self, part: &Part) -> Option<String> {
+        let everywhere = self.sites.iter().all(|site| part.regions.contains(&site.id));
+        let names: Vec<String> = part.regions.iter().map(|id| format!("'{id}'")).collect();
+        (!everywhere).then(|| format!("contains(createArray({}), parameters('region'))", names.join(", ")))
+    }
+
     /// When a region has the component at all; `None`: always.
     pub(super) fn condition(&self, part: &Part) -> Option<String> {
         let home = format!("equals(parameters('region'), '{}')", part.home);
@@ -195,11 +227,7 @@ impl Templates<'_> {
             Pattern::BackupRestore if part.component.kind.is_database() => Some(home),
             // Made in the others when it is to serve there.
             Pattern::BackupRestore => Some(format!("or({home}, {})", serves(part))),
-            Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => {
-                let everywhere = self.sites.iter().all(|site| part.regions.contains(&site.id));
-                let names: Vec<String> = part.regions.iter().map(|id| format!("'{id}'")).collect();
-                (!everywhere).then(|| format!("contains(createArray({}), parameters('region'))", names.join(", ")))
-            }
+            Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => self.presence(part),
         }
     }
 
@@ -210,6 +238,9 @@ impl Templates<'_> {
         let condition = self
             .condition(part)
             .map_or_else(String::new, |holds| format!("  \"condition\": {},\n", json(&format!("[{holds}]"))));
+        let presence = self
+            .presence(part)
+            .map_or_else(String::new, |holds| format!("  \"condition\": {},\n", json(&format!("[{holds}]"))));
         let nested_condition = if condition.is_empty() { String::new() } else { indent(&condition, 4) };
         let common = [
             ("id", id),
@@ -217,29 +248,39 @@ impl Templates<'_> {
             ("app", self.app()),
             ("condition", &condition),
             ("nested_condition", &nested_condition),
+            ("presence", &presence),
         ];
         let fill = |fragment: &str, values: &[(&str, &str)]| fill(fragment, &[&common[..], values].concat());
         Some(match part.component.kind {
-            Kind::Vmss => fill(
-                include_str!("vmss.json"),
-                &[
-                    ("port", &part.port.to_string()),
-                    ("api", &self.api_port().to_string()),
-                    ("check", &json(&literal(&part.check_path))),
-                    ("image", &json(&literal(part.image()))),
-                    ("prefix", &json(&plain(id, 9))),
-                    ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
-                    ("balance", if zoned { "    \"zoneBalance\": true,\n" } else { "" }),
-                    ("rules", &autoscale_rules(id)),
-                ],
-            ),
-            Kind::Aks => fill(
-                include_str!("aks.json"),
-                &[
-                    ("version", versions::KUBERNETES),
-                    ("zones", if zoned { "        \"availabilityZones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
-                ],
-            ),
+            Kind::Vmss => {
+                let routed = self.routed().iter().any(|one| one.id == part.id);
+                let front = Front::of(part);
+                let balancer = if routed { "variables('prefix')" } else { "format('{0}-@{id}', variables('prefix'))" };
+                let values = [
+                    ("port", part.port.to_string()),
+                    ("client_port", front.port.to_string()),
+                    ("probe", probe(part)),
+                    ("balancer", balancer.replace("@{id}", id)),
+                    ("image", json(&literal(part.image()))),
+                    ("prefix", json(&plain(id, 9))),
+                    ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }.into()),
+                    ("frontend_zones", if zoned { "        \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }.into()),
+                    ("balance", if zoned { "    \"zoneBalance\": true,\n" } else { "" }.into()),
+                    ("rules", autoscale_rules(id)),
+                ];
+                let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let before =
+                    if routed { include_str!("public-address.json") } else { include_str!("private-balancer.json") };
+                [include_str!("identity.json"), before, include_str!("vmss.json")]
+                    .map(|fragment| fill(fragment, &values).trim_end().to_owned())
+                    .join(",\n")
+            }
+            Kind::Aks => {
+                let zones = if zoned { "        \"availabilityZones\": [\"1\", \"2\", \"3\"],\n" } else { "" };
+                [include_str!("identity.json"), include_str!("aks.json"), include_str!("credential.json")]
+                    .map(|fragment| fill(fragment, &[("zones", zones)]).trim_end().to_owned())
+                    .join(",\n")
+            }
             Kind::AzureSql => fill(
                 include_str!("azure-sql.json"),
                 &[("zone", DNS_SQL), ("zone_redundant", if zoned { "true" } else { "false" })],
@@ -263,7 +304,7 @@ fn serves(part: &Part) -> String {
     format!("contains(parameters('roles').serving['{}'], parameters('region'))", part.id)
 }
 
-fn built_in(role: &str) -> String {
+pub(super) fn built_in(role: &str) -> String {
     json(&format!("[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{role}')]"))
 }
 

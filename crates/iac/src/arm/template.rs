@@ -14,6 +14,16 @@ pub(super) type Parameter = (&'static str, &'static str, &'static str);
 pub(super) const ROLES: Parameter =
     ("roles", "object", "Which region writes and which serve; from roles.json, which `lifeboat roles` writes.");
 
+/// The variable `unique`: what names have that nobody else in the world may have.
+pub(super) fn unique_variable() -> (String, String) {
+    ("unique".into(), json(&format!("[{}]", unique())))
+}
+
+/// The same as an expression, for where variables are not seen.
+pub(super) fn unique() -> String {
+    format!("substring(subscription().subscriptionId, 0, {})", super::UNIQUE)
+}
+
 /// A template.
 #[derive(Debug, Default)]
 pub(super) struct Template {

@@ -7,6 +7,7 @@ use super::{Templates, default_instance, postgres_storage};
 use crate::design::{Part, Site};
 use crate::fragment::json;
 use crate::members;
+use crate::versions;
 
 impl Templates<'_> {
     /// Of a region.
@@ -21,6 +22,7 @@ impl Templates<'_> {
             ("vault", json(&crate::lifeboat::vault_name(self.design, site))),
             ("etcd", json(&self.etcd_settings(site)).replace("\\u000a", "\\n")),
             ("sizes", sizes),
+            ("kubernetesVersion", json(versions::AKS)),
         ];
         let values: Vec<(&str, String)> = parameters
             .iter()

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use lifeboat_model::app::{Kind, Pattern, Provider};
 
-use crate::design::{Design, Part, STEERING_PATH, Site, Way};
+use crate::arm::UNIQUE;
+use crate::design::{Design, Part, STEERING_PATH, Site, Way, short};
 use crate::hcl::{Body, object, quote};
 use crate::tree::Tree;
 
 mod components;
+mod identities;
 mod network;
 mod nodes;
 mod routes;
@@ -32,6 +34,7 @@ const MODULES: &[Module] = files! {
     "azure-postgres": ["main.tf", "outputs.tf", "variables.tf"],
     "azure-sql": ["main.tf", "outputs.tf", "variables.tf"],
     "azure-storage": ["main.tf", "outputs.tf", "variables.tf"],
+    "balancer": ["main.tf", "outputs.tf", "variables.tf"],
     "cosmosdb": ["main.tf", "outputs.tf", "variables.tf"],
     "network": ["main.tf", "outputs.tf", "variables.tf"],
     "node": ["main.tf", "start.sh.tftpl", "variables.tf"],
@@ -80,7 +83,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
         .iter()
         .filter_map(|part| module_of(part.component.kind))
         .chain(["network", "node"])
-        .chain((!root.ways.is_empty()).then_some("traffic-manager"))
+        .chain((!root.ways.is_empty()).then_some(["balancer", "traffic-manager"]).into_iter().flatten())
         .collect();
     for (module, files) in MODULES.iter().filter(|(module, _)| names.contains(module)) {
         tree.put(format!("{FOLDER}/modules/{module}/versions.tf"), super::module_versions("azurerm"));
@@ -125,6 +128,12 @@ impl<'a> Root<'a> {
         part.regions.iter().filter_map(|id| self.sites.iter().copied().find(|site| site.id == *id)).collect()
     }
 
+    /// Components of a region to which a route leads, and which therefore have a public address there.
+    fn routed(&self, site: &Site) -> Vec<&'a Part<'a>> {
+        let leads = |part: &&&Part| self.ways.iter().any(|way| *way.to == *part.id) && part.regions.contains(&site.id);
+        self.parts.iter().filter(leads).copied().collect()
+    }
+
     fn versions(&self) -> Body {
         let mut file = Body::default();
         file.block("terraform", |body| {
@@ -143,7 +152,20 @@ impl<'a> Root<'a> {
         });
         file.blank().block("provider \"azurerm\"", |body| {
             body.attribute("subscription_id", "var.subscription_id").blank();
-            body.block("features", |_| {});
+            body.block("features", |features| {
+                features.comment(
+                    "A node's file, which is among what its machine boots with, changes in all regions at once; its state store lies on that machine.",
+                );
+                features.block("virtual_machine_scale_set", |sets| {
+                    sets.attribute("reimage_on_manual_upgrade", "false").attribute("roll_instances_when_required", "false");
+                });
+                if self.has(Kind::AzureStorage) {
+                    features.blank().comment("Keys are off and only the app's networks may connect: who applies this is not among them.");
+                    features.block("storage", |storage| {
+                        storage.attribute("data_plane_available", "false");
+                    });
+                }
+            });
         });
         file
     }
@@ -167,6 +189,11 @@ impl<'a> Root<'a> {
         });
         file
     }
+}
+
+/// A name that nobody else in the world has, as an expression: with digits of the subscription in it.
+fn unique(name: &str, most: usize) -> String {
+    format!("{}-${{local.unique}}\"", quote(short(name, most - UNIQUE - 1)).trim_end_matches('"'))
 }
 
 /// Whether compute is made in the region only when it is to serve there.

@@ -2,8 +2,8 @@
 
 use lifeboat_model::app::{Kind, Pattern, Replication};
 
-use super::{Root, is_made_later, module_of, serves, size_of, value_of};
-use crate::arm::writes_everywhere;
+use super::{Root, is_made_later, module_of, serves, size_of, unique, value_of};
+use crate::arm::{Front, UNIQUE, writes_everywhere};
 use crate::design::{Part, Site, identifier, plain};
 use crate::hcl::{Body, list, object, quote};
 use crate::versions;
@@ -27,7 +27,7 @@ impl Root<'_> {
         for site in self.sites_of(part).into_iter().filter(|site| site.id == part.home || !sites.is_empty()) {
             file.block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
                 body.attribute("source", quote("./modules/azure-sql")).blank();
-                body.attribute("name", quote(self.design.full_name(part, site.id)));
+                body.attribute("name", unique(&self.design.full_name(part, site.id), 63));
                 self.place(body, site);
                 body.attribute("administrator", "var.administrator");
                 body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
@@ -47,6 +47,9 @@ impl Root<'_> {
             body.block("short_term_retention_policy", |policy| {
                 policy.attribute("retention_days", "14");
             });
+            body.blank().block("lifecycle", |lifecycle| {
+                lifecycle.attribute("prevent_destroy", "true");
+            });
         });
         let Some(partner) = sites.get(1) else { return };
         file.blank().comment(
@@ -54,7 +57,7 @@ impl Root<'_> {
              failover that is the other one: what named the servers at creation is ignored afterwards.",
         );
         file.block(format!("resource \"azurerm_mssql_failover_group\" {}", quote(&key)), |body| {
-            body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+            body.attribute("name", unique(&format!("{}-{}", self.app(), part.id), 63));
             body.attribute("server_id", format!("module.{key}_{home}.id"));
             body.attribute("databases", format!("[azurerm_mssql_database.{key}.id]")).blank();
             body.block("partner_server", |server| {
@@ -80,9 +83,11 @@ impl Root<'_> {
             }
             file.block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
                 body.attribute("source", quote("./modules/azure-postgres")).blank();
-                body.attribute("name", quote(self.design.full_name(part, site.id)));
+                body.attribute("name", unique(&self.design.full_name(part, site.id), 63));
                 self.place(body, site);
-                if site.id != part.home {
+                if site.id == part.home {
+                    body.attribute("administrator", "var.administrator");
+                } else {
                     body.attribute("source_server_id", format!("module.{key}_{home}.id"));
                 }
                 body.attribute("engine_version", quote(versions::AZURE_POSTGRESQL));
@@ -114,7 +119,7 @@ impl Root<'_> {
         file.block(
             format!("resource \"azurerm_postgresql_flexible_server_virtual_endpoint\" {}", quote(&key)),
             |body| {
-                body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+                body.attribute("name", unique(&format!("{}-{}", self.app(), part.id), 63));
                 body.attribute("source_server_id", format!("module.{key}_{home}.id"));
                 body.attribute("replica_server_id", format!("module.{key}_{}.id", partner.key()));
                 body.attribute("type", quote("ReadWrite")).blank();
@@ -135,7 +140,7 @@ impl Root<'_> {
         };
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/cosmosdb")).blank();
-            body.attribute("name", quote(format!("{}-{}", self.app(), part.id)));
+            body.attribute("name", unique(&format!("{}-{}", self.app(), part.id), 44));
             body.attribute("resource_group", "azurerm_resource_group.global.name");
             body.attribute("location", "azurerm_resource_group.global.location");
             body.attribute("database", quote(part.id.as_str())).blank();
@@ -173,7 +178,9 @@ impl Root<'_> {
         };
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/azure-storage")).blank();
-            body.attribute("name", quote(plain(&format!("{}{}", self.app(), part.id), 24)));
+            // Letters and digits only.
+            let name = plain(&format!("{}{}", self.app(), part.id), 24 - UNIQUE);
+            body.attribute("name", format!("\"{name}${{local.unique}}\""));
             body.attribute("resource_group", "azurerm_resource_group.global.name");
             body.attribute("location", value_of(home, "place"));
             body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
@@ -182,32 +189,54 @@ impl Root<'_> {
 
     pub(super) fn compute(&self, file: &mut Body, part: &Part) {
         let kind = part.component.kind;
-        for (index, site) in self.sites_of(part).into_iter().enumerate() {
-            if index > 0 {
-                file.blank();
-            }
+        self.identities(file, part);
+        for site in self.sites_of(part) {
+            file.blank();
             file.block(format!("module {}", quote(format!("{}_{}", part.key(), site.key()))), |body| {
                 body.attribute("source", quote(format!("./modules/{}", module_of(kind).unwrap_or_default())));
                 if is_made_later(part, site) {
                     body.attribute("count", format!("{} ? 1 : 0", serves(part, site)));
                 }
-                // The name is also the load balancer's in the region's domain, by which Traffic Manager knows it.
-                body.blank().attribute("name", quote(format!("{}-{}-{}", self.app(), part.id, site.id)));
+                body.blank().attribute("name", quote(self.design.full_name(part, site.id)));
                 self.place(body, site);
                 body.attribute("zones", value_of(site, "zones"));
-                body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key())).blank();
+                let subnet = |name: &str| format!("module.network_{}.{name}_subnet_id", site.key());
+                if kind == Kind::Vmss {
+                    body.attribute("subnet_id", subnet("compute")).blank();
+                } else {
+                    body.attribute("subnet_id", subnet("cluster"))
+                        .attribute("machine_subnet_id", subnet("compute"))
+                        .blank();
+                }
                 body.attribute("serving", serves(part, site));
                 body.attribute("full_size", size_of(part, site, "full"));
                 body.attribute("standby_size", size_of(part, site, "standby"));
                 body.attribute("max_size", size_of(part, site, "most"));
                 body.attribute("instance_type", size_of(part, site, "instance")).blank();
                 if kind == Kind::Vmss {
-                    body.attribute("image", quote(part.image())).attribute("port", part.port.to_string());
-                    body.attribute("check_path", quote(&part.check_path))
-                        .attribute("node_port", site.region.api_port.to_string());
+                    let front = Front::of(part);
+                    body.attribute("component", quote(part.id.as_str()))
+                        .attribute("image", quote(part.image()))
+                        .attribute("port", part.port.to_string())
+                        .attribute("client_port", front.port.to_string())
+                        .attribute("check_protocol", quote(front.protocol));
+                    if front.asks_for_path() {
+                        body.attribute("check_path", quote(&part.check_path));
+                    }
+                    if self.ways.iter().any(|way| *way.to == *part.id) {
+                        let id = quote(part.id.as_str());
+                        body.attribute(
+                            "balancer",
+                            format!("{{ id = module.balancer_{}.id, frontend = {id} }}", site.key()),
+                        );
+                    }
+                    body.attribute(
+                        "identity_id",
+                        format!("azurerm_user_assigned_identity.{}_{}.id", part.key(), site.key()),
+                    );
                     body.attribute("ssh_public_key", "var.ssh_public_key");
                 } else {
-                    body.attribute("kubernetes_version", quote(versions::KUBERNETES));
+                    body.attribute("kubernetes_version", "var.kubernetes_version");
                 }
             });
         }
@@ -244,9 +273,11 @@ impl Root<'_> {
             }
             Kind::Vmss => {
                 map.attribute("scale_sets", per_region("id"));
+                map.attribute("identities", self.identity_ids(part));
             }
             _ => {
                 map.attribute("clusters", per_region("id"));
+                map.attribute("identities", self.identity_ids(part));
             }
         })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use super::{Root, group, value_of};
+use crate::design::Site;
 use crate::hcl::{Body, list, object, quote};
 
 impl Root<'_> {
@@ -29,19 +30,21 @@ impl Root<'_> {
             }
             body.attribute("tags", format!("{{ \"lifeboat-app\" = {} }}", quote(self.app())));
         });
-        let mut ports: BTreeSet<String> = self
-            .parts
-            .iter()
-            .filter(|part| part.component.kind == Kind::Vmss)
-            .map(|part| part.port.to_string())
-            .collect();
-        ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
         for site in &self.sites {
+            let routed = self.routed(site);
+            let mut ports: BTreeSet<u16> = routed.iter().map(|part| part.port).collect();
+            ports.extend((!routed.is_empty()).then_some(site.region.api_port));
             file.blank().block(format!("module {}", quote(format!("network_{}", site.key()))), |body| {
                 body.attribute("source", quote("./modules/network")).blank();
                 body.attribute("name", quote(format!("{}-{}", self.app(), site.id)));
                 self.place(body, site);
-                body.attribute("cidr", value_of(site, "cidr")).attribute("open_ports", list(ports.iter().map(quote)));
+                body.attribute("cidr", value_of(site, "cidr"))
+                    .attribute("open_ports", list(ports.iter().map(|port| quote(port.to_string()))));
+                if self.has_cluster(site) {
+                    let ports =
+                        if crate::arm::has_routed_pods(self.design, site) { list([quote("443")]) } else { "[]".into() };
+                    body.attribute("cluster_ports", ports);
+                }
             });
         }
         for one in &self.sites {
@@ -73,13 +76,25 @@ impl Root<'_> {
                     "subnet_ids",
                     object(|map| {
                         for site in self.sites.iter().filter(|site| site.region.role == RegionRole::Data) {
-                            map.attribute(site.key(), format!("module.network_{}.compute_subnet_id", site.key()));
+                            let network = format!("module.network_{}", site.key());
+                            map.attribute(site.key(), format!("{network}.compute_subnet_id"));
+                            if self.has_cluster(site) {
+                                map.attribute(
+                                    format!("{}_clusters", site.key()),
+                                    format!("{network}.cluster_subnet_id"),
+                                );
+                            }
                         }
                     }),
                 );
             });
         }
         file
+    }
+
+    /// Whether a managed cluster of the app is, or may come to be, in the region.
+    pub(super) fn has_cluster(&self, site: &Site) -> bool {
+        self.parts.iter().any(|part| part.component.kind == Kind::Aks && part.regions.contains(&site.id))
     }
 
     /// The servers' private names, known in every region: a name that only one region knows is lost with it.

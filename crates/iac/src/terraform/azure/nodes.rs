@@ -1,8 +1,8 @@
 //! A Lifeboat node per region, with its member of the state store and the names by which members find each other.
 
-use lifeboat_model::app::{Kind, Provider, RegionRole};
+use lifeboat_model::app::{Provider, RegionRole};
 
-use super::{Root, is_made_later};
+use super::{Root, unique};
 use crate::design::Site;
 use crate::hcl::{Body, list, object, quote};
 use crate::members;
@@ -10,15 +10,13 @@ use crate::members;
 impl Root<'_> {
     pub(super) fn nodes(&self) -> Body {
         let mut file = Body::default();
-        file.comment("A Lifeboat node in every region. Create its role first: az role definition create --role-definition lifeboat/azure-role.json");
+        self.role(&mut file);
+        file.blank().comment("A Lifeboat node in every region.");
         for (index, site) in self.sites.iter().enumerate() {
             if index > 0 {
                 file.blank();
             }
             file.block(format!("module {}", quote(format!("node_{}", site.key()))), |body| {
-                // A machine can be behind one public load balancer only.
-                let behind =
-                    self.parts.iter().find(|part| part.component.kind == Kind::Vmss && part.regions.contains(&site.id));
                 body.attribute("source", quote("./modules/node")).blank();
                 body.attribute("name", quote(format!("{}-lifeboat-{}", self.app(), site.id)));
                 self.place(body, site);
@@ -27,26 +25,53 @@ impl Root<'_> {
                 body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
                 body.attribute("address", quote(members::private_address(site)));
                 body.attribute("port", site.region.api_port.to_string());
-                body.attribute("vault", quote(crate::lifeboat::vault_name(self.design, site)));
+                if self.design.app.dns.port != 5353 {
+                    body.attribute("dns_port", self.design.app.dns.port.to_string());
+                }
+                body.attribute("vault", unique(&crate::lifeboat::vault_name(self.design, site), 24));
                 body.attribute("tenant_id", "var.tenant_id")
+                    .attribute("administrator", "var.administrator")
                     .attribute("administrator_addresses", "var.administrator_addresses");
-                body.attribute(
-                    "pool_ids",
-                    match behind {
-                        Some(part) if is_made_later(part, site) => {
-                            format!("module.{}_{}[*].node_pool_id", part.key(), site.key())
-                        }
-                        Some(part) => format!("[module.{}_{}.node_pool_id]", part.key(), site.key()),
-                        None => "[]".into(),
-                    },
-                );
+                if self.routed(site).is_empty() {
+                    body.attribute("pool_ids", "[]");
+                } else {
+                    let balancer = format!("module.balancer_{}", site.key());
+                    body.attribute("public_addresses", format!("values({balancer}.addresses)"))
+                        .attribute("pool_ids", format!("[{balancer}.node_pool_id]"));
+                }
                 super::super::member_attributes(body, self.design, site);
-                body.attribute("role", quote(format!("Lifeboat node of {}", self.app())));
+                body.attribute("role_id", "azurerm_role_definition.node.role_definition_resource_id");
                 body.attribute("scopes", self.scopes(site)).attribute("ssh_public_key", "var.ssh_public_key");
             });
         }
         self.names(&mut file);
         file
+    }
+
+    /// What a node may do. The name is one in the whole Entra tenant, in which there may be other subscriptions with this app.
+    fn role(&self, file: &mut Body) {
+        let data = self.sites.iter().filter(|site| site.region.role == RegionRole::Data);
+        let groups: Vec<String> = data
+            .map(|site| format!("azurerm_resource_group.{}.id", site.key()))
+            .chain(["azurerm_resource_group.global.id".to_owned()])
+            .collect();
+        file.block("resource \"azurerm_role_definition\" \"node\"", |body| {
+            body.attribute("name", unique(&format!("Lifeboat node of {}", self.app()), 128));
+            body.attribute("scope", "azurerm_resource_group.global.id");
+            body.attribute(
+                "description",
+                quote("Moves the app's components between regions; creates and deletes nothing."),
+            );
+            let scopes: Vec<String> = groups.iter().map(|group| format!("  {group},")).collect();
+            body.attribute("assignable_scopes", format!("[\n{}\n]", scopes.join("\n"))).blank();
+            body.block("permissions", |permissions| {
+                let actions: Vec<String> = crate::permissions::azure_actions(self.design)
+                    .iter()
+                    .map(|action| format!("  {},", quote(action)))
+                    .collect();
+                permissions.attribute("actions", format!("[\n{}\n]", actions.join("\n")));
+            });
+        });
     }
 
     /// Where the node may move things: in its own region and among what is global. One that only votes moves nothing.

@@ -1,14 +1,31 @@
-//! A Traffic Manager profile per route, and the record that leads to it.
+//! The public addresses of each region, a Traffic Manager profile per route, and the record that leads to it.
 
 use lifeboat_model::app::RoutePolicy;
 
-use super::{Root, value_of};
-use crate::design::short;
+use super::{Root, unique, value_of};
 use crate::hcl::{Body, object, quote};
 
 impl Root<'_> {
     pub(super) fn routes(&self) -> Body {
         let mut file = Body::default();
+        for site in self.sites.iter().filter(|site| !self.routed(site).is_empty()) {
+            file.block(format!("module {}", quote(format!("balancer_{}", site.key()))), |body| {
+                body.attribute("source", quote("./modules/balancer")).blank();
+                body.attribute("name", quote(format!("{}-{}", self.app(), site.id)));
+                self.place(body, site);
+                body.attribute("zones", value_of(site, "zones"))
+                    .attribute("node_port", site.region.api_port.to_string());
+                body.attribute(
+                    "labels",
+                    object(|labels| {
+                        for part in self.routed(site) {
+                            labels.attribute(part.id.as_str(), unique(&self.design.full_name(part, site.id), 63));
+                        }
+                    }),
+                );
+            });
+            file.blank();
+        }
         for (index, way) in self.ways.iter().enumerate() {
             if index > 0 {
                 file.blank();
@@ -16,7 +33,7 @@ impl Root<'_> {
             let port = self.sites.first().map_or(7400, |site| site.region.api_port);
             file.block(format!("module {}", quote(format!("route_{}", way.key()))), |body| {
                 body.attribute("source", quote("./modules/traffic-manager")).blank();
-                body.attribute("name", quote(short(&way.key().replace('_', "-"), 63)));
+                body.attribute("name", unique(&way.key().replace('_', "-"), 63));
                 body.attribute("resource_group", "azurerm_resource_group.global.name")
                     .attribute("route", quote(way.host.as_str()));
                 body.attribute(
@@ -29,13 +46,13 @@ impl Root<'_> {
                     object(|map| {
                         for (index, id) in way.regions.iter().enumerate() {
                             let Some(site) = self.design.site(id) else { continue };
-                            let target = quote(format!("{}-{}-{id}", self.app(), way.to));
                             map.attribute(
                                 site.key(),
                                 object(|endpoint| {
-                                    let suffix = format!("${{{}}}.cloudapp.azure.com", value_of(site, "place"));
-                                    endpoint
-                                        .attribute("target", format!("{}.{suffix}\"", target.trim_end_matches('"')));
+                                    endpoint.attribute(
+                                        "target",
+                                        format!("module.balancer_{}.names[{}]", site.key(), quote(way.to.as_str())),
+                                    );
                                     endpoint.attribute("location", value_of(site, "place"));
                                     endpoint.attribute("priority", (index + 1).to_string());
                                 }),

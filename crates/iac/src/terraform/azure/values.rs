@@ -3,11 +3,12 @@
 use lifeboat_model::app::Kind;
 
 use super::Root;
-use crate::arm::{default_instance, postgres_storage};
+use crate::arm::{UNIQUE, default_instance, postgres_storage};
 use crate::design::Part;
 use crate::fragment::json;
 use crate::hcl::{Body, list, quote};
 use crate::members;
+use crate::versions;
 
 impl Root<'_> {
     pub(super) fn variables(&self) -> Body {
@@ -30,9 +31,12 @@ impl Root<'_> {
             let description = "Resource group of the DNS zones, outside the regions of the app.";
             variable("dns_resource_group", description, "string", None);
         }
-        if self.has(Kind::AzureSql) {
-            let description = "Entra group that administers the databases.";
-            variable("administrator", description, "object({ name = string, id = string })", None);
+        let description = "Entra group that administers the databases and hands certificates out.";
+        variable("administrator", description, "object({ name = string, id = string })", None);
+        if self.has(Kind::Aks) {
+            let description =
+                "Version of Kubernetes, the same in every region; `az aks get-versions` says what is on offer.";
+            variable("kubernetes_version", description, "string", Some(&quote(versions::AKS)));
         }
         if self.has(Kind::AzurePostgres) || self.has(Kind::Cosmosdb) {
             let description = "Action groups of Azure Monitor that are told of alarms.";
@@ -47,6 +51,10 @@ impl Root<'_> {
             variable("etcd_image", "Container image of etcd.", "string", None);
         }
         variable("lifeboat_file", "Path of the file that all this was generated from.", "string", None);
+        file.blank().block("locals", |body| {
+            body.comment("In names that nobody else in the world may have.");
+            body.attribute("unique", format!("substr(lower(var.subscription_id), 0, {UNIQUE})"));
+        });
         file
     }
 
@@ -98,12 +106,7 @@ impl Root<'_> {
         if !self.ways.is_empty() {
             file.attribute("dns_resource_group", quote("dns"));
         }
-        if self.has(Kind::AzureSql) {
-            file.attribute(
-                "administrator",
-                "{ name = \"database-administrators\", id = \"00000000-0000-0000-0000-000000000000\" }",
-            );
-        }
+        file.attribute("administrator", "{ name = \"administrators\", id = \"00000000-0000-0000-0000-000000000000\" }");
         file.attribute("tenant_id", quote("00000000-0000-0000-0000-000000000000"));
         file.attribute("administrator_addresses", list([quote("203.0.113.7")]));
         file.attribute("ssh_public_key", quote("ssh-ed25519 AAAA..."));

@@ -48,6 +48,7 @@ resource "azurerm_kubernetes_cluster" "this" {
     network_plugin_mode = "overlay"
     network_policy      = "cilium"
     network_data_plane  = "cilium"
+    outbound_type       = "userAssignedNATGateway"
   }
 
   lifecycle {
@@ -77,9 +78,12 @@ resource "azurerm_kubernetes_cluster_node_pool" "apps" {
   }
 }
 
-# Private addresses of services come from the subnet, and the cluster may change nothing but that.
+# Private addresses of services come from these subnets, the node's own from that of the machines; the cluster may change nothing
+# but that.
 resource "azurerm_role_assignment" "subnet" {
-  scope                = var.subnet_id
+  for_each = { clusters = var.subnet_id, machines = var.machine_subnet_id }
+
+  scope                = each.value
   role_definition_name = "Network Contributor"
   principal_id         = azurerm_kubernetes_cluster.this.identity[0].principal_id
 }

@@ -23,6 +23,11 @@ variable "subnet_id" {
   type        = string
 }
 
+variable "machine_subnet_id" {
+  description = "Subnet of the region's machines, in which the address of the Lifeboat node lies."
+  type        = string
+}
+
 variable "serving" {
   description = "Whether the region serves clients; from roles.auto.tfvars.json."
   type        = bool

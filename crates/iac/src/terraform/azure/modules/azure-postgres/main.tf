@@ -27,15 +27,39 @@ resource "azurerm_postgresql_flexible_server" "this" {
   }
 
   lifecycle {
+    prevent_destroy = true
+
     ignore_changes = [
       create_mode,
       source_server_id,
       replication_role,
       version,
+      storage_mb, # grows by itself, and never shrinks: the provider would make a new server
+      storage_tier,
       zone, # swapped by every failover inside the region
       high_availability,
     ]
   }
+}
+
+# Against everybody but Terraform itself, which says in its plan what it would delete.
+resource "azurerm_management_lock" "this" {
+  name       = "lifeboat"
+  scope      = azurerm_postgresql_flexible_server.this.id
+  lock_level = "CanNotDelete"
+  notes      = "A database of the app. Failing over needs no deletion."
+}
+
+# Who may let others in. It is set on the first writer only: a replica takes none of its own and has those of its writer.
+resource "azurerm_postgresql_flexible_server_active_directory_administrator" "this" {
+  count = var.administrator == null ? 0 : 1
+
+  server_name         = azurerm_postgresql_flexible_server.this.name
+  resource_group_name = var.resource_group
+  tenant_id           = data.azurerm_client_config.current.tenant_id
+  object_id           = var.administrator.id
+  principal_name      = var.administrator.name
+  principal_type      = "Group"
 }
 
 # Measured by a replica only, so that it need not be turned round after a failover.

@@ -44,6 +44,12 @@ variable "private_dns_zone_id" {
   type        = string
 }
 
+variable "administrator" {
+  description = "Entra group that administers the databases: no passwords. Null on replicas."
+  type        = object({ name = string, id = string })
+  default     = null
+}
+
 variable "lag_alarm_seconds" {
   description = "Replication lag above which a failover could lose too much; null where nothing is replicated."
   type        = number

@@ -16,6 +16,18 @@ resource "azurerm_mssql_server" "this" {
     tenant_id                   = data.azurerm_client_config.current.tenant_id
     azuread_authentication_only = true
   }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Against everybody but Terraform itself, which says in its plan what it would delete.
+resource "azurerm_management_lock" "this" {
+  name       = "lifeboat"
+  scope      = azurerm_mssql_server.this.id
+  lock_level = "CanNotDelete"
+  notes      = "A database of the app. Failing over needs no deletion."
 }
 
 # Reached by a private address in its own region, and over the peerings from the others.

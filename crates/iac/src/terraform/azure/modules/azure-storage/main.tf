@@ -35,6 +35,15 @@ resource "azurerm_storage_account" "this" {
 
   # A failover of the account leaves it without geo-redundancy until that is turned on again, which Lifeboat does.
   lifecycle {
-    ignore_changes = [account_replication_type]
+    prevent_destroy = true
+    ignore_changes  = [account_replication_type]
   }
+}
+
+# Against everybody but Terraform itself, which says in its plan what it would delete.
+resource "azurerm_management_lock" "this" {
+  name       = "lifeboat"
+  scope      = azurerm_storage_account.this.id
+  lock_level = "CanNotDelete"
+  notes      = "A database of the app. Failing over needs no deletion."
 }

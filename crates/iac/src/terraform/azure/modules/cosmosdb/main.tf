@@ -44,6 +44,18 @@ resource "azurerm_cosmosdb_account" "this" {
     type = "Continuous"
     tier = "Continuous30Days"
   }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Against everybody but Terraform itself, which says in its plan what it would delete.
+resource "azurerm_management_lock" "this" {
+  name       = "lifeboat"
+  scope      = azurerm_cosmosdb_account.this.id
+  lock_level = "CanNotDelete"
+  notes      = "A database of the app. Failing over needs no deletion."
 }
 
 resource "azurerm_cosmosdb_sql_database" "this" {
@@ -53,6 +65,10 @@ resource "azurerm_cosmosdb_sql_database" "this" {
 
   autoscale_settings {
     max_throughput = 4000
+  }
+
+  lifecycle {
+    prevent_destroy = true
   }
 }
 
@@ -71,6 +87,10 @@ resource "azurerm_cosmosdb_sql_container" "items" {
       mode                     = "LastWriterWins"
       conflict_resolution_path = "/_ts"
     }
+  }
+
+  lifecycle {
+    prevent_destroy = true
   }
 }
 

@@ -9,8 +9,24 @@ output "name" {
 }
 
 output "compute_subnet_id" {
-  description = "Subnet of machines and pods."
+  description = "Subnet of machines."
   value       = azurerm_subnet.compute.id
+
+  # A machine that boots before there is a way out finds none.
+  depends_on = [
+    azurerm_subnet_nat_gateway_association.compute,
+    azurerm_subnet_network_security_group_association.compute,
+  ]
+}
+
+output "cluster_subnet_id" {
+  description = "Subnet of clusters; null where there is none."
+  value       = one(azurerm_subnet.clusters[*].id)
+
+  depends_on = [
+    azurerm_subnet_nat_gateway_association.clusters,
+    azurerm_subnet_network_security_group_association.clusters,
+  ]
 }
 
 output "database_subnet_id" {

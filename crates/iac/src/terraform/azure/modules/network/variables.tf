@@ -19,6 +19,12 @@ variable "cidr" {
 }
 
 variable "open_ports" {
-  description = "Ports that clients and health probes reach."
+  description = "Ports of machines that clients and health probes reach from outside."
   type        = list(string)
+}
+
+variable "cluster_ports" {
+  description = "Ports of clusters' services that clients reach from outside; null: the region has no cluster."
+  type        = list(string)
+  default     = null
 }

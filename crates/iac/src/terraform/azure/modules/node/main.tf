@@ -10,9 +10,14 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   disable_password_authentication = true
   encryption_at_host_enabled      = true
 
+  # Manual: a change of what follows reaches the machine when a person has it made anew, a region after the other. The etcd beside
+  # the node lies on its disk.
+  upgrade_mode = "Manual"
+
   custom_data = base64encode(templatefile("${path.module}/start.sh.tftpl", {
-    address      = var.address
+    addresses    = concat([var.address], var.public_addresses)
     certificates = var.certificates
+    dns_port     = var.dns_port
     etcd         = var.etcd
     file         = base64encode(var.file)
     image        = var.image
@@ -128,11 +133,19 @@ resource "azurerm_role_assignment" "certificates" {
   principal_id         = azurerm_linux_virtual_machine_scale_set.this.identity[0].principal_id
 }
 
-# The role comes from lifeboat/azure-role.json: move this app's components, and nothing else.
+# Who puts them there.
+resource "azurerm_role_assignment" "administrator" {
+  scope                = azurerm_key_vault.this.id
+  role_definition_name = "Key Vault Secrets Officer"
+  principal_id         = var.administrator.id
+  principal_type       = "Group"
+}
+
+# Move this app's components, and nothing else.
 resource "azurerm_role_assignment" "this" {
   for_each = var.scopes
 
-  scope                = each.value
-  role_definition_name = var.role
-  principal_id         = azurerm_linux_virtual_machine_scale_set.this.identity[0].principal_id
+  scope              = each.value
+  role_definition_id = var.role_id
+  principal_id       = azurerm_linux_virtual_machine_scale_set.this.identity[0].principal_id
 }

@@ -38,6 +38,18 @@ variable "address" {
   type        = string
 }
 
+variable "public_addresses" {
+  description = "Public addresses at which clients reach the region."
+  type        = list(string)
+  default     = []
+}
+
+variable "dns_port" {
+  description = "Port of the node's DNS server."
+  type        = number
+  default     = 5353
+}
+
 variable "port" {
   description = "TCP port of the node's API and steering endpoints."
   type        = number
@@ -51,6 +63,11 @@ variable "vault" {
 variable "tenant_id" {
   description = "Entra tenant of the vault."
   type        = string
+}
+
+variable "administrator" {
+  description = "Entra group that may write certificates."
+  type        = object({ name = string, id = string })
 }
 
 variable "administrator_addresses" {
@@ -86,8 +103,8 @@ variable "pool_ids" {
   type        = list(string)
 }
 
-variable "role" {
-  description = "Name of the custom role."
+variable "role_id" {
+  description = "The custom role under which nodes move components."
   type        = string
 }
 

@@ -4,81 +4,53 @@
 # instances belongs to autoscale and to Lifeboat, hence it is ignored here.
 
 locals {
-  minimum = var.serving ? var.full_size : var.standby_size
+  minimum  = var.serving ? var.full_size : var.standby_size
+  balancer = var.balancer == null ? { id = azurerm_lb.private[0].id, frontend = "private" } : var.balancer
 }
 
-resource "azurerm_public_ip" "this" {
-  name                = var.name
-  resource_group_name = var.resource_group
-  location            = var.location
-  allocation_method   = "Static"
-  sku                 = "Standard"
-  domain_name_label   = var.name
-  zones               = var.zones
-}
+# A component to which no route leads is reached from inside the networks only, at an address of its own.
+resource "azurerm_lb" "private" {
+  count = var.balancer == null ? 1 : 0
 
-resource "azurerm_lb" "this" {
   name                = var.name
   resource_group_name = var.resource_group
   location            = var.location
   sku                 = "Standard"
 
   frontend_ip_configuration {
-    name                 = "public"
-    public_ip_address_id = azurerm_public_ip.this.id
+    name                          = "private"
+    subnet_id                     = var.subnet_id
+    private_ip_address_allocation = "Dynamic"
+    zones                         = var.zones
   }
 }
 
 resource "azurerm_lb_backend_address_pool" "this" {
-  name            = "main"
-  loadbalancer_id = azurerm_lb.this.id
+  name            = var.component
+  loadbalancer_id = local.balancer.id
 }
 
 resource "azurerm_lb_probe" "this" {
-  name                = "main"
-  loadbalancer_id     = azurerm_lb.this.id
-  protocol            = "Http"
+  name                = var.component
+  loadbalancer_id     = local.balancer.id
+  protocol            = var.check_protocol
   port                = var.port
   request_path        = var.check_path
   interval_in_seconds = 5
   probe_threshold     = 2
 }
 
+# The load balancer passes bytes on: whoever speaks TLS to clients is the application.
 resource "azurerm_lb_rule" "this" {
-  name                           = "main"
-  loadbalancer_id                = azurerm_lb.this.id
-  frontend_ip_configuration_name = "public"
+  name                           = var.component
+  loadbalancer_id                = local.balancer.id
+  frontend_ip_configuration_name = local.balancer.frontend
   protocol                       = "Tcp"
-  frontend_port                  = 443
+  frontend_port                  = var.client_port
   backend_port                   = var.port
+  disable_outbound_snat          = var.balancer != null
   backend_address_pool_ids       = [azurerm_lb_backend_address_pool.this.id]
   probe_id                       = azurerm_lb_probe.this.id
-}
-
-# The steering endpoint is reached at the same address, so that whoever probes it probes the way that clients take.
-resource "azurerm_lb_backend_address_pool" "node" {
-  name            = "lifeboat"
-  loadbalancer_id = azurerm_lb.this.id
-}
-
-resource "azurerm_lb_probe" "node" {
-  name                = "lifeboat"
-  loadbalancer_id     = azurerm_lb.this.id
-  protocol            = "Tcp"
-  port                = var.node_port
-  interval_in_seconds = 5
-  probe_threshold     = 2
-}
-
-resource "azurerm_lb_rule" "node" {
-  name                           = "lifeboat"
-  loadbalancer_id                = azurerm_lb.this.id
-  frontend_ip_configuration_name = "public"
-  protocol                       = "Tcp"
-  frontend_port                  = var.node_port
-  backend_port                   = var.node_port
-  backend_address_pool_ids       = [azurerm_lb_backend_address_pool.node.id]
-  probe_id                       = azurerm_lb_probe.node.id
 }
 
 resource "azurerm_linux_virtual_machine_scale_set" "this" {
@@ -118,6 +90,12 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
       subnet_id                              = var.subnet_id
       load_balancer_backend_address_pool_ids = [azurerm_lb_backend_address_pool.this.id]
     }
+  }
+
+  # Under which the application logs in to its databases.
+  identity {
+    type         = "UserAssigned"
+    identity_ids = [var.identity_id]
   }
 
   rolling_upgrade_policy {

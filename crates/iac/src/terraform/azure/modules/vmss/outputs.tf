@@ -3,12 +3,7 @@ output "id" {
   value       = azurerm_linux_virtual_machine_scale_set.this.id
 }
 
-output "fqdn" {
-  description = "Name of the load balancer, for Traffic Manager."
-  value       = azurerm_public_ip.this.fqdn
-}
-
-output "node_pool_id" {
-  description = "Backend pool that the region's Lifeboat node joins."
-  value       = azurerm_lb_backend_address_pool.node.id
+output "address" {
+  description = "Address inside the networks; null where a route leads to the component."
+  value       = one(azurerm_lb.private[*].private_ip_address)
 }

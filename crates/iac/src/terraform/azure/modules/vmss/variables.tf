@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "component" {
+  description = "The component's name in the app's file."
+  type        = string
+}
+
 variable "resource_group" {
   description = "The region's resource group."
   type        = string
@@ -58,14 +63,31 @@ variable "port" {
   type        = number
 }
 
-variable "check_path" {
-  description = "Path that answers 200 on a healthy instance."
+variable "client_port" {
+  description = "TCP port that clients ask: 443 where the application speaks TLS."
+  type        = number
+}
+
+variable "check_protocol" {
+  description = "How its health is asked: Http, Https or Tcp. A wrong one has healthy machines replaced again and again."
   type        = string
 }
 
-variable "node_port" {
-  description = "TCP port of the Lifeboat node."
-  type        = number
+variable "check_path" {
+  description = "Path that answers 200 on a healthy instance; null where a connection is all that is asked."
+  type        = string
+  default     = null
+}
+
+variable "balancer" {
+  description = "The region's public load balancer and the component's address on it; null: no route leads to the component."
+  type        = object({ id = string, frontend = string })
+  default     = null
+}
+
+variable "identity_id" {
+  description = "The component's own identity in this region."
+  type        = string
 }
 
 variable "ssh_public_key" {

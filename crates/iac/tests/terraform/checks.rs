@@ -1,0 +1,408 @@
+//! The checks of [`super`]: each finds what Azure would refuse, cut off or lose in what was applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_iac::Tree;
+use lifeboat_model::App;
+use lifeboat_model::app::{CheckTarget, Kind, Provider, RegionRole};
+use serde_json::{Value as Json, json};
+
+use super::super::{Workspace, piped};
+
+/// The first digits of the example's subscription.
+const UNIQUE: &str = "000000";
+
+/// Everything that was applied, by its address.
+pub(super) struct Applied {
+    resources: BTreeMap<String, (String, Json)>,
+}
+
+impl Applied {
+    pub(super) fn of(workspace: &Workspace) -> Self {
+        let state: Json = serde_json::from_slice(&workspace.run(&["show", "-json", "-no-color"]).stdout).unwrap();
+        let mut resources = BTreeMap::new();
+        let mut modules = vec![&state["values"]["root_module"]];
+        while let Some(module) = modules.pop() {
+            modules.extend(module["child_modules"].as_array().into_iter().flatten());
+            for resource in module["resources"].as_array().into_iter().flatten() {
+                let kind = resource["type"].as_str().unwrap().to_owned();
+                resources.insert(resource["address"].as_str().unwrap().to_owned(), (kind, resource["values"].clone()));
+            }
+        }
+        Self { resources }
+    }
+
+    fn all(&self, kind: &str) -> impl Iterator<Item = (&str, &Json)> {
+        let of_kind = move |(_, (found, _)): &(&String, &(String, Json))| found == kind;
+        self.resources.iter().filter(of_kind).map(|(address, (_, values))| (address.as_str(), values))
+    }
+
+    /// Of a kind those that say this of themselves.
+    fn with<'a>(&'a self, kind: &'a str, attribute: &'a str, value: &'a Json) -> impl Iterator<Item = &'a Json> {
+        self.all(kind).map(|(_, values)| values).filter(move |values| values[attribute] == *value)
+    }
+
+    /// The machines of Lifeboat's nodes, with what they run at boot.
+    fn nodes(&self) -> Vec<(&str, &Json, String)> {
+        let script = |values: &Json| {
+            let text =
+                piped(std::process::Command::new("base64").arg("-d"), values["custom_data"].as_str()?.as_bytes());
+            Some(String::from_utf8(text).unwrap())
+        };
+        self.all("azurerm_linux_virtual_machine_scale_set")
+            .filter_map(|(address, values)| Some((address, values, script(values)?)))
+            .collect()
+    }
+
+    /// The pools that a scale set's machines are in.
+    fn pools<'a>(&self, set: &'a Json) -> &'a [Json] {
+        let configuration = &set["network_interface"][0]["ip_configuration"][0];
+        configuration["load_balancer_backend_address_pool_ids"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    fn balancer_of(&self, pool: &Json) -> &Json {
+        let (_, pool) = self.all("azurerm_lb_backend_address_pool").find(|(_, one)| one["id"] == *pool).unwrap();
+        self.all("azurerm_lb").map(|(_, balancer)| balancer).find(|one| one["id"] == pool["loadbalancer_id"]).unwrap()
+    }
+
+    fn is_public(balancer: &Json) -> bool {
+        balancer["frontend_ip_configuration"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| !one["public_ip_address_id"].is_null())
+    }
+}
+
+/// A change of the app's file, which machines boot with, makes no machine anew by itself.
+fn rolling(tree: &Tree, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for feature in ["reimage_on_manual_upgrade", "roll_instances_when_required"] {
+        let says = |line: &str| line.split_whitespace().eq([feature, "=", "false"]);
+        if !tree.files["terraform/azure/versions.tf"].lines().any(says) {
+            found.push(format!("{feature} is on"));
+        }
+    }
+    for (address, values, _) in applied.nodes() {
+        if values["upgrade_mode"] != "Manual" {
+            found.push(format!("{address} is upgraded by itself"));
+        }
+    }
+    found
+}
+
+/// Machines in a subnet from which nothing outside is reached.
+fn cut_off(applied: &Applied) -> Vec<String> {
+    let sets = applied.all("azurerm_linux_virtual_machine_scale_set");
+    let mut used: Vec<(&str, &Json)> = sets
+        .map(|(address, set)| (address, &set["network_interface"][0]["ip_configuration"][0]["subnet_id"]))
+        .collect();
+    let clusters = applied.all("azurerm_kubernetes_cluster");
+    used.extend(clusters.map(|(address, cluster)| (address, &cluster["default_node_pool"][0]["vnet_subnet_id"])));
+    let mut found = Vec::new();
+    for (address, subnet) in used {
+        let gateway = applied.with("azurerm_subnet_nat_gateway_association", "subnet_id", subnet).next();
+        let gateway = gateway.map_or(&Json::Null, |association| &association["nat_gateway_id"]);
+        if applied.with("azurerm_nat_gateway_public_ip_association", "nat_gateway_id", gateway).next().is_none() {
+            found.push(format!("{address} has no way out"));
+        }
+    }
+    found
+}
+
+/// Routes whose health checkers do not reach the region's node at the address that clients use.
+fn unsteered(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    let nodes = applied.nodes();
+    for (address, set, script) in &nodes {
+        let public: Vec<&Json> = applied
+            .pools(set)
+            .iter()
+            .map(|pool| applied.balancer_of(pool))
+            .filter(|one| Applied::is_public(one))
+            .collect();
+        if public.len() > 1 {
+            found.push(format!("{address} is behind {} public load balancers", public.len()));
+        }
+        if !script.contains("--listen 0.0.0.0 ") {
+            found.push(format!("{address}: the node listens on one address only"));
+        }
+        // Where the node answers DNS at its usual port, Ubuntu's own resolver has to make room.
+        if script.contains("DNSStubListener=no") != (app.dns.port == 53) {
+            found.push(format!("{address}: two servers at one port"));
+        }
+        let fronts = public.first().map_or(0, |one| one["frontend_ip_configuration"].as_array().unwrap().len());
+        let taken = script.lines().find_map(|line| line.strip_prefix("for address in ")?.strip_suffix("; do")).unwrap();
+        if taken.split(' ').count() != fronts + 1 {
+            found.push(format!("{address} has {taken}, with {fronts} public addresses"));
+        }
+    }
+    let endpoints: Vec<(&str, &Json)> = applied.all("azurerm_traffic_manager_external_endpoint").collect();
+    let expected: usize = app
+        .routes
+        .values()
+        .filter_map(|route| app.components.get(&route.to).filter(|component| component.kind == Kind::Vmss))
+        .map(
+            |component| if component.regions.is_empty() { app.data_regions().count() } else { component.regions.len() },
+        )
+        .sum();
+    if endpoints.len() != expected {
+        found.push(format!("{} endpoints instead of {expected}", endpoints.len()));
+    }
+    for (endpoint, values) in endpoints {
+        let profile = applied.with("azurerm_traffic_manager_profile", "id", &values["profile_id"]).next().unwrap();
+        let port = &profile["monitor_config"][0]["port"];
+        let Some(ip) = applied.with("azurerm_public_ip", "fqdn", &values["target"]).next() else {
+            found.push(format!("{endpoint} leads to {}, which is no address of ours", values["target"]));
+            continue;
+        };
+        let reached = applied.all("azurerm_lb").any(|(_, balancer)| {
+            let front = balancer["frontend_ip_configuration"].as_array().unwrap().iter();
+            let Some(front) = front.clone().find(|front| front["public_ip_address_id"] == ip["id"]) else {
+                return false;
+            };
+            applied.with("azurerm_lb_rule", "loadbalancer_id", &balancer["id"]).any(|rule| {
+                let of_node = |pool: &Json| nodes.iter().any(|(_, set, _)| applied.pools(set).contains(pool));
+                rule["frontend_ip_configuration_name"] == front["name"]
+                    && rule["frontend_port"] == *port
+                    && rule["floating_ip_enabled"] == true
+                    && rule["backend_address_pool_ids"].as_array().unwrap().iter().any(of_node)
+            })
+        });
+        if !reached {
+            found.push(format!("{endpoint}: no node answers there"));
+        }
+    }
+    found
+}
+
+/// Databases that anybody may delete.
+fn unprotected(applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for kind in [
+        "azurerm_postgresql_flexible_server",
+        "azurerm_mssql_server",
+        "azurerm_cosmosdb_account",
+        "azurerm_storage_account",
+    ] {
+        for (address, values) in applied.all(kind) {
+            let mut locks = applied.with("azurerm_management_lock", "scope", &values["id"]);
+            if !locks.any(|lock| lock["lock_level"] == "CanNotDelete") {
+                found.push(format!("{address} has no lock"));
+            }
+        }
+    }
+    found
+}
+
+/// Names that somebody else in the world may have already.
+fn taken_names(applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for (kind, attribute, longest) in [
+        ("azurerm_cosmosdb_account", "name", 44),
+        ("azurerm_key_vault", "name", 24),
+        ("azurerm_mssql_failover_group", "name", 63),
+        ("azurerm_mssql_server", "name", 63),
+        ("azurerm_postgresql_flexible_server", "name", 63),
+        ("azurerm_postgresql_flexible_server_virtual_endpoint", "name", 63),
+        ("azurerm_public_ip", "domain_name_label", 63),
+        ("azurerm_role_definition", "name", 128),
+        ("azurerm_storage_account", "name", 24),
+        ("azurerm_traffic_manager_profile", "name", 63),
+        ("azurerm_user_assigned_identity", "name", 128),
+    ] {
+        for (address, values) in applied.all(kind) {
+            let Some(name) = values[attribute].as_str() else { continue };
+            if !name.ends_with(UNIQUE) || name.len() > longest {
+                found.push(format!("{address} is called {name}"));
+            }
+        }
+    }
+    found
+}
+
+/// Components that cannot log in to what they need, and administrators who cannot let them.
+fn locked_out(app: &App, tree: &Tree, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    let name = |id: &str, region: &str| json!(format!("{}-{id}-{region}-{UNIQUE}", app.name));
+    let on_azure = |id: &lifeboat_model::RegionId| app.regions[id].place.provider == Provider::Azure;
+    for (id, component) in &app.components {
+        if component.kind.is_database() || !matches!(component.kind, Kind::Vmss | Kind::Aks) {
+            continue;
+        }
+        let here: Vec<&lifeboat_model::RegionId> = if component.regions.is_empty() {
+            app.data_regions().collect()
+        } else {
+            component.regions.iter().collect()
+        };
+        let pods = app.components.values().filter(|pod| component.kind == Kind::Aks && pod.kind == Kind::Deployment);
+        let needs: BTreeSet<_> = component.needs.iter().chain(pods.flat_map(|pod| &pod.needs)).collect();
+        for region in here.into_iter().filter(|region| on_azure(region)) {
+            let whom = name(id.as_str(), region.as_str());
+            let Some(identity) = applied.with("azurerm_user_assigned_identity", "name", &whom).next() else {
+                found.push(format!("{id} is nobody in {region}"));
+                continue;
+            };
+            let sets = applied.all("azurerm_linux_virtual_machine_scale_set");
+            let set = format!("{}-{id}-{region}", app.name);
+            for (address, values) in sets.filter(|(_, values)| values["name"] == json!(set)) {
+                if values["identity"][0]["identity_ids"] != json!([identity["id"]]) {
+                    found.push(format!("{address} is not {whom}"));
+                }
+            }
+            for need in &needs {
+                // The principal is the same for all in the stub: which assignment is whose is in its address.
+                let key = format!("{id}_{region}_{need}").replace('-', "_");
+                let granted = |kind: &str| applied.all(kind).any(|(address, _)| address == format!("{kind}.{key}"));
+                let said = |statement: &str| tree.files["README.md"].contains(statement);
+                let person = format!("{}-{id}-{region}-", app.name);
+                let may = match app.components[*need].kind {
+                    Kind::Cosmosdb => granted("azurerm_cosmosdb_sql_role_assignment"),
+                    Kind::AzureStorage => granted("azurerm_role_assignment"),
+                    Kind::AzureSql => said("FROM EXTERNAL PROVIDER") && said(&person),
+                    Kind::AzurePostgres => said("pgaadauth_create_principal") && said(&person),
+                    _ => true,
+                };
+                if !may {
+                    found.push(format!("{id} in {region} may not read {need}"));
+                }
+            }
+        }
+    }
+    for (id, component) in app.components.iter().filter(|(_, component)| component.kind == Kind::AzurePostgres) {
+        let writer = name(id.as_str(), component.writer.as_ref().unwrap().as_str());
+        let administrators = "azurerm_postgresql_flexible_server_active_directory_administrator";
+        let servers: Vec<&Json> = applied.all(administrators).map(|(_, values)| &values["server_name"]).collect();
+        if servers != [&writer] {
+            found.push(format!("administrators of {servers:?} instead of {writer}"));
+        }
+    }
+    found
+}
+
+/// What is open to the world though no route leads there, or shut though one does.
+fn wrongly_open(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    let routed: BTreeSet<&str> = app.routes.values().map(|route| route.to.as_str()).collect();
+    for (address, set) in applied.all("azurerm_linux_virtual_machine_scale_set") {
+        if !set["custom_data"].is_null() {
+            continue;
+        }
+        let public = applied.pools(set).iter().any(|pool| Applied::is_public(applied.balancer_of(pool)));
+        let component =
+            app.components.keys().find(|id| address.starts_with(&format!("module.{}_", id.as_str().replace('-', "_"))));
+        if public != routed.contains(component.unwrap().as_str()) {
+            found.push(format!("{address} is {}public", if public { "" } else { "not " }));
+        }
+    }
+    for (address, group) in applied.all("azurerm_network_security_group") {
+        let open: BTreeSet<&str> = group["security_rule"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|rule| rule["destination_port_ranges"].as_array().unwrap())
+            .filter_map(Json::as_str)
+            .collect();
+        let region = address.trim_start_matches("module.network_").split('.').next().unwrap();
+        let here = |component: &&str| {
+            let component = &app.components[*component];
+            component.regions.is_empty() && app.regions[region].role == RegionRole::Data
+                || component.regions.iter().any(|id| id.as_str() == region)
+        };
+        let of = |kind: Kind| routed.iter().filter(move |id| app.components[**id].kind == kind).filter(|id| here(id));
+        let expected: BTreeSet<String> = if address.contains("clusters") {
+            of(Kind::Deployment).map(|_| "443".to_owned()).collect()
+        } else {
+            let ports = of(Kind::Vmss).map(|id| app.components[*id].port.unwrap());
+            let node = of(Kind::Vmss).next().map(|_| app.regions[region].api_port);
+            ports.chain(node).map(|port| port.to_string()).collect()
+        };
+        if open != expected.iter().map(String::as_str).collect() {
+            found.push(format!("{address} is open at {open:?}, not {expected:?}"));
+        }
+    }
+    found
+}
+
+/// Load balancers that ask machines in another way than these answer, or have clients ask so.
+fn wrongly_asked(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for (address, probe) in applied.all("azurerm_lb_probe") {
+        let Some((_, component)) = app.components.iter().find(|(id, _)| probe["name"] == json!(id.as_str())) else {
+            continue;
+        };
+        let port = match component.check.as_ref().map(|check| &check.target) {
+            Some(CheckTarget::Https { .. }) => Some(("Https", 443)),
+            Some(CheckTarget::Http(_)) => Some(("Http", 80)),
+            _ => None,
+        };
+        let rule = applied.with("azurerm_lb_rule", "probe_id", &probe["id"]).next().unwrap();
+        let asked = (probe["protocol"].as_str().unwrap(), rule["frontend_port"].as_i64().unwrap());
+        if port.is_some_and(|expected| expected != asked) {
+            found.push(format!("{address} and its rule are {asked:?}"));
+        }
+    }
+    found
+}
+
+/// Clusters that share a subnet with machines, or may not take addresses.
+fn cramped(applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for (address, cluster) in applied.all("azurerm_kubernetes_cluster") {
+        let subnet = &cluster["default_node_pool"][0]["vnet_subnet_id"];
+        let mut sets = applied.all("azurerm_linux_virtual_machine_scale_set");
+        if sets.any(|(_, set)| set["network_interface"][0]["ip_configuration"][0]["subnet_id"] == *subnet) {
+            found.push(format!("{address} is among machines"));
+        }
+        let module = address.split('.').nth(1).unwrap();
+        let network = |(at, role): &(&str, &Json)| {
+            at.starts_with(&format!("module.{module}.")) && role["role_definition_name"] == "Network Contributor"
+        };
+        let scopes: BTreeSet<&str> = applied
+            .all("azurerm_role_assignment")
+            .filter(network)
+            .filter_map(|(_, role)| role["scope"].as_str())
+            .collect();
+        if scopes.len() != 2 || !scopes.contains(subnet.as_str().unwrap()) {
+            found.push(format!("{address} may take addresses in {scopes:?}"));
+        }
+    }
+    found
+}
+
+/// Nodes without the role that moves things, vaults into which nobody may write.
+fn powerless(applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    let roles: Vec<&Json> =
+        applied.all("azurerm_role_definition").map(|(_, role)| &role["role_definition_resource_id"]).collect();
+    for (address, role) in applied.all("azurerm_role_assignment") {
+        let named = !role["role_definition_name"].is_null();
+        if !named && !roles.contains(&&role["role_definition_id"]) {
+            found.push(format!("{address} is of a role that is not there"));
+        }
+    }
+    for (address, vault) in applied.all("azurerm_key_vault") {
+        let mut on = applied.with("azurerm_role_assignment", "scope", &vault["id"]);
+        if !on.any(|role| role["role_definition_name"] == "Key Vault Secrets Officer") {
+            found.push(format!("nobody may write into {address}"));
+        }
+    }
+    found
+}
+
+/// All of them.
+pub(super) fn mistakes(app: &App, tree: &Tree, applied: &Applied) -> Vec<String> {
+    [
+        rolling(tree, applied),
+        cut_off(applied),
+        unsteered(app, applied),
+        unprotected(applied),
+        taken_names(applied),
+        locked_out(app, tree, applied),
+        wrongly_open(app, applied),
+        wrongly_asked(app, applied),
+        cramped(applied),
+        powerless(applied),
+    ]
+    .concat()
+}
