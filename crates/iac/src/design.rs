@@ -127,6 +127,11 @@ impl<'a> Design<'a> {
         self.parts.iter().find(|part| part.id == id)
     }
 
+    /// Whether a route leads to the component: clients are anywhere.
+    pub(crate) fn is_public(&self, part: &Part) -> bool {
+        self.ways.iter().any(|way| way.to == part.id)
+    }
+
     /// `app-component-region`.
     pub(crate) fn full_name(&self, part: &Part, region: &RegionId) -> String {
         format!("{}-{}-{region}", self.app.name, part.id)

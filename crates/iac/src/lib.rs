@@ -16,6 +16,7 @@ mod arm;
 mod cloudformation;
 mod design;
 mod drift;
+mod fargate;
 mod fragment;
 mod hcl;
 mod kubernetes;

@@ -52,8 +52,12 @@ const TERRAFORM_AWS: &str = "
     cp terraform.tfvars.example terraform.tfvars    # and fill in
     terraform init && terraform apply
 
-Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. While a region is down its provider cannot answer: plan with
-`-refresh=false`, or wait; a failover needs neither.
+    terraform output -json zones | jq '{zones: .}' > zones.auto.tfvars.json    # after the first apply: commit it
+
+Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. While a region is dark nobody answers there: apply with `-refresh=false`.
+What lies in that region fails, the rest is done; the zones have to be named by then, or Terraform asks for them first.
+
+Applications may log in by IAM, as a user named after their component: `CREATE USER \"api\"; GRANT rds_iam TO \"api\"`, and what it may do.
 ";
 
 const TERRAFORM_AZURE: &str = "

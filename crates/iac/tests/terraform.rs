@@ -117,6 +117,21 @@ impl Workspace {
         }
     }
 
+    /// Every resource of the state.
+    fn resources(&self) -> Vec<Json> {
+        let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
+        let root = &state["values"]["root_module"];
+        let modules = std::iter::once(root).chain(root["child_modules"].as_array().into_iter().flatten());
+        modules.flat_map(|module| module["resources"].as_array().cloned().unwrap_or_default()).collect()
+    }
+
+    /// The least number of instances of an Auto Scaling group.
+    fn least(&self, group: &str) -> i64 {
+        let resources = self.resources();
+        let is_it = |found: &&Json| found["type"] == "aws_autoscaling_group" && found["values"]["name"] == group;
+        resources.iter().find(is_it).unwrap()["values"]["min_size"].as_i64().unwrap()
+    }
+
     /// How the regions differ from the file and from each other, as far as the state tells.
     fn seen_to_differ(&self, app: &App) -> Vec<String> {
         let state = self.run(&["show", "-json", "-no-color"]).stdout;
@@ -188,6 +203,60 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.check_boot_scripts(&app);
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
+    }
+}
+
+/// The survivor gets its full size although nobody answers in the region that was lost, once the zones have been named.
+#[test]
+fn with_a_region_dark_the_survivor_gets_its_size() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+    let zones = workspace.run(&["output", "-json", "zones"]).stdout;
+    let named = format!("{{\"zones\": {}}}", String::from_utf8(zones).unwrap());
+    workspace.stubs[0].darken("eu-north-1");
+    workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
+
+    let apply = ["apply", "-refresh=false", "-auto-approve", "-input=false", "-no-color"];
+    let stopped = workspace.run(&apply);
+    assert!(!stopped.status.success() && said(&stopped).contains("no answer from eu-north-1"), "{}", said(&stopped));
+    assert_eq!(workspace.least("shop-web-frankfurt"), 2, "without names of zones nothing can even be planned");
+
+    std::fs::write(workspace.root.join("zones.auto.tfvars.json"), named).unwrap();
+    let applied = said(&workspace.run(&apply));
+    assert_eq!(workspace.least("shop-web-frankfurt"), 6, "{applied}");
+    // What lies in the dark waits until it is back.
+    assert!(applied.contains("no answer from eu-north-1"), "{applied}");
+    assert_eq!(workspace.least("shop-web-stockholm"), 6, "{applied}");
+}
+
+/// The node stands in a public subnet: from there, too, there is a way to every other region.
+#[test]
+fn nodes_reach_each_other() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+    let resources = workspace.resources();
+    let of = |kind: &'static str| resources.iter().filter(move |resource| resource["type"] == kind);
+    for (region, network) in [("stockholm", "10.19"), ("frankfurt", "10.17"), ("ireland", "10.22")] {
+        let node =
+            of("aws_autoscaling_group").find(|group| group["values"]["name"] == format!("shop-lifeboat-{region}"));
+        let subnet = &node.unwrap()["values"]["vpc_zone_identifier"][0];
+        let table = of("aws_route_table_association").find(|one| one["values"]["subnet_id"] == *subnet).unwrap();
+        let routes =
+            of("aws_route").filter(|route| route["values"]["route_table_id"] == table["values"]["route_table_id"]);
+        let mut leads: Vec<&str> =
+            routes.map(|route| route["values"]["destination_cidr_block"].as_str().unwrap()).collect();
+        leads.sort_unstable();
+        let mut expected: Vec<String> = ["10.17", "10.19", "10.22"]
+            .iter()
+            .filter(|other| **other != network)
+            .map(|other| format!("{other}.0.0/16"))
+            .collect();
+        expected.insert(0, "0.0.0.0/0".to_owned());
+        assert_eq!(leads, expected, "{region}");
     }
 }
 

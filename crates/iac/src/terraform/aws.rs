@@ -158,12 +158,13 @@ impl<'a> Root<'a> {
         let mut file = Body::default();
         file.comment("Route 53 and IAM are global; their control planes are in us-east-1 whatever region is named.");
         file.block("provider \"aws\"", |body| {
-            body.attribute("region", quote("us-east-1")).blank();
+            body.attribute("region", quote("us-east-1")).attribute("sts_region", "var.sts_region").blank();
             default_tags(body, self.name());
         });
         for site in &self.sites {
             file.blank().block("provider \"aws\"", |body| {
-                body.attribute("alias", quote(site.key())).attribute("region", value_of(site, "place")).blank();
+                body.attribute("alias", quote(site.key())).attribute("region", value_of(site, "place"));
+                body.attribute("sts_region", "var.sts_region").blank();
                 default_tags(body, self.name());
             });
         }
@@ -182,6 +183,18 @@ impl<'a> Root<'a> {
 
     fn outputs(&self) -> Body {
         let mut file = Body::default();
+        file.block("output \"zones\"", |body| {
+            body.attribute("description", quote("Availability zones by region, for zones.auto.tfvars.json."));
+            body.attribute(
+                "value",
+                object(|map| {
+                    for site in &self.sites {
+                        map.attribute(quote(site.id.as_str()), format!("module.network_{}.zones", site.key()));
+                    }
+                }),
+            );
+        });
+        file.blank();
         file.block("output \"lifeboat\"", |body| {
             body.attribute("description", quote("What Lifeboat reads back: `terraform output -json lifeboat`."));
             body.attribute(

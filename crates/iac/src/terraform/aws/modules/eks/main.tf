@@ -4,6 +4,8 @@
 # The desired number belongs to the cluster autoscaler and to Lifeboat, hence it is ignored here.
 
 locals {
+  # Graviton, as the letter after the generation says: m7g, c7gn, but not g5.
+  is_arm   = length(regexall("^(a1|[a-z]+[0-9]+[a-z]*g[a-z]*)[.]", var.instance_type)) > 0
   min_size = max(1, var.serving ? var.full_size : var.standby_size) # add-ons need a node even where nothing is served
 }
 
@@ -16,6 +18,11 @@ resource "aws_eks_cluster" "this" {
 
   access_config {
     authentication_mode = "API"
+  }
+
+  # Extended support costs six times as much, and begins by itself where nothing is said.
+  upgrade_policy {
+    support_type = "STANDARD"
   }
 
   vpc_config {
@@ -45,6 +52,7 @@ resource "aws_eks_node_group" "this" {
   node_role_arn   = aws_iam_role.nodes.arn
   subnet_ids      = var.network.private_subnet_ids
   instance_types  = [var.instance_type]
+  ami_type        = local.is_arm ? "AL2023_ARM_64_STANDARD" : "AL2023_x86_64_STANDARD"
 
   scaling_config {
     min_size     = local.min_size
@@ -68,6 +76,7 @@ resource "aws_eks_addon" "this" {
 
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.key
+  resolve_conflicts_on_create = "OVERWRITE" # a new cluster brings its own of most of them
   resolve_conflicts_on_update = "PRESERVE"
 
   depends_on = [aws_eks_node_group.this]
