@@ -8,6 +8,7 @@ use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Regio
 use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
+use crate::names;
 use crate::places::{self, Facts};
 use crate::{Problem, Roles};
 
@@ -80,6 +81,7 @@ impl<'a> Design<'a> {
             .iter()
             .filter_map(|(id, component)| part(app, id, component, &mut problems, &mut warnings))
             .collect();
+        problems.extend(names::clashes(&parts, &sites));
         if problems.is_empty() {
             let ways = ways(app, &parts);
             Ok(Self { app, sites, parts, ways, warnings })
@@ -178,6 +180,11 @@ impl Part<'_> {
             Some(rpo) if rpo >= Duration::from_secs(1) => rpo,
             Some(_) | None => Duration::from_secs(5),
         }
+    }
+
+    /// Whether instances end TLS themselves, as the file's check says.
+    pub(crate) fn ends_tls(&self) -> bool {
+        matches!(self.component.check.as_ref().map(|check| &check.target), Some(CheckTarget::Https { .. }))
     }
 
     /// The image, of compute.

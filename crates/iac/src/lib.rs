@@ -22,6 +22,7 @@ mod hcl;
 mod kubernetes;
 mod lifeboat;
 mod members;
+mod names;
 mod observe;
 mod permissions;
 mod places;

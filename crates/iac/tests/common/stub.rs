@@ -51,11 +51,13 @@ struct Configured {
 }
 
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
-/// `target_resource_id`. The replication of ECR and Azure's metric alerts are written here as the providers' documentation has them.
+/// `target_resource_id`. The replication of ECR, access to EKS and Azure's metric alerts are written here as the providers' documentation has them.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
     if types.contains_key("aws_ecs_service") {
         types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
+        types.entry("aws_eks_access_entry").or_insert_with(access_entry);
+        types.entry("aws_eks_access_policy_association").or_insert_with(access_policy);
     }
     if types.contains_key("azurerm_cosmosdb_account") {
         types.entry("azurerm_monitor_metric_alert").or_insert_with(metric_alert);
@@ -64,6 +66,30 @@ fn complete(schema: &mut Json) {
         record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
         types.entry("azurerm_private_dns_a_record").or_insert(record);
     }
+}
+
+fn access_entry() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let optional = json!({ "type": "string", "optional": true, "computed": true });
+    json!({ "version": 0, "block": { "attributes": {
+        "id": optional, "cluster_name": required, "principal_arn": required, "type": optional,
+        "access_entry_arn": { "type": "string", "computed": true },
+        "kubernetes_groups": { "type": ["set", "string"], "optional": true },
+    } } })
+}
+
+fn access_policy() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let scope = json!({ "attributes": {
+        "type": required, "namespaces": { "type": ["set", "string"], "optional": true },
+    } });
+    json!({ "version": 0, "block": {
+        "attributes": {
+            "id": { "type": "string", "optional": true, "computed": true },
+            "cluster_name": required, "principal_arn": required, "policy_arn": required,
+        },
+        "block_types": { "access_scope": { "nesting_mode": "list", "min_items": 1, "max_items": 1, "block": scope } },
+    } })
 }
 
 fn metric_alert() -> Json {

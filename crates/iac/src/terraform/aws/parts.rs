@@ -9,7 +9,7 @@ use crate::design::{Part, Site};
 use crate::fargate::Task;
 use crate::hcl::{Body, object, quote};
 use crate::permissions;
-use crate::versions::{AURORA_POSTGRESQL, KUBERNETES, POSTGRESQL};
+use crate::versions::{AURORA_POSTGRESQL, POSTGRESQL};
 
 /// Any moment of the last days can be restored: long enough for a mistake that is found after a weekend.
 const BACKUP_DAYS: u32 = 14;
@@ -348,12 +348,15 @@ impl Root<'_> {
                         body.attribute("cpu", task.cpu.to_string()).attribute("memory", task.memory.to_string());
                     }
                     _ => {
-                        body.attribute("kubernetes_version", quote(KUBERNETES));
+                        body.attribute("kubernetes_version", "var.kubernetes_version");
+                        body.attribute("clients", "local.clients").attribute("admin_arns", "var.cluster_admin_arns");
                     }
                 }
                 if kind != Kind::Eks {
                     body.attribute("environment", self.environment(part, site));
-                    body.attribute("port", part.port.to_string()).attribute("check_path", quote(&part.check_path));
+                    body.attribute("port", part.port.to_string());
+                    body.attribute("protocol", quote(if part.ends_tls() { "HTTPS" } else { "HTTP" }));
+                    body.attribute("check_path", quote(&part.check_path));
                     body.blank().attribute("public", self.design.is_public(part).to_string());
                     body.attribute("clients", "local.clients");
                     let allowed = permissions::of_application(self.design, part, site);

@@ -10,6 +10,7 @@ use crate::design::Part;
 use crate::fragment::json;
 use crate::hcl::{Body, object, quote};
 use crate::members;
+use crate::versions::KUBERNETES;
 
 impl Root<'_> {
     pub(super) fn variables(&self) -> Body {
@@ -68,6 +69,12 @@ impl Root<'_> {
                 "map(list(string))",
                 Some("{}"),
             );
+        }
+        if self.has(|part| part.component.kind == Kind::Eks) {
+            let description = "Version of the clusters' control planes; raise it before AWS does.";
+            variable(&mut file, "kubernetes_version", description, "string", Some(&quote(KUBERNETES)));
+            let description = "Roles that administer the clusters, besides whoever creates them.";
+            variable(&mut file, "cluster_admin_arns", description, "list(string)", Some("[]"));
         }
         if !self.copies.is_empty() {
             variable(

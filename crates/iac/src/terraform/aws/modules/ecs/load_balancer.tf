@@ -40,7 +40,7 @@ resource "aws_lb" "this" {
 resource "aws_lb_target_group" "this" {
   name        = var.short_name
   vpc_id      = var.network.vpc_id
-  protocol    = "HTTP"
+  protocol    = var.protocol
   port        = var.port
   target_type = "ip"
 
@@ -48,6 +48,7 @@ resource "aws_lb_target_group" "this" {
 
   health_check {
     path                = var.check_path
+    protocol            = var.protocol
     interval            = 5
     timeout             = 2
     healthy_threshold   = 2

@@ -42,6 +42,11 @@ variable "port" {
   type        = number
 }
 
+variable "protocol" {
+  description = "What instances speak at that port: HTTP, or HTTPS where they end TLS themselves."
+  type        = string
+}
+
 variable "check_path" {
   description = "Path that answers 200 on a healthy task."
   type        = string
