@@ -424,7 +424,7 @@ fn footer(answer: &Assessment) -> Markup {
             }
         }
         footer {
-            p { @if answer.optimal && answer.margins.is_empty() { "It is proved that nothing cheaper meets the objectives." } @else if answer.optimal { "It is proved that nothing cheaper meets the objectives with the margin named below." } @else { "It is not proved that nothing cheaper meets the objectives." } }
+            p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
             @for note in &answer.notes { p { (note) } }
             @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (outlook.losses_per_year.source) "." } }
         }

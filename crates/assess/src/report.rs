@@ -40,10 +40,10 @@ pub struct Assessment {
     pub patterns: Vec<PatternRow>,
     /// Cost against RTO and RPO; empty unless asked for.
     pub frontier: Vec<FrontierPoint>,
-    /// Whether it is proved that nothing cheaper meets the objectives by planned durations, with the margins below.
+    /// Whether it is proved that nothing cheaper meets the objectives, by the recoveries that are drawn.
     pub optimal: bool,
-    /// By component: the factor by which its plan stays below its RTO, so that drawn recoveries hold it.
-    pub margins: BTreeMap<String, f64>,
+    /// USD a month that something cheaper could save at most: nothing, where that is proved.
+    pub spare_usd: f64,
     /// What was assumed, and what is not in the figures.
     pub notes: Vec<String>,
 }

@@ -232,11 +232,7 @@ fn footer(out: &mut String, answer: &Assessment) {
     for note in answer.notes.iter().skip(USUAL_NOTES) {
         let _ = writeln!(out, "  {note}");
     }
-    let proof = match (answer.optimal, answer.margins.is_empty()) {
-        (true, true) => "proved to be the cheapest",
-        (true, false) => "proved to be the cheapest with that margin",
-        (false, _) => "not proved to be the cheapest",
-    };
+    let proof = if answer.optimal { "proved to be the cheapest" } else { "not proved to be the cheapest" };
     let grades: Vec<String> =
         answer.cost.by_grade.iter().map(|(grade, amount)| format!("{} {grade}", usd(*amount))).collect();
     let grades = if grades.is_empty() { String::new() } else { format!("; of the added cost: {}", grades.join(", ")) };
