@@ -204,10 +204,10 @@ fn priced(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     #[test]
-    fn trying_everything_finds_nothing_cheaper(case in cases(3, 4)) {
+    fn trying_everything_finds_nothing_cheaper(case in cases(4, 4)) {
         let app = app(&case);
         let (impossible, cost, proved) = costs(&app);
         let found = impossible.is_empty().then_some(cost);

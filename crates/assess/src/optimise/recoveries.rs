@@ -95,8 +95,10 @@ impl<'a> Recoveries<'a> {
             .zip(closures)
             .map(|((id, member), closure)| Node::new(task, id, member, closure))
             .collect();
+        let matters = nodes.iter().any(|node| node.limits.availability.is_some());
         let rate = |site: &crate::site::Site| {
-            task.setting.atlas.outage_rate(&site.place).map_or(0.0, |rate| rate.per_year.value)
+            let rate = matters.then(|| task.setting.atlas.outage_rate(&site.place)).flatten();
+            rate.map_or(0.0, |rate| rate.per_year.value)
         };
         let empty = || (0..nodes.len()).map(|_| RefCell::default()).collect();
         let mut this = Self {
@@ -116,8 +118,8 @@ impl<'a> Recoveries<'a> {
     /// Members that have something to hold and do not hold it if everybody is slow.
     fn may_be_missed(&self) -> Vec<usize> {
         let slow = vec![SLOWEST; self.nodes.len()];
-        let homes = 0..self.rates.len();
-        let missed = |node: &usize| homes.clone().any(|home| !self.holds(*node, &slow, home));
+        let homes = if self.depends_on_home() { self.rates.len() } else { self.rates.len().min(1) };
+        let missed = |node: &usize| (0..homes).any(|home| !self.holds(*node, &slow, home));
         (0..self.nodes.len()).filter(missed).collect()
     }
 
@@ -411,8 +413,11 @@ impl Once<'_> {
 
 fn judge(ready: &[f64], route: Option<&[f64]>, draws: &Draws, limits: Limits, rate: f64) -> Found {
     let Fate { late, mean } = fate(ready, route, draws.began(), limits);
-    let served = route.map_or_else(|| Samples::from(ready), |route| sum(ready, route));
-    let mut total: Vec<f64> = sum(&served, draws.began()).to_vec();
+    let began = draws.began().iter();
+    let mut total: Vec<f64> = match route {
+        Some(route) => ready.iter().zip(route).zip(began).map(|((ready, route), began)| ready + route + began).collect(),
+        None => ready.iter().zip(began).map(|(ready, began)| ready + began).collect(),
+    };
     let at = total.len().saturating_sub(draws.may_be_late() + 1);
     let (_, p95, _) = total.select_nth_unstable_by(at, f64::total_cmp);
     let serves = limits.availability.is_none_or(|share| availability(rate, mean) >= share);
