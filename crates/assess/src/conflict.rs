@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lifeboat_model::{App, ComponentId};
 use lifeboat_model::app::Objectives;
+use lifeboat_model::{App, ComponentId};
 
 use crate::choice::choices;
 use crate::optimise::{Constraint, Outcome, Task, is_exact, is_possible, objectives, optimise_only, quickest};

@@ -282,7 +282,8 @@ mod tests {
             "app: a\nfailover: {mode: approve}\nregions:\n  x: {place: aws/eu-north-1}\n  y: {place: aws/eu-west-1}\ncomponents:\n  a: {kind: rds}\n  b: {kind: asg, needs: [a]}\n  c: {kind: asg, needs: [b]}\n  d: {kind: asg, needs: [b]}\n  e: {kind: rds}\n  f: {kind: asg, needs: [e]}\n",
         )
         .unwrap();
-        let found: BTreeMap<String, u64> = owners(&app).into_iter().map(|(id, place)| (id.to_string(), place)).collect();
+        let found: BTreeMap<String, u64> =
+            owners(&app).into_iter().map(|(id, place)| (id.to_string(), place)).collect();
         let expected = [("a", 1), ("b", 2), ("c", 0), ("d", 0), ("e", 1), ("f", 0)];
         assert_eq!(found, expected.map(|(id, place)| (id.to_owned(), place)).into());
     }

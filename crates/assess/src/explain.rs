@@ -11,7 +11,7 @@ use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, TargetRule, choices}
 use crate::draw::TOLERANCE;
 use crate::optimise::{Instead, Placed, objectives};
 use crate::recovery::{begin, duration, route, seconds, steering};
-use crate::report::{ComponentReport, StepReport};
+use crate::report::{Basis, ComponentReport, StepReport};
 use crate::site::Ground;
 use crate::solve::Solved;
 use crate::spread::{PLANNING_QUANTILE, Spread};
@@ -54,6 +54,10 @@ impl Solved<'_> {
             rto: prediction.rto,
             rto_range: prediction.rto_range,
             rpo: prediction.rpo,
+            loss: component.kind.is_database().then(|| {
+                let Spread { grade, source, date, .. } = &placed.choice.loss;
+                Basis { grade: *grade, source: source.to_string(), date: date.to_string() }
+            }),
             steps,
             measured: None,
             today_usd: known(&today),
@@ -174,11 +178,8 @@ impl Solved<'_> {
         }
         let p95 = instead?.p95(choice);
         let rto = objectives.rto.filter(|rto| p95 > rto.as_secs_f64() + TOLERANCE)?;
-        let takes = if seconds(p95) == duration(rto) {
-            format!("a little more than {}", duration(rto))
-        } else {
-            seconds(p95)
-        };
+        let takes =
+            if seconds(p95) == duration(rto) { format!("a little more than {}", duration(rto)) } else { seconds(p95) };
         Some(format!("it takes {takes} (RTO {})", duration(rto)))
     }
 }
@@ -190,6 +191,7 @@ fn step_report(step: crate::recovery::StepKind, takes: &Spread) -> StepReport {
         p95: takes.at(PLANNING_QUANTILE),
         grade: takes.grade,
         source: takes.source.to_string(),
+        date: takes.date.to_string(),
     }
 }
 

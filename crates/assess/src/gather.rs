@@ -49,7 +49,8 @@ pub(crate) fn gatherings(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>
 }
 
 fn together(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>, home: usize) -> Option<Together> {
-    let serves_here = |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
+    let serves_here =
+        |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
     let here: Vec<Vec<ComponentId>> = groups(task).into_iter().filter(serves_here).collect();
     let targets = (0..task.ground.sites.len()).filter(|target| task.ground.between(home, *target).apart);
     let solved = targets.filter_map(|target| {

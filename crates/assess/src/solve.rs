@@ -81,7 +81,9 @@ impl<'a> Solved<'a> {
                 let least = at_least(prediction.rto.p95);
                 Conflict {
                     between: vec![format!("RTO of {id}: {}", wanted.map(duration).unwrap_or_default())],
-                    relax: vec![format!("RTO of {id}: at least {least}, as what it needs recovers with another region")],
+                    relax: vec![format!(
+                        "RTO of {id}: at least {least}, as what it needs recovers with another region"
+                    )],
                     components: vec![id.to_string()],
                 }
             })

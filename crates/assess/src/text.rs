@@ -1,6 +1,9 @@
 //! The answer on a terminal: the one important line first, then what it rests on, one screen for an app of usual size.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use lifeboat_atlas::Grade;
 
 use crate::bill::{price, usd};
 use crate::choice::Carriage;
@@ -56,6 +59,7 @@ pub fn render(answer: &Assessment) -> String {
     objectives(&mut out, answer);
     conflicts(&mut out, answer);
     weak_points(&mut out, answer);
+    bases(&mut out, answer);
     footer(&mut out, answer);
     if !answer.patterns.is_empty() {
         out += "\n";
@@ -202,6 +206,37 @@ fn weak_points(out: &mut String, answer: &Assessment) {
     for point in told {
         let _ = writeln!(out, "  {:<6}  {}  ({})", point.severity.as_str(), point.what, shortened(&point.about));
         let _ = writeln!(out, "          do: {}", point.remedy);
+    }
+}
+
+/// So many lines of what times and losses rest on are told.
+const BASES: usize = 16;
+
+/// What the times and losses rest on, assumptions first: what is worth measuring.
+fn bases(out: &mut String, answer: &Assessment) {
+    let mut bases: BTreeMap<(bool, &str, &str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for component in &answer.components {
+        let steps = component.steps.iter().map(|step| (step.step.as_str(), step.grade, &step.source, &step.date));
+        let loss = component.loss.iter().map(|loss| ("loss", loss.grade, &loss.source, &loss.date));
+        for (what, grade, source, date) in steps.chain(loss) {
+            let key = (grade != Grade::Estimated, what, grade.as_str(), source.as_str(), date.as_str());
+            let who = bases.entry(key).or_default();
+            if !who.contains(&component.component.as_str()) {
+                who.push(&component.component);
+            }
+        }
+    }
+    if bases.is_empty() || answer.components.len() > EXPLAINED {
+        return;
+    }
+    let _ = writeln!(out, "\nwhat times and losses rest on");
+    for ((_, what, grade, source, date), who) in bases.iter().take(BASES) {
+        let who: Vec<String> = who.iter().map(ToString::to_string).collect();
+        let who = if who.len() == answer.components.len() { "all".into() } else { shortened(&who) };
+        let _ = writeln!(out, "  {grade:<9}  {what:<7}  {source}, {date}  ({who})");
+    }
+    if bases.len() > BASES {
+        let _ = writeln!(out, "  … and {} more: see --json or --html", bases.len() - BASES);
     }
 }
 

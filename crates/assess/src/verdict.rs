@@ -57,9 +57,7 @@ impl Solved<'_> {
             if let (Some(share), Some(placed)) = (wanted.availability, self.placed.get(id)) {
                 let rate = self.inputs.atlas.outage_rate(&self.ground.sites[placed.home].place);
                 let expected = match (&rate, prediction) {
-                    (Some(rate), Some(prediction)) => {
-                        availability(rate.per_year.value, prediction.mean_rto)
-                    }
+                    (Some(rate), Some(prediction)) => availability(rate.per_year.value, prediction.mean_rto),
                     _ => 1.0,
                 };
                 let text =

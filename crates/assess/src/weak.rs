@@ -107,7 +107,7 @@ impl Finder<'_> {
         for (about, places, remedy) in points {
             let what = format!("what {} serves recovers in several regions: {places}", about[0]);
             let why = "components that do not need each other are placed where each is cheapest; in an outage there is more than one place to look at, to drill, and to keep quotas in";
-            self.add(Severity::Low, about, &what, why, &remedy);
+            self.add(Severity::Medium, about, &what, why, &remedy);
         }
     }
 

@@ -9,6 +9,7 @@ use lifeboat_assess::choice::{Carriage, Choice, Setting, TargetRule, alone, choi
 use lifeboat_assess::draw::Draws;
 use lifeboat_assess::optimise::{Placed, Task, objectives, optimise};
 use lifeboat_assess::predict::predict;
+use lifeboat_assess::report::Standing;
 use lifeboat_assess::site::{Ground, declared, may_be_in};
 use lifeboat_assess::tariff::{Tariff, micro_usd};
 use lifeboat_assess::{History, Inputs, assess};
@@ -21,9 +22,8 @@ const PLACES: [&str; 6] =
     ["aws/eu-north-1", "aws/eu-central-1", "aws/eu-west-1", "aws/us-east-1", "azure/westeurope", "azure/northeurope"];
 const KINDS: [&str; 6] = ["postgres", "rds", "dynamodb", "asg", "process", "deployment"];
 /// Also such as are near what recoveries take, where it depends on the single draw what holds.
-const RTOS: [&str; 16] = [
-    "20s", "40s", "100s", "2m", "150s", "3m", "4m", "6m", "10m", "20m", "25m", "30m", "45m", "4h", "10h", "72h",
-];
+const RTOS: [&str; 16] =
+    ["20s", "40s", "100s", "2m", "150s", "3m", "4m", "6m", "10m", "20m", "25m", "30m", "45m", "4h", "10h", "72h"];
 const RPOS: [&str; 4] = ["0s", "10s", "10m", "24h"];
 
 /// Kind, needs, count, RTO and RPO.
@@ -257,12 +257,69 @@ proptest! {
             prop_assert!(component.added_usd >= 0.0);
         }
         for objective in &answer.objectives {
-            if objective.standing != lifeboat_assess::report::Standing::Unattainable {
+            if objective.standing != Standing::Unattainable {
                 prop_assert!(objective.misses.is_none_or(|share| share <= 0.051), "{:?}", objective);
             }
         }
         if answer.conflicts.is_empty() {
-            prop_assert!(answer.objectives.iter().all(|one| one.standing != lifeboat_assess::report::Standing::Unattainable));
+            prop_assert!(answer.objectives.iter().all(|one| one.standing != Standing::Unattainable));
         }
     }
+
+    /// Who settles for what comes nearest gets it.
+    #[test]
+    fn what_comes_nearest_can_be_had(case in cases(5, 4)) {
+        let mut app = app(&case);
+        let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+        let missed: Vec<(String, String)> = answer
+            .objectives
+            .iter()
+            .filter(|one| one.standing == Standing::Unattainable)
+            .map(|one| (one.of.clone(), one.objective.clone()))
+            .collect();
+        prop_assume!(!missed.is_empty() && answer.components.len() == app.components.len());
+        for (of, objective) in &missed {
+            let found = answer.components.iter().find(|component| component.component == *of).unwrap();
+            let wanted = &mut app.components.get_mut(of.as_str()).unwrap().objectives;
+            match objective.as_str() {
+                "rto" => wanted.rto = Some(Duration::from_secs_f64(found.rto.p95 + 0.001)),
+                "rpo" => wanted.rpo = Some(Duration::from_secs_f64(found.rpo.p95 + 0.001)),
+                other => prop_assert!(false, "{other}"),
+            }
+        }
+        let again = assess(&app, &Inputs::new(Atlas::embedded()));
+        prop_assert_eq!(&again.conflicts, &[]);
+        prop_assert!(again.objectives.iter().all(|one| one.standing != Standing::Unattainable), "{:#?}", again.objectives);
+    }
+
+    /// Who follows the advice on a contradiction has one less.
+    #[test]
+    fn what_is_said_to_resolve_a_contradiction_does(case in cases(5, 4)) {
+        let tight = app(&case);
+        let answer = assess(&tight, &Inputs::new(Atlas::embedded()));
+        prop_assume!(answer.conflicts.len() == 1);
+        for advice in &answer.conflicts[0].relax {
+            let Some((objective, id, least)) = advised(advice) else { continue };
+            let mut loose = tight.clone();
+            let wanted = &mut loose.components.get_mut(id).unwrap().objectives;
+            if objective == "RTO" { wanted.rto = Some(least) } else { wanted.rpo = Some(least) }
+            let again = assess(&loose, &Inputs::new(Atlas::embedded()));
+            prop_assert_eq!(&again.conflicts, &[], "{}", advice);
+        }
+    }
+}
+
+/// `RTO of c1: at least 8.3 min`
+fn advised(advice: &str) -> Option<(&str, &str, Duration)> {
+    let (objective, rest) = advice.split_once(" of ")?;
+    let (id, least) = rest.split_once(": at least ")?;
+    let (number, unit) = least.split_once(' ')?;
+    let seconds = match unit {
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Some((objective, id, Duration::from_secs_f64(number.parse::<f64>().ok()? * seconds)))
 }

@@ -74,8 +74,7 @@ fn pieces(recoveries: &Recoveries<'_>, count: usize) -> Vec<Piece> {
         if into == pieces.len() {
             pieces.push(Vec::new());
         }
-        let others: Vec<usize> =
-            joined.iter().skip(1).flat_map(|other| std::mem::take(&mut pieces[*other])).collect();
+        let others: Vec<usize> = joined.iter().skip(1).flat_map(|other| std::mem::take(&mut pieces[*other])).collect();
         let fresh: Vec<usize> = closure.iter().copied().filter(|member| piece_of[*member].is_none()).collect();
         for member in others.into_iter().chain(fresh) {
             piece_of[member] = Some(into);

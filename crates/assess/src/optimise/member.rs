@@ -103,8 +103,8 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
     let needs = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
     let several = |choice: &Choice| choice.targets > 1 && choice.carriage == Carriage::Synchronous;
     let synchronous = |mode: &Replication| *mode == Replication::Synchronous;
-    let may_detach = component.kind.is_database()
-        && (component.standbys.values().any(synchronous) || choices.iter().any(several));
+    let may_detach =
+        component.kind.is_database() && (component.standbys.values().any(synchronous) || choices.iter().any(several));
     let limits = Limits {
         rto: objectives.rto.filter(|_| holds(Constraint::Rto)).map(|rto| rto.as_secs_f64()),
         availability: objectives.availability.filter(|_| holds(Constraint::Availability)),

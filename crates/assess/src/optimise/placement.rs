@@ -87,7 +87,8 @@ impl<'a> Group<'a> {
                 .iter()
                 .all(|member| (0..member.choices.len()).any(|option| costs(member)[option * sites + site] < IMPOSSIBLE))
         };
-        let within = |site: &usize, of: fn((usize, usize)) -> usize| task.within.is_none_or(|within| of(within) == *site);
+        let within =
+            |site: &usize, of: fn((usize, usize)) -> usize| task.within.is_none_or(|within| of(within) == *site);
         let homes = (0..sites).filter(|site| within(site, |(home, _)| home) && allowed(|member| &member.home, *site));
         let homes = homes.collect();
         let targets = (0..sites).filter(|site| allowed(|member| &member.target, *site)).collect();

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use lifeboat_model::ComponentId;
 use lifeboat_plan::StepKind as Planned;
 
-use super::{Placed, Task};
 use super::member::{Limits, Member};
+use super::{Placed, Task};
 use crate::choice::{Choice, Setting};
 use crate::draw::{Dice, Draws, Samples, TOLERANCE, later};
 use crate::predict::{detaching, mean};
@@ -415,7 +415,9 @@ fn judge(ready: &[f64], route: Option<&[f64]>, draws: &Draws, limits: Limits, ra
     let Fate { late, mean } = fate(ready, route, draws.began(), limits);
     let began = draws.began().iter();
     let mut total: Vec<f64> = match route {
-        Some(route) => ready.iter().zip(route).zip(began).map(|((ready, route), began)| ready + route + began).collect(),
+        Some(route) => {
+            ready.iter().zip(route).zip(began).map(|((ready, route), began)| ready + route + began).collect()
+        }
         None => ready.iter().zip(began).map(|(ready, began)| ready + began).collect(),
     };
     let at = total.len().saturating_sub(draws.may_be_late() + 1);

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use super::cheapest::{Cheapest, Offer, cheapest};
-use super::placement::{Group, GroupSolution};
-use super::recoveries::{Found, OPEN, Once, Recoveries, WayId, extent, option_of, way_id};
 use super::member::Member;
 use super::overhead_ms;
+use super::placement::{Group, GroupSolution};
+use super::recoveries::{Found, OPEN, Once, Recoveries, WayId, extent, option_of, way_id};
 use crate::schedule::{Cost, Part, Takes, solve as schedule};
 
 /// Groups are searched exactly up to so many members, alike ones counted once, ...
@@ -174,7 +174,8 @@ const YEAR_MS: f64 = 8766.0 * 3_600_000.0;
 
 impl<'a> Planned<'a> {
     fn new(group: &'a Group<'a>, margin: f64) -> Self {
-        let takes = group.members.iter().map(|member| member.choices.iter().map(crate::choice::Choice::planned).collect());
+        let takes =
+            group.members.iter().map(|member| member.choices.iter().map(crate::choice::Choice::planned).collect());
         let overhead = group.ids.iter().map(|id| overhead_ms(group.task.setting, id)).collect();
         Self { group, takes: takes.collect(), overhead, margin }
     }
@@ -182,7 +183,8 @@ impl<'a> Planned<'a> {
     /// By when each member must be ready, counted from the decision; `None`: for some it is before that.
     fn deadlines(&self, home: usize) -> Option<Vec<Option<u64>>> {
         let task = self.group.task;
-        let rate = task.setting.atlas.outage_rate(&task.ground.sites[home].place).map_or(0.0, |rate| rate.per_year.value);
+        let rate =
+            task.setting.atlas.outage_rate(&task.ground.sites[home].place).map_or(0.0, |rate| rate.per_year.value);
         let members = self.group.members.iter().zip(&self.overhead);
         let deadline = |limits: super::member::Limits, overhead: u64| {
             let by_rto = limits.rto.map_or(f64::INFINITY, |rto| rto * 1000.0);
@@ -258,7 +260,9 @@ pub(super) fn quickest(group: &Group<'_>) -> Option<Vec<Found>> {
             let quick = |(at, offers): (usize, &Vec<Offer>)| {
                 offers.iter().map(|(_, way)| *way).min_by_key(|way| slowness(at, *way))
             };
-            let Some(selection) = offers.iter().enumerate().map(quick).collect::<Option<Vec<WayId>>>() else { continue };
+            let Some(selection) = offers.iter().enumerate().map(quick).collect::<Option<Vec<WayId>>>() else {
+                continue;
+            };
             // Only availability depends on the home.
             let home_matters = group.members.iter().any(|member| member.limits.availability.is_some());
             let key = (selection, if home_matters { home } else { 0 });
