@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifeboat_model::ComponentId;
 
 use crate::bill::bill;
-use crate::optimise::{Placed, Task, groups, optimise_groups};
+use crate::optimise::{Placed, Task, groups, optimise_only};
 
 /// Apps of more components are not gathered: see `docs/assess.md`.
 const GATHERED: usize = 300;
@@ -49,16 +49,32 @@ pub(crate) fn gatherings(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>
 }
 
 fn together(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>, home: usize) -> Option<Together> {
-    let serves_here =
-        |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
+    let serves_here = |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
     let here: Vec<Vec<ComponentId>> = groups(task).into_iter().filter(serves_here).collect();
-    let targets = (0..task.ground.sites.len()).filter(|target| task.ground.between(home, *target).apart);
-    let solved = targets.filter_map(|target| {
-        let outcome = optimise_groups(&Task { within: Some((home, target)), ..*task }, here.clone());
-        outcome.impossible.is_empty().then_some((target, outcome))
-    });
+    // No group costs less in a given region than in the one that is best for it: what costs more with that is not gone on with.
+    let alone = here.iter().map(|group| optimise_only(task, group).map_or(0, |outcome| outcome.least));
+    let alone: Vec<i64> = alone.collect();
     let order = |target: usize| task.ground.between(home, target).order;
-    let (target, outcome) = solved.min_by_key(|(target, outcome)| (outcome.cost, order(*target), *target))?;
+    let mut best: Option<((i64, i64, usize), BTreeMap<ComponentId, Placed>)> = None;
+    'targets: for target in (0..task.ground.sites.len()).filter(|target| task.ground.between(home, *target).apart) {
+        let within = Task { within: Some((home, target)), ..*task };
+        let mut cost = 0_i64;
+        let mut there = BTreeMap::new();
+        for (at, group) in here.iter().enumerate() {
+            let rest = alone[at..].iter().fold(cost, |sum, alone| sum.saturating_add(*alone));
+            if best.as_ref().is_some_and(|((best, ..), _)| rest > *best) {
+                continue 'targets;
+            }
+            let Some(outcome) = optimise_only(&within, group) else { continue 'targets };
+            cost = cost.saturating_add(outcome.cost);
+            there.extend(outcome.placed);
+        }
+        let rank = (cost, order(target), target);
+        if best.as_ref().is_none_or(|(best, _)| rank < *best) {
+            best = Some((rank, there));
+        }
+    }
+    let ((.., target), there) = best?;
     let of = |placed: &BTreeMap<ComponentId, Placed>| {
         let ids = here.iter().flatten().filter_map(|id| Some((task.setting.app.components.get(id)?, placed.get(id)?)));
         let lines: Vec<_> = ids.flat_map(|(component, placed)| bill(task.ground, component, placed).1).collect();
@@ -67,6 +83,6 @@ fn together(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>, home: usize
             lines.into_iter().filter(|line| line.usd.is_none()).map(|line| (line.sku, line.region)).collect();
         (usd, unknown)
     };
-    let ((before, unknown_before), (after, unknown_after)) = (of(placed), of(&outcome.placed));
+    let ((before, unknown_before), (after, unknown_after)) = (of(placed), of(&there));
     Some(Together { target, more_usd: after - before, unknown: unknown_before != unknown_after })
 }
