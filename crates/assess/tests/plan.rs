@@ -38,14 +38,16 @@ fn read(text: &str) -> App {
 }
 
 fn optimised<'a>(app: &'a App, history: &'a History, ground: &'a Ground) -> Outcome {
-    let (relaxed, margins) = (BTreeSet::new(), BTreeMap::new());
+    let relaxed = BTreeSet::new();
+    let draws = Inputs::new(Atlas::embedded()).draws(app);
     optimise(&Task {
         setting: Setting { atlas: Atlas::embedded(), app, history },
         ground,
         relaxed: &relaxed,
         keep_pins: true,
-        margins: &margins,
+        draws: &draws,
         together: false,
+        within: None,
     })
 }
 
