@@ -120,6 +120,8 @@ struct Sight {
     autoscalers: BTreeMap<String, Autoscaler>,
     keepers: Keepers,
     records: Records,
+    /// Why the records are not seen, if that is not allowed.
+    records_denied: Option<ApiError>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +157,8 @@ impl Driver {
         let (nodes_here, nodes) = mirror_of::<Node>();
         let of = |path: &str| path.replace("{namespace}", &namespace);
         let client = || self.client.clone();
+        let with_token = client();
+        tasks.spawn(async move { with_token.keep_token().await });
         tasks.spawn(mirror::keep(client(), of("/apis/apps/v1/namespaces/{namespace}/deployments"), deployments));
         tasks.spawn(mirror::keep(client(), of("/api/v1/namespaces/{namespace}/pods"), pods_here));
         tasks.spawn(mirror::keep(client(), "/api/v1/nodes".into(), nodes_here));
@@ -167,7 +171,14 @@ impl Driver {
                 Ok(sight) => {
                     self.answered = Some(Instant::now());
                     let (pods, nodes) = (pods.borrow().clone(), nodes.borrow().clone());
-                    self.tell(&wanted, &sight, &pods, &nodes).await
+                    let unseen = [
+                        ("Deployments", denied(&moved.borrow())),
+                        ("pods", denied(&pods)),
+                        ("machines", denied(&nodes)),
+                    ];
+                    let unseen =
+                        unseen.into_iter().find_map(|(what, why)| Some(format!("{what} are not watched: {}", why?)));
+                    self.tell(&wanted, &sight, &pods, &nodes, unseen).await
                 }
                 Err(error) => self.tell_unknown(&error).await,
             };
@@ -185,6 +196,7 @@ impl Driver {
     /// One look, and whatever follows from it.
     async fn pass(&mut self, wanted: &Wanted) -> Result<Sight, ApiError> {
         let mut sight = self.look().await?;
+        self.note_unseen_records(sight.records_denied.as_ref()).await;
         self.keep_idle_times(wanted);
         let governs = governs(&sight.keepers.seen);
         let mut due: Vec<(ComponentId, Duty)> = Vec::new();
@@ -198,7 +210,7 @@ impl Driver {
             } else {
                 due.push((id.clone(), *duty));
             }
-            if steps.iter().any(|step| governs.undoes(*step, deployment, autoscaler)) {
+            if *duty == Duty::Serving && steps.iter().any(|step| governs.may_undo(*step, deployment, autoscaler)) {
                 protects.insert(id.to_string());
             }
         }
@@ -225,11 +237,20 @@ impl Driver {
 
     async fn look(&self) -> Result<Sight, ApiError> {
         let namespace = &self.config.namespace;
+        let records = match self.config.routes.is_empty() {
+            true => Ok(None),
+            false => record::list(&self.client, namespace).await,
+        };
+        let (records, records_denied) = match records {
+            Err(error @ ApiError::Denied(_)) => (None, Some(error)),
+            other => (other?, None),
+        };
         Ok(Sight {
             keepers: gitops::observe(&self.client, &self.config.app, &self.config.region).await?,
             deployments: self.list(&format!("/apis/apps/v1/namespaces/{namespace}/deployments")).await?,
             autoscalers: self.list(&self.autoscalers()).await?,
-            records: if self.config.routes.is_empty() { None } else { record::list(&self.client, namespace).await? },
+            records,
+            records_denied,
         })
     }
 
@@ -240,6 +261,18 @@ impl Driver {
 
     fn autoscalers(&self) -> String {
         format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace)
+    }
+
+    /// Says once that records are not kept because they may not be looked at.
+    async fn note_unseen_records(&mut self, denied: Option<&ApiError>) {
+        let what = format!("the records of routes looked at in {}", self.config.region);
+        match denied {
+            Some(error) => {
+                let about = self.config.routes.values().next().map(|route| route.to.clone());
+                self.journal(&about.unwrap_or_else(|| "".into()), &what, "", Err(error)).await;
+            }
+            None => drop(self.failures.remove(&what)),
+        }
     }
 
     fn keep_idle_times(&mut self, wanted: &Wanted) {
@@ -431,7 +464,14 @@ impl Driver {
     }
 
     /// Says how each component is. False: nobody listens.
-    async fn tell(&mut self, wanted: &Wanted, sight: &Sight, pods: &Objects<Pod>, nodes: &Objects<Node>) -> bool {
+    async fn tell(
+        &mut self,
+        wanted: &Wanted,
+        sight: &Sight,
+        pods: &Objects<Pod>,
+        nodes: &Objects<Node>,
+        unseen: Option<String>,
+    ) -> bool {
         let gitops = sight.keepers.summary();
         for (id, instances) in self.config.deployments.clone() {
             let duty = wanted.duties.get(&id).copied().unwrap_or(Duty::Undecided);
@@ -445,6 +485,7 @@ impl Driver {
                 }
             };
             state.gitops.clone_from(&gitops);
+            state.trouble = state.trouble.or_else(|| unseen.clone());
             if let Some(failure) = self.failures.get(&scaled(&id)) {
                 let what = format!("cannot be scaled: {failure}");
                 state.trouble.get_or_insert_with(|| what.clone());
@@ -494,6 +535,11 @@ impl Driver {
         self.said.insert(id.clone(), state.clone());
         self.reports.send(Report::State(id, state)).await.is_ok()
     }
+}
+
+/// Why a collection is not seen, if that is not allowed; whatever else is in the way passes by.
+fn denied<T>(objects: &Objects<T>) -> Option<ApiError> {
+    objects.as_ref().err().filter(|error| matches!(error, ApiError::Denied(_))).cloned()
 }
 
 fn mirror_of<T>() -> (watch::Sender<Objects<T>>, watch::Receiver<Objects<T>>) {
