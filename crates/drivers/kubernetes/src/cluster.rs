@@ -4,23 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_model::compute::{ComputeState, Duty, Instances, Replicas, Running};
+use lifeboat_model::compute::{ComputeState, Duty, Instances, Running};
 use lifeboat_model::kubernetes::record_name;
 use lifeboat_model::{AppName, ComponentId, HostName, RegionId};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::access::Access;
 use crate::client::{ApiError, Client, in_short};
-use crate::gitops::{self, Keeper, Keepers, Pause};
+use crate::gitops::{self, Keeper, Pause};
 use crate::mirror::{self, Objects};
-use crate::object::{Autoscaler, Deployment, Node, Object, Pod};
-use crate::pods;
+use crate::object::{Autoscaler, Deployment, Node, Pod};
 use crate::record::{self, Change, Records};
 use crate::scale::{self, Governs, Leave, Paths, Step};
+use crate::sight::{self, Sight, look, of_deployment};
 
 /// The shortest time between two looks, however much happens.
 const BREATH: Duration = Duration::from_millis(250);
@@ -114,21 +112,6 @@ pub struct Driver {
     failures: BTreeMap<String, ApiError>,
 }
 
-/// What a look has found.
-struct Sight {
-    deployments: BTreeMap<String, Deployment>,
-    autoscalers: BTreeMap<String, Autoscaler>,
-    keepers: Keepers,
-    records: Records,
-    /// Why the records are not seen, if that is not allowed.
-    records_denied: Option<ApiError>,
-}
-
-#[derive(Deserialize)]
-struct List<T> {
-    items: Vec<T>,
-}
-
 impl Driver {
     /// A driver that has to be run, and what it is told by. Asks nobody anything yet.
     pub fn new(config: Config, access: Access, reports: mpsc::Sender<Report>) -> (Cluster, Self) {
@@ -195,7 +178,7 @@ impl Driver {
 
     /// One look, and whatever follows from it.
     async fn pass(&mut self, wanted: &Wanted) -> Result<Sight, ApiError> {
-        let mut sight = self.look().await?;
+        let mut sight = look(&self.client, &self.config).await?;
         self.note_unseen_records(sight.records_denied.as_ref()).await;
         self.keep_idle_times(wanted);
         let governs = governs(&sight.keepers.seen);
@@ -203,7 +186,7 @@ impl Driver {
         let mut protects = BTreeSet::new();
         for (id, duty) in &wanted.duties {
             let Some(deployment) = sight.deployments.get(id.as_str()) else { continue };
-            let autoscaler = autoscaler_of(&sight, id);
+            let autoscaler = sight.autoscaler_of(id);
             let steps = self.steps(id, *duty, deployment, autoscaler, governs);
             if steps.is_empty() {
                 self.failures.remove(&scaled(id));
@@ -228,39 +211,11 @@ impl Driver {
             self.set_record(&host, change, &sight.records).await?;
         }
         if has_work {
-            sight = self.look().await?;
+            sight = look(&self.client, &self.config).await?;
         } else {
             self.resume(wanted, &sight).await;
         }
         Ok(sight)
-    }
-
-    async fn look(&self) -> Result<Sight, ApiError> {
-        let namespace = &self.config.namespace;
-        let records = match self.config.routes.is_empty() {
-            true => Ok(None),
-            false => record::list(&self.client, namespace).await,
-        };
-        let (records, records_denied) = match records {
-            Err(error @ ApiError::Denied(_)) => (None, Some(error)),
-            other => (other?, None),
-        };
-        Ok(Sight {
-            keepers: gitops::observe(&self.client, &self.config.app, &self.config.region).await?,
-            deployments: self.list(&format!("/apis/apps/v1/namespaces/{namespace}/deployments")).await?,
-            autoscalers: self.list(&self.autoscalers()).await?,
-            records,
-            records_denied,
-        })
-    }
-
-    async fn list<T: Object + DeserializeOwned>(&self, path: &str) -> Result<BTreeMap<String, T>, ApiError> {
-        let list: List<T> = self.client.get(path).await?;
-        Ok(list.items.into_iter().map(|item| (item.meta().name.clone(), item)).collect())
-    }
-
-    fn autoscalers(&self) -> String {
-        format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace)
     }
 
     /// Says once that records are not kept because they may not be looked at.
@@ -337,7 +292,7 @@ impl Driver {
         let leave = Leave { shrink: self.has_lingered(id), git };
         let paths = Paths {
             deployment: format!("/apis/apps/v1/namespaces/{}/deployments/{id}", self.config.namespace),
-            autoscalers: self.autoscalers(),
+            autoscalers: sight::autoscalers(&self.config),
         };
         let decide = |deployment: &Deployment, autoscaler: &[Autoscaler]| {
             let own = autoscaler.iter().find(|autoscaler| autoscaler.scales(id.as_str()));
@@ -426,7 +381,7 @@ impl Driver {
         }
         // Without an autoscaler Git and the cluster agree whatever the size, for the tool is told to pass over that.
         let components = pause.protects.iter().filter(|what| self.config.deployments.contains_key(what.as_str()));
-        let all_compared = components.clone().all(|id| autoscaler_of(sight, &id.as_str().into()).is_some());
+        let all_compared = components.clone().all(|id| sight.autoscaler_of(&id.as_str().into()).is_some());
         let (at, agrees) = keeper.compared()?;
         let settled = self.settled_at.entry(keeper.name()).or_insert_with(|| at.to_owned());
         (all_compared && agrees && at > settled.as_str()).then(|| "Git says by now what a failover has made".to_owned())
@@ -477,7 +432,7 @@ impl Driver {
             let duty = wanted.duties.get(&id).copied().unwrap_or(Duty::Undecided);
             let mut state = match sight.deployments.get(id.as_str()) {
                 Some(deployment) => {
-                    of_deployment(deployment, autoscaler_of(sight, &id), instances.under(duty), instances, pods, nodes)
+                    of_deployment(deployment, sight.autoscaler_of(&id), instances.under(duty), instances, pods, nodes)
                 }
                 None => {
                     let trouble = format!("there is no Deployment {id} in namespace {}", self.config.namespace);
@@ -546,47 +501,11 @@ fn mirror_of<T>() -> (watch::Sender<Objects<T>>, watch::Receiver<Objects<T>>) {
     watch::channel(Err(ApiError::Unreachable("it was not listed yet".into())))
 }
 
-fn autoscaler_of<'a>(sight: &'a Sight, id: &ComponentId) -> Option<&'a Autoscaler> {
-    sight.autoscalers.values().find(|autoscaler| autoscaler.scales(id.as_str()))
-}
-
 fn governs(keepers: &[Keeper]) -> Governs {
     Governs {
         minimum: keepers.iter().any(|keeper| keeper.governs.minimum),
         replicas: keepers.iter().any(|keeper| keeper.governs.replicas),
         records: keepers.iter().any(|keeper| keeper.governs.records),
-    }
-}
-
-fn of_deployment(
-    deployment: &Deployment,
-    autoscaler: Option<&Autoscaler>,
-    wanted: Option<u32>,
-    instances: Instances,
-    pods: &Objects<Pod>,
-    nodes: &Objects<Node>,
-) -> ComputeState {
-    let status = &deployment.status;
-    let told = deployment.spec.replicas;
-    let too_low = autoscaler.filter(|autoscaler| autoscaler.spec.max_replicas < instances.full).map(|autoscaler| {
-        format!(
-            "its autoscaler's maximum is {}, less than the {} that serving takes",
-            autoscaler.spec.max_replicas, instances.full
-        )
-    });
-    ComputeState {
-        replicas: Some(Replicas {
-            wanted,
-            told,
-            ready: status.ready_replicas,
-            available: status.available_replicas,
-            rolling_out: status.observed_generation < deployment.metadata.generation
-                || status.updated_replicas < status.replicas,
-            room: nodes.as_ref().ok().and_then(|nodes| pods::room(deployment, nodes)),
-            nodes: nodes.as_ref().ok().map(|nodes| nodes.values().filter(|node| pods::takes_pods(node)).count()),
-        }),
-        trouble: pods.as_ref().ok().and_then(|pods| pods::trouble(deployment, pods)).or(too_low),
-        ..ComputeState::of(status.ready_replicas > 0)
     }
 }
 
