@@ -1,6 +1,8 @@
 //! ARM: a template for what is there before any region, one that makes a region, with a parameter file per region; one for what
 //! links regions and belongs to the writer; one for what is global. The roles are one parameter, in a file of their own.
 
+use std::collections::BTreeSet;
+
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole};
 
 use crate::design::{Design, Part, Site, Way};
@@ -145,6 +147,12 @@ impl Templates<'_> {
         }
         found
     }
+}
+
+/// Ports at which clients and health probes reach machines, in the order of their texts.
+pub(crate) fn open_ports(parts: &[&Part], sites: &[&Site]) -> BTreeSet<String> {
+    let served = parts.iter().filter(|part| part.component.kind == Kind::Vmss).map(|part| part.port);
+    served.chain(sites.iter().map(|site| site.region.api_port)).map(|port| port.to_string()).collect()
 }
 
 /// Storage of a PostgreSQL server in GiB; Azure has powers of two.

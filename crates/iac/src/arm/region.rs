@@ -3,7 +3,7 @@
 use lifeboat_model::app::{Kind, Pattern};
 
 use super::template::{Nested, Parameter, ROLES, Template, literal};
-use super::{DNS_SQL, Templates, default_instance, postgres_tier};
+use super::{DNS_SQL, Templates, default_instance, open_ports, postgres_tier};
 use crate::design::{Part, plain};
 use crate::fragment::{fill, indent, json};
 use crate::versions;
@@ -137,16 +137,7 @@ impl Templates<'_> {
     }
 
     fn network(&self) -> String {
-        let mut ports: Vec<String> = self
-            .parts
-            .iter()
-            .filter(|part| part.component.kind == Kind::Vmss)
-            .map(|part| part.port.to_string())
-            .collect();
-        ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
-        ports.sort();
-        ports.dedup();
-        let ports: Vec<String> = ports.iter().map(|port| json(port)).collect();
+        let ports: Vec<String> = open_ports(&self.parts, &self.sites).iter().map(|port| json(port)).collect();
         let subnets = if self.has(Kind::AzurePostgres) { include_str!("database-subnet.json").trim_end() } else { "" };
         fill(include_str!("network.json"), &[("ports", &ports.join(", ")), ("subnets", subnets)])
     }

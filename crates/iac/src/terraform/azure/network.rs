@@ -1,10 +1,9 @@
 //! Resource groups, networks, and the private names of databases.
 
-use std::collections::BTreeSet;
-
 use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use super::{Root, group, value_of};
+use crate::arm::open_ports;
 use crate::hcl::{Body, list, object, quote};
 
 impl Root<'_> {
@@ -29,13 +28,7 @@ impl Root<'_> {
             }
             body.attribute("tags", format!("{{ \"lifeboat-app\" = {} }}", quote(self.app())));
         });
-        let mut ports: BTreeSet<String> = self
-            .parts
-            .iter()
-            .filter(|part| part.component.kind == Kind::Vmss)
-            .map(|part| part.port.to_string())
-            .collect();
-        ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
+        let ports = open_ports(&self.parts, &self.sites);
         for site in &self.sites {
             file.blank().block(format!("module {}", quote(format!("network_{}", site.key()))), |body| {
                 body.attribute("source", quote("./modules/network")).blank();
