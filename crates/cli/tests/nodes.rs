@@ -5,6 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+#[path = "nodes/azure.rs"]
+mod azure;
+#[allow(dead_code, reason = "the tests of the templates use more of it")]
+#[path = "../../iac/tests/arm/deployment.rs"]
+mod deployment;
+#[path = "../../iac/tests/arm/expression.rs"]
+mod expression;
 #[path = "nodes/machine.rs"]
 mod machine;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Region, RoutePolicy};
+use lifeboat_model::app::{CheckTarget, Component, Kind, Pattern, Provider, Region, RegionRole, RoutePolicy};
 use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
@@ -117,6 +117,13 @@ impl<'a> Design<'a> {
     /// Regions of a provider; witnesses only where asked for.
     pub(crate) fn sites_of(&self, provider: Provider) -> impl Iterator<Item = &Site<'a>> {
         self.sites.iter().filter(move |site| site.region.place.provider == provider)
+    }
+
+    /// Where the global things of a provider are: in a region that only votes if there is one, so that losing a region that serves
+    /// leaves them writable.
+    pub(crate) fn neutral(&self, provider: Provider) -> Option<&Site<'a>> {
+        let votes_only = |site: &&Site| site.region.role == RegionRole::Witness;
+        self.sites_of(provider).find(votes_only).or_else(|| self.sites_of(provider).last())
     }
 
     /// Components of these kinds.

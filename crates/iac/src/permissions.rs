@@ -138,7 +138,8 @@ fn observations(design: &Design, site: &Site) -> Vec<&'static str> {
     actions
 }
 
-/// What the nodes may do on Azure, as the actions of a custom role.
+/// What the nodes may do on Azure, as the actions of a custom role: each in its own region's resource group and in that of what is
+/// global.
 pub(crate) fn azure_actions(design: &Design) -> Vec<&'static str> {
     let mut actions = vec!["Microsoft.Insights/metrics/read", "Microsoft.Resources/subscriptions/resourceGroups/read"];
     for part in &design.parts {

@@ -1,6 +1,8 @@
 //! `README.md` of the tree: what is where for this app, and how to live with it.
 
-use crate::design::Design;
+use lifeboat_model::app::{Provider, RegionRole};
+
+use crate::design::{Design, Site};
 use crate::tree::Tree;
 
 /// Writes `README.md` about what the tree holds so far.
@@ -35,7 +37,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         ("terraform/aws", TERRAFORM_AWS),
         ("terraform/azure", TERRAFORM_AZURE),
         ("cloudformation", CLOUDFORMATION),
-        ("arm", ARM),
+        ("arm", &arm(design, tree)),
         ("kubernetes", KUBERNETES),
         ("lifeboat", LIFEBOAT),
     ] {
@@ -84,23 +86,53 @@ Roles: `roles.json`. What only you know: `parameters.example.json`, to be copied
 role LifeboatRole that reach each other: `lifeboat/REGION/install.sh`.
 ";
 
+/// The deployments in their order: what a template names has to be there before it.
+fn arm(design: &Design, tree: &Tree) -> String {
+    let app = design.name();
+    let has = |name: &str| tree.files.contains_key(&format!("arm/{name}.json"));
+    let mut out =
+        "\n## arm\n\nFill in what is in angle brackets in `parameters/`, then deploy in this order, for a change as well:\n\n".to_owned();
+    if let Some(site) = design.neutral(Provider::Azure) {
+        out += &format!("    az deployment sub create -l {} -f foundation.json\n", site.place());
+    }
+    let mut sites: Vec<&Site> =
+        design.sites_of(Provider::Azure).filter(|site| has(&format!("parameters/{}", site.id))).collect();
+    // What others are made from comes first.
+    sites
+        .sort_by_key(|site| !design.parts.iter().any(|part| part.component.kind.is_database() && part.home == site.id));
+    let group = |id: &str| format!("    az deployment group create -g {app}-{id}");
+    for site in &sites {
+        out += &match site.region.role {
+            RegionRole::Witness => {
+                format!("{} -f witness.json -p @parameters/{}.json\n", group(site.id.as_str()), site.id)
+            }
+            RegionRole::Data => {
+                format!("{} -f regional.json -p @parameters/{}.json -p @roles.json\n", group(site.id.as_str()), site.id)
+            }
+        };
+    }
+    if has("peering") {
+        for site in &sites {
+            out += &format!("{} -f peering.json -p region={}\n", group(site.id.as_str()), site.id);
+        }
+    }
+    if has("global") {
+        let zones =
+            if tree.files["arm/global.json"].contains("dnsResourceGroup") { " -p dnsResourceGroup=GROUP" } else { "" };
+        out += &format!("{} -f global.json -p @roles.json{zones}\n", group("global"));
+    }
+    if has("links") {
+        out += &format!("{} -f links.json -p @roles.json\n", group("global"));
+    }
+    out + ARM
+}
+
 const ARM: &str = "
-## arm
+Always in incremental mode (the default): complete mode deletes what a template does not name. Roles: `roles.json`, of which `regional.json`, `global.json`
+and `links.json` make what follows them. A deployment sets scale sets back to the size of their role; autoscale takes it from there.
 
-One resource group per region, `@{app}-REGION`, and `@{app}-global` outside the regions that the app writes in. The home region first:
-
-    az deployment group create -g @{app}-REGION -f regional.json -p @parameters/REGION.json -p @roles.json
-    az deployment group create -g @{app}-global -f global.json -p @roles.json
-    az deployment group create -g @{app}-WRITER -f links.json -p @roles.json    # once all regions are there
-
-    az deployment group create -g @{app}-REGION -f peering.json -p region=REGION     # each region, once all are there
-
-A region that only votes is made from `witness.json` and its parameter file, without the roles. Always in incremental mode (the default): complete mode
-deletes what a template does not name. The nodes' certificates lie in a vault per region, which these templates do not make:
-
-    az keyvault create -g @{app}-REGION -n VAULT --enable-rbac-authorization --enable-purge-protection
-    az role assignment create --role 'Key Vault Secrets User' --scope VAULT-ID --assignee NODE    # output nodePrincipal
-    az role assignment create --role 'Lifeboat node of @{app}' --scope GROUP-ID --assignee NODE   # lifeboat/azure-role.json
+Whoever deploys assigns roles: Owner, or Contributor with Role Based Access Control Administrator. Whoever runs `lifeboat/hand-out.sh` needs Key Vault Secrets
+Officer on the vaults and one of the `administratorAddresses`. A vault that was deleted keeps its name for 7 days (purge protection): `az keyvault recover`.
 ";
 
 const KUBERNETES: &str = "

@@ -1,176 +1,64 @@
-//! The ARM templates against Microsoft's schemas with the world closed, and what schemas cannot say: expressions, required
-//! locations, parameter files.
+//! The ARM templates deployed as far as that goes without a cloud: every expression evaluated with the parameter files, every
+//! resource that comes out against Microsoft's schemas with the world closed, and what schemas cannot say.
 
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{example, examples, schemas, tree_of};
-use jsonschema::error::{ValidationError, ValidationErrorKind};
+use definitions::Definitions;
+use deployment::{Subscription, parsed};
+use expression::{SUBSCRIPTION, Scope};
 use lifeboat_iac::Tree;
-use lifeboat_model::app::RegionRole;
+use lifeboat_model::App;
 use serde_json::{Map, Value as Json, json};
 
 mod common;
+#[path = "arm/definitions.rs"]
+mod definitions;
+#[path = "arm/deployment.rs"]
+mod deployment;
+#[path = "arm/expression.rs"]
+mod expression;
 
-/// Microsoft's definitions, as one JSON schema.
-struct Definitions {
-    all: Map<String, Json>,
-    /// Name of the definition by resource type in lower case and API version.
-    resources: BTreeMap<(String, String), String>,
-    required: BTreeMap<String, Vec<String>>,
+const TEMPLATES: [&str; 6] = ["foundation", "regional", "witness", "peering", "links", "global"];
+
+/// The apps whose templates are looked at: the examples, and two with shapes that those have not.
+fn apps() -> Vec<(String, App)> {
+    let mut all = examples(&["azure", "kubernetes"]);
+    all.push(("everything in some regions".into(), app(EVERYTHING)));
+    all.push(("no certificates".into(), app(&EVERYTHING.replace("nodes:", "#").replace("store:", "#"))));
+    all
 }
 
-impl Definitions {
-    fn load(folder: &Path) -> Self {
-        let mut this = Self { all: Map::new(), resources: BTreeMap::new(), required: BTreeMap::new() };
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            let content: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            if path.file_name().unwrap() == "required_top_level.json" {
-                this.required = serde_json::from_value(content).unwrap();
-                continue;
-            }
-            let id = content["id"].as_str().unwrap().trim_end_matches('#').to_owned();
-            for section in ["definitions", "resourceDefinitions"] {
-                for (name, definition) in content[section].as_object().into_iter().flatten() {
-                    let mut definition = definition.clone();
-                    if section == "resourceDefinitions" {
-                        let key = |field: &str| definition["properties"][field]["enum"][0].as_str().unwrap().to_owned();
-                        let (kind, version) = (key("type").to_lowercase(), key("apiVersion"));
-                        this.resources.insert((kind, version), format!("{id}/{name}"));
-                        open_resource(&mut definition);
-                    }
-                    this.all.insert(format!("{id}/{name}"), prepared(definition, &id));
-                }
-            }
-            this.all.insert(id.clone(), prepared(without_definitions(content), &id));
-        }
-        this
-    }
-
-    /// Everything wrong with `value` as `name`, each with the deepest place that can be blamed.
-    fn mistakes(&self, name: &str, value: &Json) -> Vec<String> {
-        let schema = json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$ref": format!("#/$defs/{}", pointer(name)),
-            "$defs": self.all,
-        });
-        let validator = jsonschema::validator_for(&schema).unwrap();
-        validator.iter_errors(value).map(|error| blame(&error)).collect()
-    }
-
-    fn resource_mistakes(&self, resource: &Json) -> Vec<String> {
-        let text = |field: &str| resource[field].as_str().unwrap_or_default().to_owned();
-        let (kind, version) = (text("type").to_lowercase(), text("apiVersion"));
-        let Some(name) = self.resources.get(&(kind.clone(), version.clone())) else {
-            return vec![format!("no {kind} of version {version}")];
-        };
-        let mut found = self.mistakes(name, resource);
-        for field in self.required.get(&format!("{kind}@{version}")).into_iter().flatten() {
-            if resource.get(field).is_none() {
-                found.push(format!("{kind} has no {field}"));
-            }
-        }
-        found
-    }
+fn app(text: &str) -> App {
+    lifeboat_model::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
-/// A resource may have what all have; Traffic Manager's type is in lower case in the schema and nowhere else.
-fn open_resource(definition: &mut Json) {
-    let properties = definition["properties"].as_object_mut().unwrap();
-    properties.insert("type".into(), json!({"type": "string"}));
-    for name in ["condition", "copy", "dependsOn", "comments", "scope", "metadata"] {
-        properties.entry(name).or_insert(json!({}));
-    }
-}
+/// Every kind, each where not all regions have it, and a region without a member of the state store.
+const EVERYTHING: &str = "
+app: all
+regions:
+  a: {place: azure/northeurope, address: 10.135.0.10, preference: 2}
+  b: {place: azure/westeurope, address: 10.155.0.10, preference: 1}
+  c: {place: azure/swedencentral, address: 10.146.0.10}
+  d: {place: azure/francecentral, address: 10.117.0.10}
+components:
+  ledger: {kind: azure-sql, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}
+  records: {kind: azure-postgres, pattern: pilot-light, writer: a, standbys: {c: asynchronous}}
+  carts: {kind: cosmosdb, pattern: warm-standby, writer: a, standbys: {b: synchronous, c: synchronous}}
+  files: {kind: azure-storage, pattern: pilot-light, writer: a, standbys: {b: asynchronous}}
+  web: {kind: vmss, pattern: warm-standby, regions: [a, b], port: 8080, check: {http: '/[healthz'}, size: {image: '[x', count: 3}}
+  later: {kind: vmss, pattern: backup-restore, regions: [a, b], port: 8081, check: {http: /}, size: {image: x}}
+  platform: {kind: aks, pattern: backup-restore, regions: [a, c]}
+routes:
+  web.example.com: {to: web}
+failover: {mode: approve}
+nodes: {tls: /etc/lifeboat/tls}
+store: {etcd: ['https://10.135.0.10:2379', 'https://node.b.all.internal:2379', 'https://node.c.all.internal:2379'], ca: /etc/lifeboat/tls/ca.pem, cert: '/etc/lifeboat/tls/{region}.pem', key: '/etc/lifeboat/tls/{region}.key'}
+";
 
-fn without_definitions(mut content: Json) -> Json {
-    let object = content.as_object_mut().unwrap();
-    for key in ["id", "$schema", "definitions", "resourceDefinitions"] {
-        object.remove(key);
-    }
-    content
-}
-
-/// References made local, and the world closed: Azure's schemas let an unknown property pass.
-fn prepared(schema: Json, id: &str) -> Json {
-    match schema {
-        Json::Array(items) => Json::Array(items.into_iter().map(|item| prepared(item, id)).collect()),
-        Json::Object(object) => {
-            let has_properties = object.get("properties").is_some_and(Json::is_object);
-            let closes = has_properties && !object.contains_key("additionalProperties");
-            let mut out: Map<String, Json> = object
-                .into_iter()
-                .map(|(key, value)| match (key.as_str(), value) {
-                    ("$ref", Json::String(reference)) => (key, Json::String(local(&reference, id))),
-                    // Branches beside properties are closed by the parent, which sees all of them.
-                    ("oneOf", Json::Array(branches)) if has_properties => {
-                        let open = |branch: Json| {
-                            let mut branch = prepared(branch, id);
-                            if let Some(branch) = branch.as_object_mut() {
-                                branch.remove("unevaluatedProperties");
-                            }
-                            branch
-                        };
-                        (key, Json::Array(branches.into_iter().map(open).collect()))
-                    }
-                    (_, value) => (key, prepared(value, id)),
-                })
-                .collect();
-            if closes {
-                out.insert("unevaluatedProperties".into(), Json::Bool(false));
-            }
-            Json::Object(out)
-        }
-        other => other,
-    }
-}
-
-fn local(reference: &str, id: &str) -> String {
-    let (file, path) = reference.split_once('#').unwrap();
-    let file = if file.is_empty() { id } else { file };
-    let name = path.trim_start_matches('/').split_once('/').map_or("", |(_, name)| name);
-    let whole = if name.is_empty() { file.to_owned() } else { format!("{file}/{name}") };
-    format!("#/$defs/{}", pointer(&whole))
-}
-
-fn pointer(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1").replace('%', "%25")
-}
-
-/// A value is the thing or an expression: blame the thing, at the deepest path.
-fn blame(error: &ValidationError) -> String {
-    let inner = match error.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => context
-            .iter()
-            .flatten()
-            .max_by_key(|inner| (blame_depth(inner), !inner.schema_path().to_string().contains("expression"))),
-        _ => None,
-    };
-    inner.map_or_else(|| format!("{}: {error}", error.instance_path()), blame)
-}
-
-fn blame_depth(error: &ValidationError) -> usize {
-    let own = error.instance_path().to_string().matches('/').count();
-    match error.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            context.iter().flatten().map(blame_depth).max().unwrap_or(own)
-        }
-        _ => own,
-    }
-}
-
-fn parsed(tree: &Tree, path: &str) -> Option<Json> {
-    Some(serde_json::from_str(tree.files.get(path)?).unwrap_or_else(|error| panic!("{path}: {error}")))
-}
-
-const TEMPLATES: [&str; 5] =
-    ["arm/regional.json", "arm/witness.json", "arm/peering.json", "arm/links.json", "arm/global.json"];
+const NOTHING: [String; 0] = [];
 
 /// Every string of a value.
 fn strings<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
@@ -182,26 +70,26 @@ fn strings<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
     }
 }
 
-/// What a schema cannot see: expressions that do not close, or name what is not declared.
-fn expression_mistakes(template: &Json) -> Vec<String> {
+/// Branches of expressions that no region takes: they may still name only what is declared.
+fn undeclared(template: &Json) -> Vec<String> {
     let mut all = Vec::new();
-    strings(template, &mut all);
-    let mut found = Vec::new();
-    let kinds: Vec<&str> =
-        template["resources"].as_array().unwrap().iter().map(|resource| resource["type"].as_str().unwrap()).collect();
-    for text in all.into_iter().filter(|text| text.starts_with('[')) {
-        let (mut depth, mut quoted) = (0i32, false);
-        for c in text.chars() {
-            match c {
-                '\'' => quoted = !quoted,
-                '(' | '[' if !quoted => depth += 1,
-                ')' | ']' if !quoted => depth -= 1,
-                _ => {}
-            }
+    let mut inner = Vec::new();
+    for resource in template["resources"].as_array().unwrap() {
+        let mut outer = resource.clone();
+        if let Some(nested) = outer["properties"].as_object_mut().and_then(|properties| properties.remove("template")) {
+            inner.extend(undeclared(&nested));
         }
-        if depth != 0 || quoted || !text.ends_with(']') {
-            found.push(format!("does not close: {text}"));
-        }
+        let mut texts = Vec::new();
+        strings(&outer, &mut texts);
+        all.extend(texts.into_iter().map(str::to_owned));
+    }
+    for section in ["variables", "outputs"] {
+        let mut texts = Vec::new();
+        strings(&template[section], &mut texts);
+        all.extend(texts.into_iter().map(str::to_owned));
+    }
+    let mut found = inner;
+    for text in all.iter().filter(|text| text.starts_with('[')) {
         for section in ["parameters", "variables"] {
             for rest in text.split(&format!("{section}('")).skip(1) {
                 let name = rest.split('\'').next().unwrap();
@@ -210,136 +98,351 @@ fn expression_mistakes(template: &Json) -> Vec<String> {
                 }
             }
         }
-        // A resource of the same group: `resourceId('TYPE', …)`. Of another group the type comes second.
-        for rest in text.split("resourceId('").skip(1) {
-            let kind = rest.split('\'').next().unwrap();
-            let made = |made: &&&str| kind == **made || kind.starts_with(&format!("{made}/"));
-            if kind.contains('/') && !kinds.iter().any(|one| made(&one)) && !kind.starts_with("Microsoft.Sql/servers") {
-                found.push(format!("nothing of type {kind}: {text}"));
-            }
-        }
     }
     found
 }
 
-/// What the parameter files give, against what the template declares.
-fn parameter_mistakes(template: &Json, files: &[Json]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut given: BTreeMap<&str, &Json> = BTreeMap::new();
-    for file in files {
-        for (name, value) in file["parameters"].as_object().unwrap() {
-            if given.insert(name, &value["value"]).is_some() {
-                found.push(format!("{name} is given twice"));
-            }
-        }
-    }
-    let declared = template["parameters"].as_object().unwrap();
-    for (name, parameter) in declared {
-        let fits = given.get(name.as_str()).is_some_and(|value| match parameter["type"].as_str().unwrap() {
-            "string" | "securestring" => value.is_string(),
-            "int" => value.is_i64(),
-            "bool" => value.is_boolean(),
-            "array" => value.is_array(),
-            _ => value.is_object(),
-        });
-        if !fits {
-            found.push(format!("{name} is missing or of the wrong type"));
-        }
-    }
-    found.extend(
-        given.keys().filter(|name| !declared.contains_key(**name)).map(|name| format!("{name} is not declared")),
-    );
-    found
+/// As it is sent: without what is null, and under this name.
+fn sent(resource: &Json, name: &str) -> Json {
+    let mut resource = without_nulls(resource);
+    resource["name"] = name.into();
+    resource
 }
 
-#[test]
-fn every_resource_is_as_microsoft_describes_it() {
-    let Some(folder) = schemas("arm") else { return };
-    let definitions = Definitions::load(&folder);
+fn without_nulls(value: &Json) -> Json {
+    match value {
+        Json::Object(entries) => {
+            let told = entries.iter().filter(|(_, value)| !value.is_null());
+            Json::Object(told.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(without_nulls).collect()),
+        other => other.clone(),
+    }
+}
+
+/// What Microsoft's schemas say of the templates, and of each resource both as it is written and as it is sent.
+fn schema_mistakes(definitions: &Definitions, tree: &Tree, made: &Subscription) -> Vec<String> {
     let frame = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json";
     let parameters = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json";
-    for (name, app) in examples(&["azure", "kubernetes"]) {
-        let tree = tree_of(&app);
-        for path in tree.files.keys().filter(|path| path.starts_with("arm/")) {
-            let content = parsed(&tree, path).unwrap();
-            if TEMPLATES.contains(&path.as_str()) {
-                assert_eq!(definitions.mistakes(frame, &content), [] as [String; 0], "{name} {path}");
-                for resource in content["resources"].as_array().unwrap() {
-                    let what = &resource["type"];
-                    assert_eq!(definitions.resource_mistakes(resource), [] as [String; 0], "{name} {path} {what}");
-                }
-            } else {
-                assert_eq!(definitions.mistakes(parameters, &content), [] as [String; 0], "{name} {path}");
-            }
+    let mut found = Vec::new();
+    let mut check_template = |path: &str, template: &Json| {
+        let mut all: Vec<String> = definitions.mistakes(frame, template);
+        for resource in template["resources"].as_array().unwrap() {
+            all.extend(definitions.resource_mistakes(resource));
+        }
+        found.extend(all.into_iter().map(|mistake| format!("{path}: {mistake}")));
+    };
+    for path in tree.files.keys().filter(|path| path.starts_with("arm/")) {
+        let content = parsed(tree, path).unwrap();
+        if TEMPLATES.iter().any(|name| *path == format!("arm/{name}.json")) {
+            check_template(path, &content);
         }
     }
+    for (id, resource) in &made.resources {
+        if resource["type"] == "Microsoft.Resources/deployments" {
+            check_template(id, &resource["properties"]["template"]);
+        }
+    }
+    for path in tree.files.keys().filter(|path| path.starts_with("arm/")) {
+        let is_template = TEMPLATES.iter().any(|name| *path == format!("arm/{name}.json"));
+        let mistakes =
+            if is_template { vec![] } else { definitions.mistakes(parameters, &parsed(tree, path).unwrap()) };
+        found.extend(mistakes.into_iter().map(|mistake| format!("{path}: {mistake}")));
+    }
+    for (id, resource) in &made.resources {
+        // One that lies in another is checked with that.
+        if resource["type"].as_str().unwrap().contains('/') {
+            // Some schemas describe the last part of the name of what lies in another, some the whole.
+            let mistakes = [id.rsplit('/').next(), resource["name"].as_str()]
+                .into_iter()
+                .flatten()
+                .map(|name| definitions.resource_mistakes(&sent(resource, name)))
+                .min_by_key(Vec::len)
+                .unwrap_or_default();
+            found.extend(mistakes.into_iter().map(|mistake| format!("{id}: {mistake}")));
+        }
+    }
+    found
+}
+
+/// Names that are the provider's to judge, and that no schema says enough of.
+fn name_mistakes(made: &Subscription) -> Vec<String> {
+    let mut found = Vec::new();
+    for resource in made.resources.values() {
+        let name = resource["name"].as_str().unwrap();
+        let (letters, longest): (fn(char) -> bool, usize) = match resource["type"].as_str().unwrap() {
+            "Microsoft.KeyVault/vaults" => (|c| c.is_ascii_alphanumeric() || c == '-', 24),
+            "Microsoft.Storage/storageAccounts" => (|c| c.is_ascii_lowercase() || c.is_ascii_digit(), 24),
+            "Microsoft.Sql/servers" | "Microsoft.DBforPostgreSQL/flexibleServers" => {
+                (|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', 63)
+            }
+            "Microsoft.Resources/deployments" => (|c| c.is_ascii_alphanumeric() || "-_.()".contains(c), 64),
+            "Microsoft.Authorization/roleAssignments" | "Microsoft.Authorization/roleDefinitions" => {
+                let parts: Vec<usize> = name.split('-').map(str::len).collect();
+                if parts != [8, 4, 4, 4, 12] || !name.chars().all(|c| c == '-' || c.is_ascii_hexdigit()) {
+                    found.push(format!("{name} is no GUID"));
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if name.len() < 3 || name.len() > longest || !name.chars().all(letters) || name.ends_with('-') {
+            found.push(format!("{} may not be called {name}", resource["type"]));
+        }
+    }
+    found
+}
+
+/// The Lifeboat nodes may read one vault each, and with their role what they move: their own region, and what is global.
+fn access_mistakes(app: &App, made: &Subscription) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut held: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (id, resource) in
+        made.resources.iter().filter(|(_, one)| one["type"] == "Microsoft.Authorization/roleAssignments")
+    {
+        let on = id.split("/providers/Microsoft.Authorization/").next().unwrap();
+        let who = resource["properties"]["principalId"].as_str().unwrap();
+        let who = who.rsplit('/').next().unwrap();
+        held.entry(who).or_default().insert(on.rsplit('/').next().unwrap().to_owned());
+        let role = resource["properties"]["roleDefinitionId"].as_str().unwrap();
+        let role = role.rsplit_once("/roleDefinitions/").unwrap().1;
+        let known = made
+            .resources
+            .values()
+            .any(|other| other["type"] == "Microsoft.Authorization/roleDefinitions" && other["name"] == role);
+        // Key Vault Secrets User, Network Contributor.
+        let built_in = ["4633458b-17de-408a-b874-0445c86b69e6", "4d97b98b-1d4f-4787-a291-c67834d212e7"].contains(&role);
+        if !known && !built_in {
+            found.push(format!("there is no role {role}"));
+        }
+    }
+    let global = format!("{}-global", app.name);
+    for (id, region) in app.regions.iter().filter(|(_, region)| region.place.provider.as_str() == "azure") {
+        let group = format!("{}-{id}", app.name);
+        let vault = made.resources.iter().find(|(path, one)| {
+            one["type"] == "Microsoft.KeyVault/vaults" && path.contains(&format!("/resourceGroups/{group}/"))
+        });
+        let Some((_, vault)) = vault else {
+            found.push(format!("{id} has no vault"));
+            continue;
+        };
+        let vault = vault["name"].as_str().unwrap();
+        let expected: BTreeSet<String> = if region.role == lifeboat_model::app::RegionRole::Witness {
+            [vault.to_owned()].into()
+        } else {
+            [vault.to_owned(), group.clone(), global.clone()].into()
+        };
+        let node = format!("{group}-lifeboat");
+        if held.get(node.as_str()) != Some(&expected) {
+            found.push(format!("{node} holds a role on {:?}, not on {expected:?}", held.get(node.as_str())));
+        }
+    }
+    found
 }
 
 #[test]
-fn expressions_and_parameter_files_agree_with_their_templates() {
-    for (name, app) in examples(&["azure", "kubernetes"]) {
+fn every_template_is_deployed_and_every_resource_is_as_azure_wants_it() {
+    let definitions = schemas("arm").map(|folder| Definitions::load(&folder));
+    for (name, app) in apps() {
         let tree = tree_of(&app);
-        for path in TEMPLATES {
-            let Some(template) = parsed(&tree, path) else { continue };
-            assert_eq!(expression_mistakes(&template), [] as [String; 0], "{name} {path}");
-            let roles = parsed(&tree, "arm/roles.json").unwrap();
-            let is_witness = path == "arm/witness.json";
-            if path == "arm/peering.json" {
-                let region = json!({"parameters": {"region": {"value": "here"}}});
-                assert_eq!(parameter_mistakes(&template, &[region]), [] as [String; 0], "{name} {path}");
-            } else if path == "arm/regional.json" || is_witness {
-                let role = |id: &lifeboat_model::RegionId| app.regions[id].role == RegionRole::Witness;
-                for region in app.regions.keys().filter(|id| role(id) == is_witness) {
-                    let Some(values) = parsed(&tree, &format!("arm/parameters/{region}.json")) else { continue };
-                    let values = if is_witness { vec![values] } else { vec![values, roles.clone()] };
-                    assert_eq!(parameter_mistakes(&template, &values), [] as [String; 0], "{name} {region}");
-                }
-            } else {
-                assert_eq!(parameter_mistakes(&template, &[roles]), [] as [String; 0], "{name} {path}");
-            }
+        let made = Subscription::of(&app, &tree);
+        assert_eq!(made.mistakes, NOTHING, "{name}");
+        for template in TEMPLATES.iter().filter_map(|path| parsed(&tree, &format!("arm/{path}.json"))) {
+            assert_eq!(undeclared(&template), NOTHING, "{name}");
+        }
+        assert_eq!(name_mistakes(&made), NOTHING, "{name}");
+        if tree.files.contains_key("arm/regional.json") {
+            assert_eq!(access_mistakes(&app, &made), NOTHING, "{name}");
+        }
+        if let Some(definitions) = &definitions {
+            assert_eq!(schema_mistakes(definitions, &tree, &made), NOTHING, "{name}");
         }
     }
 }
 
+/// A component is in the regions that the file names, and what a pattern makes later is made when the role file says so.
+#[test]
+fn what_is_made_follows_the_regions_and_the_roles() {
+    let app = app(EVERYTHING);
+    let mut tree = tree_of(&app);
+    let groups = |tree: &Tree, kind: &str, id: &str| -> Vec<String> {
+        let made = Subscription::of(&app, tree);
+        assert_eq!(made.mistakes, NOTHING);
+        let of_kind = |(_, one): &(&String, &Json)| {
+            one["type"] == kind && one["name"].as_str().unwrap().ends_with(&format!("-{id}"))
+        };
+        let group = |path: &str| path.split('/').nth(4).unwrap().to_owned();
+        made.resources.iter().filter(of_kind).map(|(path, _)| group(path)).collect()
+    };
+    let scale_set = "Microsoft.Compute/virtualMachineScaleSets";
+    for (kind, id, expected) in [
+        (scale_set, "web", &["all-a", "all-b"][..]),
+        (scale_set, "later", &["all-a"]),
+        ("Microsoft.Network/loadBalancers", "later", &["all-a"]),
+        ("Microsoft.Insights/autoscaleSettings", "later", &["all-a"]),
+        ("Microsoft.ContainerService/managedClusters", "platform", &["all-a"]),
+        ("Microsoft.Sql/servers", "ledger", &["all-a", "all-b"]),
+        ("Microsoft.Network/privateEndpoints", "ledger", &["all-a", "all-b"]),
+        ("Microsoft.DBforPostgreSQL/flexibleServers", "records", &["all-a", "all-c"]),
+    ] {
+        assert_eq!(groups(&tree, kind, id), expected, "{kind} {id}");
+    }
+    let roles = tree.files["arm/roles.json"].replace("\"later\": [\"a\"]", "\"later\": [\"b\"]");
+    let roles = roles.replace("\"platform\": [\"a\"]", "\"platform\": [\"c\"]");
+    assert_ne!(roles, tree.files["arm/roles.json"]);
+    tree.files.insert("arm/roles.json".into(), roles);
+    assert_eq!(groups(&tree, scale_set, "later"), ["all-a", "all-b"]);
+    assert_eq!(groups(&tree, "Microsoft.ContainerService/managedClusters", "platform"), ["all-a", "all-c"]);
+}
+
+/// Mistakes in what is generated, each in the place that it is for.
 #[test]
 fn a_mistake_in_a_template_is_caught() {
-    let tree = tree_of(&example("azure/warm-standby"));
-    let regional = &tree.files["arm/regional.json"];
-    let wrong = |right: &str, wrong: &str| -> Json {
-        assert!(regional.contains(right), "{right}");
-        serde_json::from_str(&regional.replacen(right, wrong, 1)).unwrap()
+    let app = example("azure/warm-standby");
+    let tree = tree_of(&app);
+    let whole = Subscription::of(&app, &tree);
+    assert_eq!([whole.mistakes.clone(), name_mistakes(&whole), access_mistakes(&app, &whole)].concat(), NOTHING);
+    let broken = |path: &str, right: &str, wrong: &str| {
+        let mut tree = tree.clone();
+        let text = tree.files.get_mut(path).unwrap();
+        assert!(text.contains(right), "{path}: {right}");
+        *text = text.replacen(right, wrong, 1);
+        let made = Subscription::of(&app, &tree);
+        (tree, made)
     };
-    for (right, broken) in [
-        ("[parameters('location')]", "[parameters('locatoin')]"),
-        ("[parameters('location')]", "[parameters('location'"),
-        ("[variables('prefix')]", "[variables('prefx')]"),
-        ("resourceId('Microsoft.Network/natGateways'", "resourceId('Microsoft.Network/natGateway'"),
+    let foundation = "arm/foundation.json";
+    let regional = "arm/regional.json";
+    let ireland = "arm/parameters/ireland.json";
+    for (path, right, wrong) in [
+        (regional, "[parameters('location')]", "[parameters('locatoin')]"),
+        (regional, "[parameters('location')]", "[parameters('location'"),
+        (regional, "[variables('prefix')]", "[variables('prefx')]"),
+        (regional, "resourceId('Microsoft.Network/natGateways'", "resourceId('Microsoft.Network/natGateway'"),
+        (regional, "\"region\": {", "\"regoin\": {"),
+        // What is in another group, or made by another template.
+        (
+            regional,
+            "'booking-global', 'Microsoft.Network/privateDnsZones'",
+            "'booking', 'Microsoft.Network/privateDnsZones'",
+        ),
+        (regional, "'privatelink.database.windows.net'", "'privatelink.databases.windows.net'"),
+        (regional, "\"resourceGroup\": \"booking-global\"", "\"resourceGroup\": \"booking-gobal\""),
+        (regional, "\"network\": { \"value\"", "\"netwrk\": { \"value\""),
+        (regional, "[format('booking.internal/{0}'", "[format('{0}'"),
+        (regional, "\"scope\": \"Inner\"", "\"scope\": \"Outer\""),
+        (regional, "\"dependsOn\": [\"[variables('node')]\"]", "\"dependsOn\": [\"[variables('nodeRole')]\"]"),
+        (foundation, "\"name\": \"booking-ireland\"", "\"name\": \"booking-irland\""),
+        (foundation, "\"name\": \"privatelink.database.windows.net\"", "\"name\": \"privatelink.windows.net\""),
+        (ireland, "\"cidr\"", "\"cdir\""),
+        (ireland, "\"10.135.0.0/16\"", "\"10.135.0.0/24\""),
+        (ireland, "\"full\": 6, ", ""),
+        ("arm/global.json", "\"example.com/booking\"", "\"example.org/booking\""),
+        ("arm/links.json", "'booking-{0}'", "'bookings-{0}'"),
+        ("arm/peering.json", "resourceId('booking-sweden'", "resourceId('booking-norway'"),
     ] {
-        assert_ne!(expression_mistakes(&wrong(right, broken)), [] as [String; 0], "{broken}");
+        assert_ne!(broken(path, right, wrong).1.mistakes, NOTHING, "{path} {wrong}");
     }
-    let values = parsed(&tree, "arm/parameters/ireland.json").unwrap();
-    assert_ne!(parameter_mistakes(&wrong("\"region\": {", "\"regoin\": {"), &[values]), [] as [String; 0]);
+    for (path, right, wrong) in [
+        (regional, "'4633458b-17de-408a-b874-0445c86b69e6'", "'4633458b-17de-408a-b874-0445c86b69e7'"),
+        (regional, "\"scope\": \"[resourceId('Microsoft.KeyVault", "\"comment\": \"[resourceId('Microsoft.KeyVault"),
+        (foundation, "guid(subscription().id, 'Lifeboat node of booking')", "guid(subscription().id, 'Lifeboat')"),
+    ] {
+        assert_ne!(access_mistakes(&app, &broken(path, right, wrong).1), NOTHING, "{path} {wrong}");
+    }
+    for (path, right, wrong) in [
+        (
+            regional,
+            "guid(resourceGroup().id, variables('node'), variables('nodeRole'))",
+            "format('access-of-{0}', parameters('region'))",
+        ),
+        (ireland, "\"lb-booking-", "\"lifeboat-of-booking-"),
+    ] {
+        assert_ne!(name_mistakes(&broken(path, right, wrong).1), NOTHING, "{path} {wrong}");
+    }
 
     let Some(folder) = schemas("arm") else { return };
     let definitions = Definitions::load(&folder);
-    for (right, broken) in [
-        ("\"cidr", "\"cidr"),
-        ("\"requestPath\"", "\"requestPaht\""),
-        ("\"probeThreshold\": 2", "\"probeThreshold\": \"twice\""),
-        ("\"2025-11-01\"", "\"2025-11-02\""),
-        ("\"orchestrationMode\": \"Uniform\"", "\"orchestrationMode\": \"Uniforms\""),
+    for (path, right, wrong) in [
+        (regional, "\"cidr", "\"cidr"),
+        (regional, "\"requestPath\"", "\"requestPaht\""),
+        (regional, "\"probeThreshold\": 2", "\"probeThreshold\": \"twice\""),
+        (regional, "\"2025-11-01\"", "\"2025-11-02\""),
+        (regional, "\"orchestrationMode\": \"Uniform\"", "\"orchestrationMode\": \"Uniforms\""),
         (
+            regional,
             "\"location\": \"[parameters('location')]\",\n      \"properties\": {\n        \"administrators\"",
             "\"properties\": {\n        \"administrators\"",
         ),
+        (
+            regional,
+            "\"capacity\": \"[variables('minimum-web')]\"",
+            "\"capacity\": \"[string(variables('minimum-web'))]\"",
+        ),
+        (
+            regional,
+            "\"minimum\": \"[string(variables('minimum-web'))]\"",
+            "\"minimum\": \"[variables('minimum-web')]\"",
+        ),
+        (regional, "\"privateDnsZoneId\"", "\"privateDnsZone\""),
+        (regional, "\"groupIds\"", "\"groupId\""),
+        (regional, "\"enableRbacAuthorization\"", "\"enableRbacAuthorisation\""),
+        (regional, "\"enablePurgeProtection\": true", "\"enablePurgeProtection\": false"),
+        (regional, "\"softDeleteRetentionInDays\": 7", "\"softDeleteRetentionInDays\": 5"),
+        (regional, "\"principalType\": \"ServicePrincipal\"", "\"principalType\": \"ManagedIdentity\""),
+        (regional, "\"registrationEnabled\"", "\"registrationsEnabled\""),
+        (regional, "\"operator\": \"GreaterThan\"", "\"operator\": \"Greater\""),
+        (regional, "\"cooldown\": \"PT5M\"", "\"cooldown\": \"5m\""),
+        (regional, "\"mode\": \"Incremental\"", "\"mode\": \"Complete\""),
+        (foundation, "\"ipv4Address\"", "\"ipAddress\""),
+        (foundation, "\"location\": \"global\"", "\"location\": \"northeurope\""),
+        (foundation, "\"assignableScopes\"", "\"scopes\""),
+        (foundation, "/failover/action\"", "/failover/act\""),
     ] {
-        let template = wrong(right, broken);
-        let mistakes: Vec<String> = template["resources"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|resource| definitions.resource_mistakes(resource))
-            .collect();
-        assert_eq!(mistakes.is_empty(), right == broken, "{broken}: {mistakes:?}");
+        let (tree, made) = broken(path, right, wrong);
+        let mistakes = schema_mistakes(&definitions, &tree, &made);
+        assert_eq!(mistakes.is_empty(), right == wrong, "{path} {wrong}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn expressions_are_evaluated() {
+    let template = json!({"variables": {"prefix": "[format('shop-{0}', parameters('region'))]"}});
+    let parameters = Map::from_iter([("region".to_owned(), json!("here")), ("list".to_owned(), json!(["a", "b"]))]);
+    let scope = Scope::new(&template, parameters, Some("shop-here".into()));
+    for (text, value) in [
+        ("plain", json!("plain")),
+        ("[[literal]", json!("[literal]")),
+        ("[variables('prefix')]", json!("shop-here")),
+        ("[parameters('list')[1]]", json!("b")),
+        ("[if(contains(parameters('list'), 'c'), 1, 2)]", json!(2)),
+        ("[base64('it''s')]", json!("aXQncw==")),
+        ("[cidrSubnet('10.19.0.0/16', 24, 32)]", json!("10.19.32.0/24")),
+        (
+            "[map(parameters('list'), lambda('x', createObject('v', lambdaVariables('x'))))]",
+            json!([{"v": "a"}, {"v": "b"}]),
+        ),
+        (
+            "[resourceId('N/a/b', 'one', 'two')]",
+            json!(format!("{SUBSCRIPTION}/resourceGroups/shop-here/providers/N/a/one/b/two")),
+        ),
+        (
+            "[resourceId('other', 'N/a', 'one')]",
+            json!(format!("{SUBSCRIPTION}/resourceGroups/other/providers/N/a/one")),
+        ),
+    ] {
+        assert_eq!(scope.resolve(&json!(text)), Ok(value), "{text}");
+    }
+    for text in [
+        "[parameters('regoin')]",
+        "[variables('prefx')]",
+        "[format('{0}-{1}', 'a')]",
+        "[concat('a'",
+        "[concat('a', 'b')] ",
+        "[frmat('a')]",
+        "[resourceId('N/a/b', 'one')]",
+        "[parameters('list').length]",
+        "[if('yes', 1, 2)]",
+    ] {
+        assert!(scope.resolve(&json!(text)).is_err(), "{text}");
     }
 }

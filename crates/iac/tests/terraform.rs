@@ -12,6 +12,10 @@ use lifeboat_model::App;
 use serde_json::{Value as Json, json};
 
 mod common;
+#[path = "arm/deployment.rs"]
+mod deployment;
+#[path = "arm/expression.rs"]
+mod expression;
 
 /// A root module on disk with the providers it needs.
 struct Workspace {
@@ -82,13 +86,17 @@ impl Workspace {
     }
 
     /// What the nodes' machines run at boot, as Terraform fills it in: a script that a shell can read, with everything that the node
-    /// is started with, and small enough.
-    fn check_boot_scripts(&self, app: &App) {
+    /// is started with, and small enough. On Azure it is to the letter what an ARM deployment makes of it.
+    fn check_boot_scripts(&self, app: &App, tree: &Tree) {
+        let deployed = deployment::Subscription::of(app, tree);
         let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
         let modules = state["values"]["root_module"]["child_modules"].as_array().unwrap();
         let nodes: Vec<&Json> =
             modules.iter().filter(|module| module["address"].as_str().unwrap().starts_with("module.node_")).collect();
         assert!(!nodes.is_empty());
+        let mut compared = 0;
+        let expected =
+            if self.root.ends_with("azure") && tree.files.contains_key("arm/regional.json") { nodes.len() } else { 0 };
         for node in nodes {
             let encoded = node["resources"].as_array().unwrap().iter().find_map(|resource| {
                 let values = &resource["values"];
@@ -103,6 +111,15 @@ impl Workspace {
             let script = String::from_utf8(script).unwrap();
             let region =
                 app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
+            let set = format!("{}-{region}-lifeboat", app.name);
+            if let Some((_, node)) =
+                deployed.resources.iter().find(|(id, _)| id.ends_with(&format!("/virtualMachineScaleSets/{set}")))
+            {
+                let data = node["properties"]["virtualMachineProfile"]["osProfile"]["customData"].as_str().unwrap();
+                let by_arm = piped(Command::new("base64").arg("-d"), data.as_bytes());
+                assert_eq!(String::from_utf8(by_arm).unwrap(), script, "{region}");
+                compared += 1;
+            }
             // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
             let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { continue };
             for part in [
@@ -115,6 +132,7 @@ impl Workspace {
                 assert!(script.contains(part), "{part}\n{script}");
             }
         }
+        assert_eq!(compared, expected);
     }
 
     /// Every resource of the state.
@@ -200,7 +218,7 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.succeed(&["validate", "-no-color"]);
             workspace.apply();
             assert_eq!(workspace.plan(), None, "{name}");
-            workspace.check_boot_scripts(&app);
+            workspace.check_boot_scripts(&app, &tree);
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
     }

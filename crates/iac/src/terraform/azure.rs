@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole};
+use lifeboat_model::app::{Kind, Pattern, Provider};
 
 use crate::design::{Design, Part, STEERING_PATH, Site, Way};
 use crate::hcl::{Body, object, quote};
@@ -123,13 +123,6 @@ impl<'a> Root<'a> {
 
     fn sites_of(&self, part: &Part) -> Vec<&'a Site<'a>> {
         part.regions.iter().filter_map(|id| self.sites.iter().copied().find(|site| site.id == *id)).collect()
-    }
-
-    /// Where global things are: in a region that only votes if there is one, so that losing a region that serves leaves
-    /// their resource group writable.
-    fn neutral(&self) -> &'a Site<'a> {
-        let witness = self.sites.iter().find(|site| site.region.role == RegionRole::Witness);
-        witness.or(self.sites.last()).copied().unwrap_or(self.sites[0])
     }
 
     fn versions(&self) -> Body {

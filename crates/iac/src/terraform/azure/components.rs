@@ -94,12 +94,16 @@ impl Root<'_> {
                     body.attribute("lag_alarm_seconds", part.lag_alarm().as_secs().to_string());
                 }
                 body.attribute("action_groups", "var.alarm_action_groups").blank();
-                body.attribute(
-                    "depends_on",
-                    list(self.sites.iter().map(|site| {
-                        format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key())
-                    })),
-                );
+                let links = self
+                    .sites
+                    .iter()
+                    .map(|site| format!("azurerm_private_dns_zone_virtual_network_link.postgresql_{}", site.key()));
+                // A replica can only be made once the networks reach each other.
+                let peerings = [(home.clone(), site.key()), (site.key(), home.clone())]
+                    .into_iter()
+                    .filter(|(one, other)| one != other)
+                    .map(|(one, other)| format!("azurerm_virtual_network_peering.{one}_{other}"));
+                body.attribute("depends_on", list(links.chain(peerings)));
             });
         }
         let Some(partner) = sites.get(1) else { return };
@@ -170,7 +174,8 @@ impl Root<'_> {
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/azure-storage")).blank();
             body.attribute("name", quote(plain(&format!("{}{}", self.app(), part.id), 24)));
-            self.place(body, home);
+            body.attribute("resource_group", "azurerm_resource_group.global.name");
+            body.attribute("location", value_of(home, "place"));
             body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
         });
     }

@@ -1,10 +1,9 @@
 //! Resource groups, networks, and the private names of databases.
 
-use std::collections::BTreeSet;
-
-use lifeboat_model::app::{Kind, RegionRole};
+use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use super::{Root, group, value_of};
+use crate::arm::open_ports;
 use crate::hcl::{Body, list, object, quote};
 
 impl Root<'_> {
@@ -18,22 +17,18 @@ impl Root<'_> {
             });
             file.blank();
         }
-        let neutral = self.neutral();
+        let neutral = self.design.neutral(Provider::Azure);
         file.comment(
             "What is global. Its own region is one that the app's writers are not in, as far as there is one.",
         );
         file.block("resource \"azurerm_resource_group\" \"global\"", |body| {
-            body.attribute("name", quote(format!("{}-global", self.app())))
-                .attribute("location", value_of(neutral, "place"));
+            body.attribute("name", quote(format!("{}-global", self.app())));
+            if let Some(neutral) = neutral {
+                body.attribute("location", value_of(neutral, "place"));
+            }
             body.attribute("tags", format!("{{ \"lifeboat-app\" = {} }}", quote(self.app())));
         });
-        let mut ports: BTreeSet<String> = self
-            .parts
-            .iter()
-            .filter(|part| part.component.kind == Kind::Vmss)
-            .map(|part| part.port.to_string())
-            .collect();
-        ports.extend(self.sites.iter().map(|site| site.region.api_port.to_string()));
+        let ports = open_ports(&self.parts, &self.sites);
         for site in &self.sites {
             file.blank().block(format!("module {}", quote(format!("network_{}", site.key()))), |body| {
                 body.attribute("source", quote("./modules/network")).blank();

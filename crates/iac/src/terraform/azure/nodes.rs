@@ -1,8 +1,9 @@
 //! A Lifeboat node per region, with its member of the state store and the names by which members find each other.
 
-use lifeboat_model::app::{Kind, Provider};
+use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use super::{Root, is_made_later};
+use crate::design::Site;
 use crate::hcl::{Body, list, object, quote};
 use crate::members;
 
@@ -10,19 +11,11 @@ impl Root<'_> {
     pub(super) fn nodes(&self) -> Body {
         let mut file = Body::default();
         file.comment("A Lifeboat node in every region. Create its role first: az role definition create --role-definition lifeboat/azure-role.json");
-        file.block("locals", |body| {
-            body.attribute(
-                "scopes",
-                object(|map| {
-                    for site in &self.sites {
-                        map.attribute(site.key(), format!("azurerm_resource_group.{}.id", site.key()));
-                    }
-                    map.attribute("global", "azurerm_resource_group.global.id");
-                }),
-            );
-        });
-        for site in &self.sites {
-            file.blank().block(format!("module {}", quote(format!("node_{}", site.key()))), |body| {
+        for (index, site) in self.sites.iter().enumerate() {
+            if index > 0 {
+                file.blank();
+            }
+            file.block(format!("module {}", quote(format!("node_{}", site.key()))), |body| {
                 // A machine can be behind one public load balancer only.
                 let behind =
                     self.parts.iter().find(|part| part.component.kind == Kind::Vmss && part.regions.contains(&site.id));
@@ -49,11 +42,21 @@ impl Root<'_> {
                 );
                 super::super::member_attributes(body, self.design, site);
                 body.attribute("role", quote(format!("Lifeboat node of {}", self.app())));
-                body.attribute("scopes", "local.scopes").attribute("ssh_public_key", "var.ssh_public_key");
+                body.attribute("scopes", self.scopes(site)).attribute("ssh_public_key", "var.ssh_public_key");
             });
         }
         self.names(&mut file);
         file
+    }
+
+    /// Where the node may move things: in its own region and among what is global. One that only votes moves nothing.
+    fn scopes(&self, site: &Site) -> String {
+        object(|map| {
+            if site.region.role == RegionRole::Data {
+                map.attribute(site.key(), format!("azurerm_resource_group.{}.id", site.key()));
+                map.attribute("global", "azurerm_resource_group.global.id");
+            }
+        })
     }
 
     /// The names by which the file calls the members of the state store.

@@ -3,7 +3,7 @@
 use lifeboat_model::app::Kind;
 
 use super::Root;
-use crate::arm::default_instance;
+use crate::arm::{default_instance, postgres_storage};
 use crate::design::Part;
 use crate::fragment::json;
 use crate::hcl::{Body, list, quote};
@@ -61,13 +61,7 @@ impl Root<'_> {
                     part.most()
                 ),
                 Kind::AzurePostgres => {
-                    let storage = part
-                        .component
-                        .size
-                        .storage
-                        .map_or(128, |bytes| bytes.div_ceil(1 << 30))
-                        .max(32)
-                        .next_power_of_two();
+                    let storage = postgres_storage(part);
                     let instance = json(&postgres_sku(part.instance(default_instance(Kind::AzurePostgres))));
                     format!("\"instance\": {instance}, \"storage\": {storage}")
                 }

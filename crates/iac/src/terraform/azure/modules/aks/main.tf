@@ -76,3 +76,10 @@ resource "azurerm_kubernetes_cluster_node_pool" "apps" {
     ignore_changes = [node_count]
   }
 }
+
+# Private addresses of services come from the subnet, and the cluster may change nothing but that.
+resource "azurerm_role_assignment" "subnet" {
+  scope                = var.subnet_id
+  role_definition_name = "Network Contributor"
+  principal_id         = azurerm_kubernetes_cluster.this.identity[0].principal_id
+}

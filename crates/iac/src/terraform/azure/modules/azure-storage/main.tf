@@ -1,4 +1,5 @@
-# A storage account that Azure copies to its own paired region, whatever standby the app's file names.
+# A storage account that Azure copies to its own paired region, whatever standby the app's file names. Its resource group lies outside
+# the regions of the app: a failover of the account asks that group, when the region may be down.
 
 resource "azurerm_storage_account" "this" {
   name                             = var.name

@@ -92,7 +92,7 @@ variable "role" {
 }
 
 variable "scopes" {
-  description = "Resource groups in which the role holds, by region."
+  description = "Resource groups in which the role holds, by a name for each."
   type        = map(string)
 }
 

@@ -1,0 +1,218 @@
+//! What is global, in a resource group outside the regions that it protects: Cosmos DB, storage accounts, Traffic Manager.
+
+use lifeboat_model::app::{Kind, Pattern, Replication, RoutePolicy};
+
+use super::template::{Nested, ROLES, Template};
+use super::{Templates, writes_everywhere};
+use crate::design::{Part, STEERING_PATH, Way, plain, short};
+use crate::fragment::{fill, json};
+
+impl Templates<'_> {
+    /// `None`: the app has nothing of the kind.
+    pub(super) fn global(&self) -> Option<String> {
+        let mut template = Template { parameters: vec![ROLES], ..Template::default() };
+        for part in &self.parts {
+            match part.component.kind {
+                Kind::Cosmosdb => {
+                    let names: Vec<String> = part.regions.iter().map(|id| format!("'{id}'")).collect();
+                    let writer = format!(
+                        "[indexOf(createArray({}), parameters('roles').writers['{}'])]",
+                        names.join(", "),
+                        part.id
+                    );
+                    template.variables.push((format!("writer-{}", part.id), json(&writer)));
+                    template.resources.push(self.cosmos(part));
+                }
+                Kind::AzureStorage => template.resources.push(self.storage(part)),
+                _ => {}
+            }
+        }
+        template.resources.extend(self.ways.iter().map(|way| self.traffic_manager(way)));
+        let aliases: Vec<String> = self.ways.iter().filter_map(|way| Self::alias(way)).collect();
+        if !aliases.is_empty() {
+            template.parameters.push((
+                "dnsResourceGroup",
+                "string",
+                "Resource group of the DNS zones, outside the regions of the app.",
+            ));
+            let nested = Nested {
+                name: &format!("{}-routes", self.app()),
+                comments: "The names by which clients know the routes.",
+                condition: "",
+                group: "[parameters('dnsResourceGroup')]",
+                parameters: &[],
+                resources: aliases,
+                depends: &[],
+            };
+            template.resources.push(nested.render());
+        }
+        (!template.resources.is_empty()).then(|| template.render())
+    }
+
+    fn storage(&self, part: &Part) -> String {
+        let home = self.design.site(part.home);
+        let zoned = home.and_then(|site| site.facts).is_some_and(|facts| facts.zones > 0);
+        let (redundancy, comment) = storage_redundancy(part, zoned);
+        fill(
+            include_str!("azure-storage.json"),
+            &[
+                ("account", &plain(&format!("{}{}", self.app(), part.id), 24)),
+                ("comment", comment),
+                ("location", &json(home.map_or("", |site| site.place()))),
+                ("redundancy", redundancy),
+                ("subnets", &self.subnets(6)),
+            ],
+        )
+    }
+
+    /// Where clients of a database may be: anywhere that the app runs.
+    fn subnets(&self, depth: usize) -> String {
+        let space = " ".repeat(depth);
+        let subnets: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| {
+                format!(
+                    "\n{space}  {{ \"id\": \"[resourceId('{app}-{id}', 'Microsoft.Network/virtualNetworks/subnets', '{app}-{id}', 'compute')]\" }}",
+                    app = self.app(),
+                    id = site.id
+                )
+            })
+            .collect();
+        format!("[{}\n{space}]", subnets.join(","))
+    }
+
+    fn cosmos(&self, part: &Part) -> String {
+        let multiple = writes_everywhere(part);
+        let locations: Vec<String> = part
+            .regions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, id)| {
+                let facts = self.design.site(id)?.facts?;
+                Some(format!(
+                    "\n      {{\n        \"locationName\": {},\n        \"failoverPriority\": {},\n        \"isZoneRedundant\": {}\n      }}",
+                    json(facts.name),
+                    if multiple {
+                        index.to_string()
+                    } else {
+                        json(&format!(
+                            "[if(equals(variables('writer-{id}'), {index}), 0, if(less({index}, variables('writer-{id}')), {}, {index}))]",
+                            index + 1,
+                            id = part.id
+                        ))
+                    },
+                    facts.zones > 0
+                ))
+            })
+            .collect();
+        let synchronous = part.component.standbys.values().any(|mode| *mode == Replication::Synchronous);
+        let (consistency, comment) = if multiple {
+            ("\"defaultConsistencyLevel\": \"Session\"", "Every region writes; conflicts go to the newest write.")
+        } else if synchronous {
+            (
+                "\"defaultConsistencyLevel\": \"Strong\"",
+                "Strong: nothing acknowledged is lost. With two regions the loss of the reading one stops writes; three regions do not.",
+            )
+        } else {
+            (
+                "\"defaultConsistencyLevel\": \"BoundedStaleness\", \"maxIntervalInSeconds\": 300, \"maxStalenessPrefix\": 100000",
+                "One region writes. Service-managed failover is off: Lifeboat decides, and the provider may take an hour or decline.",
+            )
+        };
+        let conflicts = if multiple {
+            ",\n      \"conflictResolutionPolicy\": { \"mode\": \"LastWriterWins\", \"conflictResolutionPath\": \"/_ts\" }"
+        } else {
+            ""
+        };
+        let first = part.regions.first().and_then(|id| self.design.site(id)).map_or("", |site| site.place());
+        fill(
+            include_str!("cosmosdb.json"),
+            &[
+                ("app", self.app()),
+                ("id", part.id.as_str()),
+                ("first", &json(first)),
+                ("locations", &format!("[{}\n    ]", locations.join(","))),
+                ("multiple", if multiple { "true" } else { "false" }),
+                ("subnets", &self.subnets(4)),
+                ("consistency", consistency),
+                ("comment", comment),
+                ("conflicts", conflicts),
+            ],
+        )
+    }
+
+    fn traffic_manager(&self, way: &Way) -> String {
+        let endpoints: Vec<String> = way
+            .regions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, id)| {
+                let site = self.design.site(id)?;
+                let choice = match way.policy {
+                    RoutePolicy::Failover => format!("\"priority\": {}", index + 1),
+                    RoutePolicy::Spread => format!("\"endpointLocation\": {}", json(site.facts?.name)),
+                };
+                Some(format!(
+                    "\n      {{\n        \"type\": \"Microsoft.Network/trafficManagerProfiles/externalEndpoints\",\n        \"name\": {},\n        \
+                     \"properties\": {{\n          \"target\": {},\n          \"endpointStatus\": \"Enabled\",\n          {choice}\n        }}\n      }}",
+                    json(id.as_str()),
+                    json(&format!("{}-{id}-{}.{}.cloudapp.azure.com", self.app(), way.to, site.place())),
+                ))
+            })
+            .collect();
+        let (method, comment) = match way.policy {
+            RoutePolicy::Failover => (
+                "Priority",
+                "Probes ask the steering endpoint of each region's node, which answers 200 only while the region is to be served. A failover writes nothing here.",
+            ),
+            RoutePolicy::Spread => {
+                ("Performance", "The nearest region that its node's steering endpoint wants served.")
+            }
+        };
+        fill(
+            include_str!("traffic-manager.json"),
+            &[
+                ("profile", &profile(way)),
+                ("comment", comment),
+                ("method", method),
+                ("ttl", &way.ttl_seconds().to_string()),
+                ("api", &self.api_port().to_string()),
+                ("path", &format!("{STEERING_PATH}/{}", way.host)),
+                ("endpoints", &format!("[{}\n    ]", endpoints.join(","))),
+            ],
+        )
+    }
+
+    /// The record that leads clients to a route's profile, where its zone is ours to write in.
+    fn alias(way: &Way) -> Option<String> {
+        let name = way.host.as_str().strip_suffix(way.zone())?.strip_suffix('.')?;
+        Some(fill(
+            include_str!("alias.json"),
+            &[
+                ("zone", way.zone()),
+                ("name", name),
+                ("ttl", &way.ttl_seconds().to_string()),
+                ("profile", &profile(way)),
+            ],
+        ))
+    }
+}
+
+/// Name of a route's profile, and the first part of its name in `trafficmanager.net`.
+fn profile(way: &Way) -> String {
+    short(&way.key().replace('_', "-"), 63)
+}
+
+fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) {
+    match (part.pattern, zoned) {
+        (Pattern::BackupRestore, true) => {
+            ("Standard_GZRS", "Copied to the paired region; readable there after a failover of the account.")
+        }
+        (Pattern::BackupRestore, false) => {
+            ("Standard_GRS", "Copied to the paired region; readable there after a failover of the account.")
+        }
+        (_, true) => ("Standard_RAGZRS", "Copied to the paired region and readable there at all times."),
+        (_, false) => ("Standard_RAGRS", "Copied to the paired region and readable there at all times."),
+    }
+}

@@ -1,0 +1,271 @@
+//! What is in a region: one template for those that run components, one for those that only vote.
+
+use lifeboat_model::app::{Kind, Pattern};
+
+use super::template::{Nested, Parameter, ROLES, Template, literal};
+use super::{DNS_SQL, Templates, default_instance, open_ports, postgres_tier};
+use crate::design::{Part, plain};
+use crate::fragment::{fill, indent, json};
+use crate::versions;
+
+/// Built-in roles, by their ids.
+const SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
+const NETWORK_CONTRIBUTOR: &str = "4d97b98b-1d4f-4787-a291-c67834d212e7";
+
+impl Templates<'_> {
+    pub(super) fn regional(&self) -> String {
+        let mut resources = vec![self.network()];
+        resources.extend(self.network_links());
+        resources.extend(self.replica_peerings());
+        for part in &self.parts {
+            resources.extend(self.resource(part));
+        }
+        resources.push(self.node(&self.parts));
+        resources.push(include_str!("region-access.json").into());
+        resources.push(self.global_access());
+        Template {
+            parameters: self.regional_parameters(),
+            variables: self.regional_variables(),
+            resources,
+            outputs: self.outputs(),
+        }
+        .render()
+    }
+
+    /// A region that only votes: its network and its node, which moves nothing and may do nothing.
+    pub(super) fn witness(&self) -> String {
+        let mut resources = vec![self.network()];
+        resources.extend(self.network_links());
+        resources.push(self.node(&[]));
+        Template {
+            parameters: self.node_parameters(),
+            variables: self.node_variables(),
+            resources,
+            outputs: Vec::new(),
+        }
+        .render()
+    }
+
+    /// What a region's network and node take.
+    pub(super) fn node_parameters(&self) -> Vec<Parameter> {
+        let mut all: Vec<Parameter> = vec![
+            ("region", "string", "The region's name in the app's file."),
+            ("location", "string", "Azure's name of the region."),
+            ("cidr", "string", "Address range of the region; no other region uses it."),
+            ("address", "string", "Address of the region's node; the same as in the app's file."),
+            ("vault", "string", "Name of the key vault with the node's certificates, unique in the world."),
+            (
+                "administratorAddresses",
+                "array",
+                "Public addresses or ranges from which lifeboat/hand-out.sh may write certificates.",
+            ),
+        ];
+        if self.has_members() {
+            all.push((
+                "etcd",
+                "string",
+                "Settings of the region's member of the state store, as its environment; empty where there is none.",
+            ));
+            all.push(("etcdImage", "string", "Container image of etcd."));
+        }
+        all.push(("lifeboatImage", "string", "Container image of Lifeboat."));
+        all.push(("lifeboatFile", "string", "Text of the app's file."));
+        all.push(("sshPublicKey", "string", "Public key of those who may log in to machines."));
+        all
+    }
+
+    pub(super) fn regional_parameters(&self) -> Vec<Parameter> {
+        let mut all = self.node_parameters();
+        all.push(("sizes", "object", "Sizes by component."));
+        all.push(ROLES);
+        if self.has(Kind::AzureSql) {
+            all.push(("administratorName", "string", "Entra group that administers the databases."));
+            all.push(("administratorId", "string", "Its object id."));
+        }
+        if self.has(Kind::AzurePostgres) {
+            all.push((
+                "databasesExist",
+                "bool",
+                "Whether the servers have been made; set it after the first deployment.",
+            ));
+        }
+        all
+    }
+
+    fn node_variables(&self) -> Vec<(String, String)> {
+        let mut variables = vec![
+            ("prefix".to_owned(), json(&format!("[format('{}-{{0}}', parameters('region'))]", self.app()))),
+            (
+                "node".into(),
+                json(
+                    "[resourceId('Microsoft.Compute/virtualMachineScaleSets', format('{0}-lifeboat', variables('prefix')))]",
+                ),
+            ),
+            ("secretsUser".into(), built_in(SECRETS_USER)),
+        ];
+        variables.extend(self.boot_variables());
+        variables
+    }
+
+    fn regional_variables(&self) -> Vec<(String, String)> {
+        let mut variables = self.node_variables();
+        variables.push(("nodeRole".into(), json(&format!("[{}]", self.node_role()))));
+        if self.has(Kind::Aks) {
+            variables.push(("networkContributor".into(), built_in(NETWORK_CONTRIBUTOR)));
+        }
+        for part in self.parts.iter().filter(|part| matches!(part.component.kind, Kind::Vmss | Kind::Aks)) {
+            let size = |which: &str| format!("parameters('sizes')['{}'].{which}", part.id);
+            let minimum = format!("[if({}, {}, {})]", serves(part), size("full"), size("standby"));
+            variables.push((format!("minimum-{}", part.id), json(&minimum)));
+        }
+        variables
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        let address = |part: &&&Part| {
+            let condition = self
+                .condition(part)
+                .map_or_else(String::new, |holds| format!("      \"condition\": {},\n", json(&format!("[{holds}]"))));
+            format!(
+                "    {}: {{\n{condition}      \"type\": \"string\",\n      \"value\": \"[reference(resourceId('Microsoft.Network/publicIPAddresses', \
+                 format('{{0}}-{}', variables('prefix')))).dnsSettings.fqdn]\"\n    }}",
+                json(&format!("{}Address", part.id)),
+                part.id
+            )
+        };
+        self.parts.iter().filter(|part| part.component.kind == Kind::Vmss).map(|part| address(&part)).collect()
+    }
+
+    fn network(&self) -> String {
+        let ports: Vec<String> = open_ports(&self.parts, &self.sites).iter().map(|port| json(port)).collect();
+        let subnets = if self.has(Kind::AzurePostgres) { include_str!("database-subnet.json").trim_end() } else { "" };
+        fill(include_str!("network.json"), &[("ports", &ports.join(", ")), ("subnets", subnets)])
+    }
+
+    /// The region's network knows the private names, whichever region they are of.
+    fn network_links(&self) -> Option<String> {
+        let zones = self.private_zones();
+        let links = zones.iter().map(|zone| fill(include_str!("zone-link.json"), &[("zone", zone)])).collect();
+        let nested = Nested {
+            name: "[format('{0}-names', variables('prefix'))]",
+            comments: "The private names belong to all regions; this one's network knows them.",
+            condition: "",
+            group: &self.global_group(),
+            parameters: &[
+                ("region", "string", "[parameters('region')]"),
+                ("network", "string", "[resourceId('Microsoft.Network/virtualNetworks', variables('prefix'))]"),
+            ],
+            resources: links,
+            depends: &["[resourceId('Microsoft.Network/virtualNetworks', variables('prefix'))]"],
+        };
+        (!zones.is_empty()).then(|| nested.render())
+    }
+
+    /// What is global the node moves too: the order of a Cosmos DB account's regions.
+    fn global_access(&self) -> String {
+        Nested {
+            name: "[format('{0}-access', variables('prefix'))]",
+            comments: "The node may move what has no region of its own.",
+            condition: "",
+            group: &self.global_group(),
+            parameters: &[
+                ("node", "string", "[variables('node')]"),
+                ("role", "string", "[variables('nodeRole')]"),
+                ("principal", "string", "[reference(variables('node'), '2025-11-01', 'full').identity.principalId]"),
+            ],
+            resources: vec![include_str!("global-access.json").into()],
+            depends: &["[variables('node')]"],
+        }
+        .render()
+    }
+
+    /// When a region has the component at all; `None`: always.
+    pub(super) fn condition(&self, part: &Part) -> Option<String> {
+        let home = format!("equals(parameters('region'), '{}')", part.home);
+        match part.pattern {
+            Pattern::BackupRestore if part.component.kind.is_database() => Some(home),
+            // Made in the others when it is to serve there.
+            Pattern::BackupRestore => Some(format!("or({home}, {})", serves(part))),
+            Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => {
+                let everywhere = self.sites.iter().all(|site| part.regions.contains(&site.id));
+                let names: Vec<String> = part.regions.iter().map(|id| format!("'{id}'")).collect();
+                (!everywhere).then(|| format!("contains(createArray({}), parameters('region'))", names.join(", ")))
+            }
+        }
+    }
+
+    /// Components that exist per region; the global ones are elsewhere.
+    fn resource(&self, part: &Part) -> Option<String> {
+        let id = part.id.as_str();
+        let zoned = self.sites.iter().all(|site| site.facts.is_some_and(|facts| facts.zones > 0));
+        let condition = self
+            .condition(part)
+            .map_or_else(String::new, |holds| format!("  \"condition\": {},\n", json(&format!("[{holds}]"))));
+        let nested_condition = if condition.is_empty() { String::new() } else { indent(&condition, 4) };
+        let common = [
+            ("id", id),
+            ("home", part.home.as_str()),
+            ("app", self.app()),
+            ("condition", &condition),
+            ("nested_condition", &nested_condition),
+        ];
+        let fill = |fragment: &str, values: &[(&str, &str)]| fill(fragment, &[&common[..], values].concat());
+        Some(match part.component.kind {
+            Kind::Vmss => fill(
+                include_str!("vmss.json"),
+                &[
+                    ("port", &part.port.to_string()),
+                    ("api", &self.api_port().to_string()),
+                    ("check", &json(&literal(&part.check_path))),
+                    ("image", &json(&literal(part.image()))),
+                    ("prefix", &json(&plain(id, 9))),
+                    ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
+                    ("balance", if zoned { "    \"zoneBalance\": true,\n" } else { "" }),
+                    ("rules", &autoscale_rules(id)),
+                ],
+            ),
+            Kind::Aks => fill(
+                include_str!("aks.json"),
+                &[
+                    ("version", versions::KUBERNETES),
+                    ("zones", if zoned { "        \"availabilityZones\": [\"1\", \"2\", \"3\"],\n" } else { "" }),
+                ],
+            ),
+            Kind::AzureSql => fill(
+                include_str!("azure-sql.json"),
+                &[("zone", DNS_SQL), ("zone_redundant", if zoned { "true" } else { "false" })],
+            ),
+            Kind::AzurePostgres => fill(
+                include_str!("azure-postgres.json"),
+                &[
+                    ("version", versions::AZURE_POSTGRESQL),
+                    ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
+                    ("zone", &self.postgres_zone()),
+                    ("peerings", &self.waits_for_peerings(part)),
+                ],
+            ),
+            _ => return None,
+        })
+    }
+}
+
+/// Whether the region serves, by the role file.
+fn serves(part: &Part) -> String {
+    format!("contains(parameters('roles').serving['{}'], parameters('region'))", part.id)
+}
+
+fn built_in(role: &str) -> String {
+    json(&format!("[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{role}')]"))
+}
+
+fn autoscale_rules(id: &str) -> String {
+    let rules: Vec<String> = [("Increase", "GreaterThan", "60", "2"), ("Decrease", "LessThan", "25", "1")]
+        .into_iter()
+        .map(|(direction, operator, threshold, by)| {
+            let values =
+                [("id", id), ("direction", direction), ("operator", operator), ("threshold", threshold), ("by", by)];
+            indent(&fill(include_str!("autoscale-rule.json"), &values), 10).trim_end().to_owned()
+        })
+        .collect();
+    rules.join(",\n")
+}
