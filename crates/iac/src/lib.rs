@@ -13,6 +13,7 @@ use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 
 mod arm;
+mod boot;
 mod cloudformation;
 mod design;
 mod drift;
