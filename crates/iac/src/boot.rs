@@ -37,11 +37,8 @@ pub(crate) fn script(template: &str, parts: Parts, escape: impl Fn(&str) -> Stri
     let text = decided(template, "%{ if certificates ~}\n", "%{ endif ~}\n", parts.certificates);
     let text = decided(&text, "%{ if etcd != null ~}\n", "%{ endif ~}\n", parts.etcd);
     let text = decided(&text, "%{ if tls }", "%{ endif }", parts.tls);
-    text.replace(
-        "%{ for name, value in etcd.environment ~}\n${name}=${value}\n%{ endfor ~}\n",
-        "${etcd.environment}\n",
-    )
-    .replace("${member ~}\n", &escape(crate::lifeboat::MEMBER))
+    text.replace("%{ for name, value in etcd.environment ~}\n${name}=${value}\n%{ endfor ~}\n", "${etcd.environment}\n")
+        .replace("${member ~}\n", &escape(crate::lifeboat::MEMBER))
 }
 
 fn decided(text: &str, from: &str, to: &str, needed: Needed) -> String {

@@ -96,7 +96,9 @@ fn too_large(regional: &str, stack_set: &str) -> Option<Problem> {
         |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
     let parameters = body(regional).max(body(stack_set));
     let what = if resources > 500 || parameters > 200 {
-        format!("{resources} resources and {parameters} parameters are more than AWS takes in one template (500 and 200)")
+        format!(
+            "{resources} resources and {parameters} parameters are more than AWS takes in one template (500 and 200)"
+        )
     } else if regional.len() > 1_000_000 {
         format!("a template of {} bytes is more than AWS takes (a megabyte)", regional.len())
     } else {

@@ -1,11 +1,12 @@
 """Moto's server with what its CloudFormation lacks and a stack set's stack takes: the resource AWS::CloudFormation::StackSet, whose
-updates reach the stacks, networks that are linked across regions, and the allocation id of an address that a template asks for.
+updates reach the stacks; networks that are linked across regions; resources whose condition has come true.
 
 Prints the port on which it listens, and ends when its standard input does."""
 
 import sys
 from urllib.parse import urlparse
 
+from moto.cloudformation import parsing
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
@@ -24,6 +25,17 @@ def link(cls, resource_name, cloudformation_json, account_id, region_name, **_):
 
 
 VPCPeeringConnection.create_from_cloudformation_json = classmethod(link)
+
+
+update_resource = parsing.parse_and_update_resource
+
+
+def update(logical_id, resource_json, resources_map, **rest):
+    """What moto cannot change it forgets; it is what it was, or what its condition just let it become."""
+    return update_resource(logical_id, resource_json, resources_map, **rest) or resources_map[logical_id]
+
+
+parsing.parse_and_update_resource = update
 
 
 class StackSet(CloudFormationModel):

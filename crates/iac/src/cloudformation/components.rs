@@ -188,14 +188,19 @@ impl Stacks<'_> {
 
     /// Databases whose name services have to be told.
     pub(super) fn hosts(&self) -> Vec<&Part<'_>> {
-        let asked = |part: &&&Part| self.parts.iter().any(|service| self.hosts_for(service).iter().any(|host| host.id == part.id));
+        let asked = |part: &&&Part| {
+            self.parts.iter().any(|service| self.hosts_for(service).iter().any(|host| host.id == part.id))
+        };
         self.parts.iter().filter(asked).copied().collect()
     }
 
     /// Whether a service can find its databases.
     pub(super) fn ready_condition(&self, part: &Part) -> String {
-        let known: Vec<String> =
-            self.hosts_for(part).iter().map(|host| format!("!Not [!Equals [!Ref {}Host, \"\"]]", pascal(host.id.as_str()))).collect();
+        let known: Vec<String> = self
+            .hosts_for(part)
+            .iter()
+            .map(|host| format!("!Not [!Equals [!Ref {}Host, \"\"]]", pascal(host.id.as_str())))
+            .collect();
         let id = pascal(part.id.as_str());
         match known.as_slice() {
             [] => String::new(),
@@ -229,7 +234,9 @@ impl Stacks<'_> {
             let full = format!("{}-{}", self.name(), database.id);
             match database.component.kind {
                 Kind::Dynamodb => put(format!("{name}_TABLE"), full),
-                Kind::S3 => put(format!("{name}_BUCKET"), format!("!Sub \"{full}-${{AWS::Region}}-${{AWS::AccountId}}\"")),
+                Kind::S3 => {
+                    put(format!("{name}_BUCKET"), format!("!Sub \"{full}-${{AWS::Region}}-${{AWS::AccountId}}\""))
+                }
                 _ => {}
             }
         }

@@ -55,7 +55,8 @@ impl Stacks<'_> {
     }
 
     pub(super) fn link_conditions(&self) -> String {
-        let set = |condition: &str, parameter: &str| format!("  {condition}: !Not [!Equals [!Ref {parameter}, \"\"]]\n");
+        let set =
+            |condition: &str, parameter: &str| format!("  {condition}: !Not [!Equals [!Ref {parameter}, \"\"]]\n");
         let of = |site: &&Site| pascal(site.id.as_str());
         let asks = self.asked();
         let asks = asks.iter().map(of).map(|id| set(&format!("Asks{id}"), &format!("Ask{id}")));
@@ -67,7 +68,8 @@ impl Stacks<'_> {
     pub(super) fn link_resources(&self) -> String {
         let mut out = String::new();
         for site in self.asked() {
-            let values = [("Id", pascal(site.id.as_str())), ("place", site.place().into()), ("app", self.name().into())];
+            let values =
+                [("Id", pascal(site.id.as_str())), ("place", site.place().into()), ("app", self.name().into())];
             out += &fill(include_str!("link.yaml"), &values.each_ref().map(|(name, value)| (*name, value.as_str())));
         }
         let linked = self.linked();
@@ -86,7 +88,8 @@ impl Stacks<'_> {
 
     /// What apply.sh makes parameters of.
     pub(super) fn link_outputs(&self) -> String {
-        let mut out = "  Vpc:\n    Description: The region's network, for those that link to it\n    Value: !Ref Vpc\n".to_owned();
+        let mut out = "  Vpc:\n    Description: The region's network, for those that link to it\n    Value: !Ref Vpc\n"
+            .to_owned();
         for site in self.asked() {
             let id = pascal(site.id.as_str());
             out += &format!(

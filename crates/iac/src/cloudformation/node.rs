@@ -78,9 +78,8 @@ impl Stacks<'_> {
         };
         // What is left of `${` is the shell's.
         let script = boot::script(boot::AWS, parts, |text| text.replace("${", "${!"));
-        let script = VALUES.iter().fold(script, |text, (from, to)| {
-            text.replace(&format!("${{{from}}}"), &format!("${{{to}}}"))
-        });
+        let script =
+            VALUES.iter().fold(script, |text, (from, to)| text.replace(&format!("${{{from}}}"), &format!("${{{to}}}")));
         let found = |name: &str| script.contains(&format!("${{{name}}}"));
         let values: String = ["Address", "File", "Certificates", "Etcd", "Member"]
             .into_iter()
@@ -89,7 +88,11 @@ impl Stacks<'_> {
             .collect();
         let has_certificates = parts.certificates != Needed::Never;
         let secret = if has_certificates { include_str!("node-secret.yaml") } else { "" };
-        let peers: String = if parts.etcd == Needed::Never { String::new() } else { self.sites.iter().map(|site| peer(site)).collect() };
+        let peers: String = if parts.etcd == Needed::Never {
+            String::new()
+        } else {
+            self.sites.iter().map(|site| peer(site)).collect()
+        };
         self.node_role(has_certificates)
             + &fill(
                 include_str!("node.yaml"),
@@ -115,7 +118,13 @@ impl Stacks<'_> {
                 statement.resources = statement.resources.iter().map(|arn| self.policy_arn(arn, site)).collect();
                 match statements.iter_mut().find(|known| known.sid == statement.sid) {
                     Some(known) => {
-                        known.actions.extend(statement.actions.iter().filter(|action| !known.actions.contains(action)).collect::<Vec<_>>());
+                        known.actions.extend(
+                            statement
+                                .actions
+                                .iter()
+                                .filter(|action| !known.actions.contains(action))
+                                .collect::<Vec<_>>(),
+                        );
                         let new = |arn: &String| !known.resources.contains(arn);
                         let new: Vec<String> = statement.resources.into_iter().filter(new).collect();
                         known.resources.extend(new);
@@ -124,7 +133,8 @@ impl Stacks<'_> {
                 }
             }
         }
-        let list = |items: &[String]| items.iter().map(|item| format!("                  - {item}\n")).collect::<String>();
+        let list =
+            |items: &[String]| items.iter().map(|item| format!("                  - {item}\n")).collect::<String>();
         let text = |statement: permissions::Statement| {
             let mut actions: Vec<String> = statement.actions.iter().map(|action| (*action).to_owned()).collect();
             actions.sort_unstable();

@@ -29,12 +29,8 @@ impl Parameter {
     }
 
     pub(super) fn render(&self) -> String {
-        let mut out = format!(
-            "  {}:\n    Type: {}\n    Description: {}\n",
-            self.name,
-            self.kind,
-            yaml_text(&self.description)
-        );
+        let mut out =
+            format!("  {}:\n    Type: {}\n    Description: {}\n", self.name, self.kind, yaml_text(&self.description));
         if let Some(allowed) = self.allowed {
             out += &format!("    AllowedValues: {allowed}\n");
         }

@@ -34,8 +34,11 @@ impl Stacks<'_> {
     }
 
     pub(super) fn apply(&self) -> String {
-        let names: Vec<String> =
-            self.sites.iter().map(|site| format!("{}: {}", json(site.place()), json(&pascal(site.id.as_str())))).collect();
+        let names: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| format!("{}: {}", json(site.place()), json(&pascal(site.id.as_str()))))
+            .collect();
         let clusters = self.hosts().into_iter().filter(|part| part.component.kind == Kind::AuroraGlobal);
         let hosts: String = clusters
             .map(|part| {
@@ -44,8 +47,21 @@ impl Stacks<'_> {
             })
             .collect();
         let global_host = if hosts.is_empty() { "" } else { include_str!("global-host.sh") };
-        let global = if self.global().is_some() { format!("deploy {}-global global.yaml\n", self.name()) } else { String::new() };
-        fill(include_str!("apply.sh"), &[("app", self.name()), ("names", &names.join(", ")), ("global", &global), ("hosts", &hosts), ("global_host", global_host)])
+        let global = if self.global().is_some() {
+            format!("deploy {}-global global.yaml\n", self.name())
+        } else {
+            String::new()
+        };
+        fill(
+            include_str!("apply.sh"),
+            &[
+                ("app", self.name()),
+                ("names", &names.join(", ")),
+                ("global", &global),
+                ("hosts", &hosts),
+                ("global_host", global_host),
+            ],
+        )
     }
 }
 

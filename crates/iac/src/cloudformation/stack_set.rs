@@ -12,7 +12,8 @@ use crate::fragment::{fill, json};
 
 impl Stacks<'_> {
     pub(super) fn stack_set(&self) -> String {
-        let template = "Where regional.yaml was uploaded; under another name whenever it changed, or the change is not seen";
+        let template =
+            "Where regional.yaml was uploaded; under another name whenever it changed, or the change is not seen";
         let url = Parameter::text("TemplateUrl", format!("{template}; from prepare.sh"));
         let parameters: String =
             std::iter::once(url).chain(self.stack_set_parameters()).map(|parameter| parameter.render()).collect();
