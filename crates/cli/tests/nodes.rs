@@ -51,6 +51,10 @@ components:
   web: {kind: process, run: sleep 600, port: 8080}
 routes:
   shop.example.com: {to: web}
+"#;
+
+/// The end of both files: two members of the store by name, one by address.
+const STORE: &str = r#"
 nodes: {tls: /etc/lifeboat/tls}
 store:
   etcd: ["https://node.stockholm.shop.internal:2379", "https://node.frankfurt.shop.internal:2379", "https://10.22.0.10:2379"]
@@ -137,16 +141,25 @@ impl Fleet {
     }
 }
 
+/// A network to start nodes in; `None`, and said: not here.
+fn isolated(test: &str) -> Option<Network> {
+    let tools = ["etcd", "etcdctl", "nsenter", "unshare", "systemd-sysusers", "ip"];
+    if let Some(tool) = tools.into_iter().find(|tool| !has(tool)) {
+        skipped(test, &format!("{tool} is not installed"));
+        return None;
+    }
+    let network = Network::new();
+    if network.is_none() {
+        skipped(test, "no namespaces here");
+    }
+    network
+}
+
 #[test]
 fn generated_nodes_start_and_find_each_other() {
     let test = "generated_nodes_start_and_find_each_other";
-    if let Some(tool) =
-        ["etcd", "etcdctl", "nsenter", "unshare", "systemd-sysusers", "ip"].into_iter().find(|tool| !has(tool))
-    {
-        return skipped(test, &format!("{tool} is not installed"));
-    }
-    let Some(network) = Network::new() else { return skipped(test, "no namespaces here") };
-    let mut fleet = Fleet::install(FILE);
+    let Some(network) = isolated(test) else { return };
+    let mut fleet = Fleet::install(&format!("{FILE}{STORE}"));
     for region in fleet.app.regions.values() {
         network.add(region.address.unwrap());
     }
@@ -229,12 +242,6 @@ components:
   web: {kind: asg, pattern: warm-standby, port: 8080, size: {count: 2, image: ami-0a1b2c3d4e5f60718}}
 routes:
   shop.example.com: {to: web}
-nodes: {tls: /etc/lifeboat/tls}
-store:
-  etcd: ["https://node.stockholm.shop.internal:2379", "https://node.frankfurt.shop.internal:2379", "https://10.22.0.10:2379"]
-  ca: /etc/lifeboat/tls/ca.pem
-  cert: "/etc/lifeboat/tls/{region}.pem"
-  key: "/etc/lifeboat/tls/{region}.key"
 "#;
 
 /// What the cloud and the container runtime do for a machine: answer with its file and certificates, give it addresses, run a program with the
@@ -262,11 +269,9 @@ const CLOUD: [(&str, &str); 7] = [
 #[test]
 fn machines_on_aws_start_their_nodes() {
     let test = "machines_on_aws_start_their_nodes";
-    if let Some(tool) = ["etcd", "etcdctl", "nsenter", "unshare", "systemd-sysusers", "ip"].into_iter().find(|tool| !has(tool)) {
-        return skipped(test, &format!("{tool} is not installed"));
-    }
-    let Some(network) = Network::new() else { return skipped(test, "no namespaces here") };
-    let mut fleet = Fleet::install(ON_AWS);
+    let Some(network) = isolated(test) else { return };
+    let file = format!("{ON_AWS}{STORE}");
+    let mut fleet = Fleet::install(&file);
     let template = std::fs::read_to_string(fleet.folder.path().join("infra/cloudformation/regional.yaml")).unwrap();
     let certs = fleet.folder.path().join("certs");
     for machine in &mut fleet.machines {
@@ -275,7 +280,7 @@ fn machines_on_aws_start_their_nodes() {
         let region = &fleet.app.regions[machine.name.as_str()];
         let cloud = machine.root.join("cloud");
         std::fs::create_dir_all(&cloud).unwrap();
-        std::fs::write(cloud.join("lifeboat.yaml"), ON_AWS).unwrap();
+        std::fs::write(cloud.join("lifeboat.yaml"), &file).unwrap();
         let packed = succeed(
             Command::new("sh")
                 .args(["-c", "tar -C \"$0\" -c ca.pem \"$1.pem\" \"$1.key\" | base64 | tr -d '\\n'"])

@@ -13,14 +13,9 @@ pub(crate) enum Needed {
     Where(&'static str),
 }
 
-impl Needed {
-    /// Of machines that need something or not: `command` tells them apart where they differ.
-    pub(crate) fn by(machines: impl Iterator<Item = bool> + Clone, command: &'static str) -> Self {
-        match (machines.clone().any(|needs| needs), machines.clone().all(|needs| needs)) {
-            (false, _) => Self::Never,
-            (true, true) => Self::Always,
-            (true, false) => Self::Where(command),
-        }
+impl From<bool> for Needed {
+    fn from(needed: bool) -> Self {
+        if needed { Self::Always } else { Self::Never }
     }
 }
 

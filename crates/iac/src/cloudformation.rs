@@ -46,8 +46,8 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) -> Result<(), Problem> {
     let balanced = |way: &&Way| parts.iter().any(|part| part.id == way.to && is_balanced(part));
     let ways = design.ways.iter().filter(balanced).collect();
     let stacks = Stacks { design, sites, parts, ways };
-    let (regional, stack_set) = (stacks.regional(), stacks.stack_set());
-    if let Some(problem) = too_large(&regional, &stack_set) {
+    let (regional, stack_set, global) = (stacks.regional(), stacks.stack_set(), stacks.global());
+    if let Some(problem) = too_large(&[&regional, &stack_set, global.as_deref().unwrap_or_default()]) {
         return Err(problem);
     }
     tree.put(format!("{FOLDER}/regional.yaml"), regional);
@@ -56,7 +56,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) -> Result<(), Problem> {
     tree.put(format!("{FOLDER}/parameters.example.json"), stacks.example());
     tree.put(format!("{FOLDER}/prepare.sh"), stacks.prepare());
     tree.put(format!("{FOLDER}/apply.sh"), stacks.apply());
-    if let Some(global) = stacks.global() {
+    if let Some(global) = global {
         tree.put(format!("{FOLDER}/global.yaml"), global);
     }
     Ok(())
@@ -88,22 +88,23 @@ fn resources_of(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// CloudFormation's quotas: 500 resources and 200 parameters in a template, which may have a megabyte where it is read from S3 and
-/// 51,200 bytes where it comes with the request (docs.aws.amazon.com, CloudFormation quotas).
-fn too_large(regional: &str, stack_set: &str) -> Option<Problem> {
-    let resources = regional.matches("\n    Type: AWS::").count();
-    let body =
-        |text: &str| text.split("\nResources:").next().unwrap_or_default().matches("\n    Description: ").count();
-    let parameters = body(regional).max(body(stack_set));
-    let what = if resources > 500 || parameters > 200 {
-        format!(
-            "{resources} resources and {parameters} parameters are more than AWS takes in one template (500 and 200)"
-        )
-    } else if regional.len() > 1_000_000 {
-        format!("a template of {} bytes is more than AWS takes (a megabyte)", regional.len())
-    } else {
-        return None;
-    };
+/// CloudFormation's quotas: 500 resources and 200 parameters in a template, which may have a megabyte where it is read from S3, as
+/// the scripts have it (docs.aws.amazon.com, CloudFormation quotas).
+fn too_large(templates: &[&str]) -> Option<Problem> {
+    let what = templates.iter().find_map(|template| {
+        let (head, body) = template.split_once("\nResources:")?;
+        let resources = body.matches("\n    Type: AWS::").count();
+        let parameters = head.matches("\n    Description: ").count();
+        if resources > 500 || parameters > 200 {
+            Some(format!(
+                "{resources} resources and {parameters} parameters are more than AWS takes in one template (500 and 200)"
+            ))
+        } else if template.len() > 1 << 20 {
+            Some(format!("a template of {} bytes is more than AWS takes (a megabyte)", template.len()))
+        } else {
+            None
+        }
+    })?;
     Some(Problem::new(
         "components",
         format!("no CloudFormation: {what}"),

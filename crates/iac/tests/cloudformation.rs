@@ -23,10 +23,25 @@ fn regions(stack_set: &str) -> Vec<String> {
     order.trim_end_matches(']').split(", ").map(str::to_owned).collect()
 }
 
+/// More regions than a condition can list at once; components in some of them only, and members of the state store in three.
+fn in_many_regions() -> lifeboat_model::App {
+    let places = "eu-north-1 eu-central-1 eu-west-1 eu-west-2 eu-west-3 eu-south-1 us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1";
+    let regions: String = places.split(' ').map(|place| format!("  at-{place}: {{place: aws/{place}}}\n")).collect();
+    let text = format!(
+        "app: many\nregions:\n{regions}  vote: {{place: aws/ap-south-1, role: witness}}\ncomponents:\n  \
+         orders: {{kind: aurora-global, pattern: warm-standby, writer: at-eu-north-1, standbys: {{at-eu-west-1: asynchronous}}}}\n  \
+         web: {{kind: asg, pattern: warm-standby, needs: [orders], size: {{image: ami-0a1b2c3d4e5f60718}}}}\n  \
+         api: {{kind: ecs, pattern: pilot-light, needs: [orders], regions: [at-eu-north-1, at-eu-west-1], size: {{image: api}}}}\n\
+         routes:\n  www.example.com: {{to: web}}\nfailover: {{mode: approve}}\nstore: {{etcd: [\"https://node.at-eu-north-1.many.internal:2379\", \
+         \"https://node.at-eu-west-1.many.internal:2379\", \"https://node.vote.many.internal:2379\"]}}\n"
+    );
+    lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
 #[test]
 fn every_template_passes_in_every_region_of_its_app() {
     let Some(cfn_lint) = tool("cfn-lint") else { return };
-    for (name, app) in examples(&["aws", "kubernetes"]) {
+    for (name, app) in examples(&["aws", "kubernetes"]).into_iter().chain([("many".into(), in_many_regions())]) {
         let tree = tree_of(&app);
         let Some(stack_set) = tree.files.get("cloudformation/stackset.yaml") else { continue };
         let folder = tempfile::tempdir().unwrap();
@@ -53,6 +68,15 @@ fn a_mistake_in_a_template_is_caught() {
         ("HealthCheckGracePeriod: 120", "HealthCheckGracePeriod: soon"),
         ("Engine: aurora-postgresql", "Engine: aurora-postgrezql"),
         ("!Ref WebTargets", "!Ref WebTarget"),
+        ("PeerVpcId:", "PeerVpc:"),
+        ("Condition: LinkedToIreland", "Condition: LinkedToAtlantis"),
+        ("!Ref NodeCertificates", "!Ref Certificates"),
+        ("VpcEndpointType: Gateway", "VpcEndpointType: Door"),
+        // What is made on a condition is used by what is there always.
+        (
+            "    Condition: HasComponents\n    Properties:\n      DBSubnetGroupDescription",
+            "    Condition: NeedsNat\n    Properties:\n      DBSubnetGroupDescription",
+        ),
     ] {
         assert!(good.contains(right), "{right}");
         std::fs::write(folder.path().join("wrong.yaml"), good.replace(right, wrong)).unwrap();
@@ -159,12 +183,17 @@ fn pascal(id: &str) -> String {
 #[test]
 fn what_the_linter_does_not_see_is_right_too() {
     let mut caught = BTreeSet::new();
-    for (name, app) in examples(&["aws", "kubernetes"]) {
+    for (name, app) in examples(&["aws", "kubernetes"]).into_iter().chain([("many".into(), in_many_regions())]) {
         let files = tree_of(&app).files;
         if !files.contains_key("cloudformation/stackset.yaml") {
             continue;
         }
         assert_eq!(unseen_mistakes(&files), [] as [String; 0], "{name}");
+        for region in regions(&files["cloudformation/stackset.yaml"]) {
+            let script = boot::of_cloudformation(&files["cloudformation/regional.yaml"], &region, "eipalloc-1");
+            assert!(!script.contains("${"), "{name} {region}: {script}");
+            boot::check_syntax(&script);
+        }
 
         // The checks can fail.
         for (file, right, wrong) in [

@@ -116,17 +116,21 @@ fn steering(way: &Way, region: &str, id: &str, nodes: &[&Site]) -> String {
         out += &format!(
             "  {name}:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        Type: HTTPS\n        IPAddress: \
              !Ref Node{}\n        Port: {}\n        ResourcePath: {STEERING_PATH}/{}/{region}\n        RequestInterval: 10\n        \
-             FailureThreshold: 1\n        Regions: [eu-west-1, us-east-1, us-west-2, ap-southeast-1]\n",
+             FailureThreshold: 1\n        Regions: [eu-west-1, us-east-1, us-west-2, ap-southeast-1]\n      HealthCheckTags: [{{Key: Name, \
+             Value: \"{} to {region}, says {}\"}}]\n",
             pascal(node.id.as_str()),
             node.region.api_port,
-            way.host
+            way.host,
+            way.host,
+            node.id
         );
     }
     out + &format!(
         "  {id}{there}:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        Type: CALCULATED\n        \
-         HealthThreshold: {}\n        ChildHealthChecks:\n{children}",
+         HealthThreshold: {}\n        ChildHealthChecks:\n{children}      HealthCheckTags: [{{Key: Name, Value: {} to {region}}}]\n",
         // Of two nodes the one in the lost region is silent, so the other has to do.
-        if nodes.len() == 2 { 1 } else { nodes.len() / 2 + 1 }
+        if nodes.len() == 2 { 1 } else { nodes.len() / 2 + 1 },
+        way.host
     )
 }
 
@@ -151,11 +155,12 @@ fn records(design: &Design, way: &Way, id: &str, to: &str, later: bool) -> Strin
         );
         if way.policy == RoutePolicy::Failover && index + 2 < way.regions.len() {
             let next = format!("or-{}.{}", way.regions[index + 1], way.host);
+            let following = pascal(way.regions[index + 1].as_str());
+            let condition = if later { format!("    Condition: {to}Is{following}\n") } else { String::new() };
             out += &format!(
-                "  {id}NotTo{there}:\n    Type: AWS::Route53::RecordSet\n    DependsOn: {id}To{}\n    Properties:\n      HostedZoneId: !Ref \
+                "  {id}NotTo{there}:\n    Type: AWS::Route53::RecordSet\n{condition}    DependsOn: {id}To{following}\n    Properties:\n      HostedZoneId: !Ref \
                  {id}Zone\n      Name: {name}\n      Type: A\n      SetIdentifier: not-{region}\n      Failover: SECONDARY\n      AliasTarget: \
-                 {{DNSName: {next}, HostedZoneId: !Ref {id}Zone, EvaluateTargetHealth: true}}\n",
-                pascal(way.regions[index + 1].as_str())
+                 {{DNSName: {next}, HostedZoneId: !Ref {id}Zone, EvaluateTargetHealth: true}}\n"
             );
             name = next;
         }

@@ -34,7 +34,7 @@ impl Stacks<'_> {
                 members::private_address(site),
                 site.region.api_port
             );
-            if self.needs_certificates() != Needed::Never {
+            if self.has_certificates() {
                 out += &format!("      Certificates: {}\n", secret_name(self.design, site));
             }
             if !has_members {
@@ -48,7 +48,9 @@ impl Stacks<'_> {
             }
             match member {
                 Some(member) => {
-                    let environment = members::environment(self.design, &member, &members::private_address(site));
+                    let mut environment = members::environment(self.design, &member, &members::private_address(site));
+                    // In the order that Terraform's maps have, so that the machines' scripts are the same.
+                    environment.sort_unstable();
                     let lines = environment.iter().map(|(name, value)| format!("{name}={value}\n"));
                     out += &format!("      Etcd: |-\n{}", indent(&lines.collect::<String>(), 8));
                 }
@@ -62,18 +64,19 @@ impl Stacks<'_> {
         format!("{}-lifeboat-{}", self.name(), site.id)
     }
 
-    fn needs_certificates(&self) -> Needed {
-        Needed::by(self.sites.iter().map(|site| members::is_given_certificates(self.design, site)), "true")
+    fn has_certificates(&self) -> bool {
+        self.sites.iter().any(|site| members::is_given_certificates(self.design, site))
     }
 
     fn needs_etcd(&self) -> Needed {
-        Needed::by(self.sites.iter().map(|site| members::member(self.design, site).is_some()), HAS_MEMBER)
+        let with = self.sites.iter().filter(|site| members::member(self.design, site).is_some()).count();
+        if with > 0 && with < self.sites.len() { Needed::Where(HAS_MEMBER) } else { (with > 0).into() }
     }
 
     pub(super) fn node(&self) -> String {
         let parts = Parts {
-            certificates: self.needs_certificates(),
-            tls: Needed::by(self.sites.iter().map(|site| members::speaks_tls(self.design, site)), "true"),
+            certificates: self.has_certificates().into(),
+            tls: self.sites.iter().any(|site| members::speaks_tls(self.design, site)).into(),
             etcd: self.needs_etcd(),
         };
         // What is left of `${` is the shell's.
@@ -86,22 +89,21 @@ impl Stacks<'_> {
             .filter(|name| found(name))
             .map(|name| format!("              {name}: !FindInMap [Nodes, !Ref AWS::Region, {name}]\n"))
             .collect();
-        let has_certificates = parts.certificates != Needed::Never;
-        let secret = if has_certificates { include_str!("node-secret.yaml") } else { "" };
+        let secret = if self.has_certificates() { include_str!("node-secret.yaml") } else { "" };
         let peers: String = if parts.etcd == Needed::Never {
             String::new()
         } else {
             self.sites.iter().map(|site| peer(site)).collect()
         };
-        self.node_role(has_certificates)
+        self.node_role()
             + &fill(
                 include_str!("node.yaml"),
                 &[("secret", secret), ("peers", &peers), ("script", &indent(&script, 14)), ("values", &values)],
             )
     }
 
-    fn node_role(&self, has_certificates: bool) -> String {
-        let secret = if has_certificates {
+    fn node_role(&self) -> String {
+        let secret = if self.has_certificates() {
             "              - Sid: OwnCertificates\n                Effect: Allow\n                Action: secretsmanager:GetSecretValue\n                \
              Resource: !Ref NodeCertificates\n"
         } else {

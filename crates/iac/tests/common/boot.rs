@@ -25,8 +25,7 @@ pub fn check<'a>(app: &'a App, user_data: &str) -> &'a str {
     // EC2's limit, of what is encoded.
     assert!(user_data.len() <= 16 * 1024 * 4 / 3, "{} bytes", user_data.len());
     let script = decoded(user_data);
-    let read = piped(Command::new("sh").arg("-n"), script.as_bytes());
-    assert_eq!(String::from_utf8_lossy(&read), "");
+    check_syntax(&script);
     let region = app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
     // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
     let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { return region.as_str() };
@@ -40,6 +39,12 @@ pub fn check<'a>(app: &'a App, user_data: &str) -> &'a str {
         assert!(script.contains(part), "{part}\n{script}");
     }
     region.as_str()
+}
+
+/// A shell can read it.
+pub fn check_syntax(script: &str) {
+    let read = piped(Command::new("sh").arg("-n"), script.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&read), "");
 }
 
 /// The script of CloudFormation's template in a region, with the values that `Fn::Sub` takes from mappings and parameters.
