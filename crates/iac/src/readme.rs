@@ -75,15 +75,21 @@ Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`.
 const CLOUDFORMATION: &str = "
 ## cloudformation
 
-`regional.yaml` goes into every region through the stack set in `stackset.yaml`; `global.yaml`, where there is one, holds the routes. Create both
-stacks in a region that the app does not depend on.
+`regional.yaml` goes into every region through the stack set in `stackset.yaml`; `global.yaml` holds names and routes, where there are any. Work from a
+region that the app does not depend on: there both stacks are. With `aws`, `jq`, the roles of self-managed stack sets, and a bucket for templates:
 
-    aws s3 cp regional.yaml s3://BUCKET/
-    jq -s add roles.json parameters.json | aws cloudformation create-stack --stack-name @{app}-regions \\
-      --template-body file://stackset.yaml --parameters file:///dev/stdin
+    cp parameters.example.json parameters.json      # and fill in
+    ./prepare.sh ../../lifeboat.yaml BUCKET         # the file and the images into every region, the template into the bucket
+    ./apply.sh BUCKET                               # as often as it takes
 
-Roles: `roles.json`. What only you know: `parameters.example.json`, to be copied to `parameters.json`. The nodes are yours to start, on machines with the
-role LifeboatRole that reach each other: `lifeboat/REGION/install.sh`.
+A template cannot know what another region's stack will have made. So `apply.sh` hands the networks' ids, then those of the connections between them, back to
+the stack set as parameters (`links.json`): the first round makes the regions, the second asks for the connections, the third routes over them. Later it is
+one round. Services that need the name of a database wait for it without tasks.
+
+Roles: `roles.json`. What only you know: `parameters.json`. A stack set goes on only past regions that answer. While one is lost, tell those that take over:
+
+    aws cloudformation update-stack-instances --stack-set-name @{app} --accounts ACCOUNT --regions REGION \\
+      --parameter-overrides ParameterKey=COMPONENTServes,ParameterValue=true ...   # and the others with UsePreviousValue=true
 ";
 
 /// The deployments in their order: what a template names has to be there before it.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use common::stub::{Drift, Stub};
-use common::{example, examples, said, schemas, tool, tree_of, write};
+use common::{boot, example, examples, said, schemas, tool, tree_of, write};
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
+use lifeboat_model::app::Provider;
 use serde_json::{Value as Json, json};
 
 mod common;
@@ -85,8 +86,8 @@ impl Workspace {
         }
     }
 
-    /// What the nodes' machines run at boot, as Terraform fills it in: a script that a shell can read, with everything that the node
-    /// is started with, and small enough. On Azure it is to the letter what an ARM deployment makes of it.
+    /// What the nodes' machines run at boot, as Terraform fills it in. CloudFormation's machines run the same, and on Azure it is to
+    /// the letter what an ARM deployment makes of it.
     fn check_boot_scripts(&self, app: &App, tree: &Tree) {
         let deployed = deployment::Subscription::of(app, tree);
         let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
@@ -103,33 +104,25 @@ impl Workspace {
                 values["user_data"].as_str().or(values["custom_data"].as_str())
             });
             let encoded = encoded.unwrap();
-            // EC2's limit, of what is encoded.
-            assert!(encoded.len() <= 16 * 1024 * 4 / 3, "{} bytes", encoded.len());
-            let script = piped(Command::new("base64").arg("-d"), encoded.as_bytes());
-            let read = piped(Command::new("sh").arg("-n"), &script);
-            assert_eq!(String::from_utf8_lossy(&read), "");
-            let script = String::from_utf8(script).unwrap();
-            let region =
-                app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
+            let region = boot::check(app, encoded);
+            let script = boot::decoded(encoded);
             let set = format!("{}-{region}-lifeboat", app.name);
             if let Some((_, node)) =
                 deployed.resources.iter().find(|(id, _)| id.ends_with(&format!("/virtualMachineScaleSets/{set}")))
             {
                 let data = node["properties"]["virtualMachineProfile"]["osProfile"]["customData"].as_str().unwrap();
-                let by_arm = piped(Command::new("base64").arg("-d"), data.as_bytes());
-                assert_eq!(String::from_utf8(by_arm).unwrap(), script, "{region}");
+                assert_eq!(boot::decoded(data), script, "{region}");
                 compared += 1;
             }
-            // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
-            let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { continue };
-            for part in [
-                &format!("ip address replace {address}/"),
-                "LIFEBOAT_CERTS=/etc/lifeboat/tls",
-                &format!("ETCD_NAME={region}\n"),
-                &format!("ETCD_LISTEN_CLIENT_URLS=https://{address}:2379\n"),
-                "until sh /etc/etcd/member.sh",
-            ] {
-                assert!(script.contains(part), "{part}\n{script}");
+            let place = &app.regions[region].place;
+            if let Some(template) =
+                tree.files.get("cloudformation/regional.yaml").filter(|_| place.provider == Provider::Aws)
+            {
+                let allocation = script.split("--allocation-id ").nth(1).unwrap().split(' ').next().unwrap();
+                let other = boot::of_cloudformation(template, &place.name, allocation);
+                let lines =
+                    |text: &str| text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+                assert_eq!(lines(&script), lines(&other), "{region}");
             }
         }
         assert_eq!(compared, expected);
@@ -169,17 +162,6 @@ impl Workspace {
     fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
         self.stubs[0].drift(Drift { resource, which: (which.0, which.1.into()), now });
     }
-}
-
-/// What a program that succeeds prints about its input.
-fn piped(command: &mut Command, input: &[u8]) -> Vec<u8> {
-    use std::io::Write as _;
-    use std::process::Stdio;
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
-    output.stdout
 }
 
 /// The resources that a plan would touch.

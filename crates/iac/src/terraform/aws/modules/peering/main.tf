@@ -1,4 +1,5 @@
-# Private addresses of two regions reach each other: applications a database that fails over, and nodes their etcd.
+# Private addresses of two regions reach each other: applications a database that fails over, and nodes, which are in the public
+# subnets, their etcd.
 
 terraform {
   required_providers {
