@@ -26,7 +26,7 @@ outputs() {
     said=$(aws cloudformation describe-stacks --region "$region" --stack-name "$stack" --query 'Stacks[0].Outputs' --output json)
     echo "$said" | jq --arg region "$region" '{region: $region, outputs: .}'
   done >"$scratch/outputs"
-@{hosts}  jq -s --argjson names '{@{names}}' '
+@{hosts}  jq -s --slurpfile before links.json --argjson names '{@{names}}' '
     ((map(.region) | unique | length) == ($names | length)) as $complete
     | [.[] | $names[.region] as $here | .outputs[] | {value: .OutputValue, key: (.OutputKey
       | if . == "Vpc" then "Vpc" + $here
@@ -35,7 +35,10 @@ outputs() {
         elif endswith("Host") then .  # a database of several regions: all of them
         else . + $here end)}]
     + [{key: "Peered", value: ($complete | tostring)}]
-    | group_by(.key) | map({ParameterKey: .[0].key, ParameterValue: (map(.value) | join(","))})' "$scratch/outputs"
+    | group_by(.key) | map({ParameterKey: .[0].key, ParameterValue: (map(.value) | join(","))}) as $now
+    # What is no longer said is empty; left out, it would stay what it was.
+    | [$before[][] | select(.ParameterKey | IN($now[].ParameterKey) | not) | .ParameterValue = ""] + $now
+    | sort_by(.ParameterKey)' "$scratch/outputs"
 }
 
 while :; do
