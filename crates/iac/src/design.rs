@@ -164,6 +164,9 @@ impl Site<'_> {
     }
 }
 
+/// How far behind a replica may be by what S3 undertakes with replication time control.
+const S3_UNDERTAKES: Duration = Duration::from_secs(15 * 60);
+
 impl Part<'_> {
     /// The component's id as an identifier.
     pub(crate) fn key(&self) -> String {
@@ -183,10 +186,11 @@ impl Part<'_> {
     /// Replication lag above which a failover could lose more than the objective allows. Without an objective, or where
     /// nothing may be lost, five seconds: far above the usual lag, below what people notice.
     pub(crate) fn lag_alarm(&self) -> Duration {
-        match self.component.objectives.rpo {
+        let most = match self.component.objectives.rpo {
             Some(rpo) if rpo >= Duration::from_secs(1) => rpo,
             Some(_) | None => Duration::from_secs(5),
-        }
+        };
+        if self.component.kind == Kind::S3 { most.max(S3_UNDERTAKES) } else { most }
     }
 
     /// Whether instances end TLS themselves, as the file's check says.

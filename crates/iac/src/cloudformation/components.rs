@@ -6,7 +6,9 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication};
 
 use super::{Stacks, is_balanced, is_sql, resources_of};
 use crate::design::{Part, Site, identifier, pascal};
+use crate::fargate::Task;
 use crate::fragment::{fill, yaml};
+use crate::permissions;
 use crate::versions;
 
 /// A replica in another region takes a key but must not repeat that it is encrypted; cfn-lint asks for both.
@@ -26,7 +28,10 @@ impl Stacks<'_> {
             Pattern::BackupRestore => format!("    Condition: {id}IsHome\n"),
             Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => String::new(),
         };
-        let image = yaml(part.image());
+        let image = match part.image_of_each_region(self.design) {
+            Some(image) => format!("!Sub {}", yaml(&image.at("${AWS::Region}"))),
+            None => yaml(part.image()),
+        };
         let others: Vec<&Site> = part.regions.iter().filter_map(|region| self.design.site(region)).collect();
         let mut out = String::new();
         if is_sql(part) {
@@ -57,6 +62,18 @@ impl Stacks<'_> {
         }
         if is_balanced(part) {
             let target = if part.component.kind == Kind::Asg { "instance" } else { "ip" };
+            let is_public = self.design.is_public(part);
+            let from = |who: &str, range: &str| {
+                format!(
+                    "        - {{Description: {who}, IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: {range}}}\n"
+                )
+            };
+            let clients: String = if is_public {
+                from("Clients", "0.0.0.0/0")
+            } else {
+                let sites = self.data_sites();
+                sites.iter().map(|site| from(&format!("Clients in {}", site.id), &site.cidr())).collect()
+            };
             out += &fill(
                 include_str!("load-balancer.yaml"),
                 &[
@@ -65,12 +82,16 @@ impl Stacks<'_> {
                     ("port", &port),
                     ("check", &yaml(&part.check_path)),
                     ("target_type", target),
+                    ("protocol", if part.ends_tls() { "HTTPS" } else { "HTTP" }),
+                    ("scheme", if is_public { "internet-facing" } else { "internal" }),
+                    ("subnets", if is_public { "PublicSubnet" } else { "PrivateSubnet" }),
+                    ("clients", &clients),
                 ],
             );
         }
         let (version, instance) = match part.component.kind {
             Kind::AuroraGlobal => (versions::AURORA_POSTGRESQL, "db.r7g.large"),
-            Kind::Rds => (versions::POSTGRESQL, "db.m7g.large"),
+            Kind::Rds => (versions::POSTGRESQL_MINOR, "db.m7g.large"),
             Kind::Eks => (versions::KUBERNETES, "m7g.xlarge"),
             _ => ("", "m7g.large"),
         };
@@ -98,8 +119,19 @@ impl Stacks<'_> {
             Pattern::ActiveActive => "      EnableGlobalWriteForwarding: true\n",
             Pattern::BackupRestore | Pattern::PilotLight | Pattern::WarmStandby => "",
         };
+        let task = Task::of(part.component.size.instance.as_deref());
+        let (cpu, memory) = (task.cpu.to_string(), task.memory.to_string());
+        let ami_type = if Task::of(Some(part.instance("m7g.xlarge"))).architecture == "ARM64" {
+            "AL2023_ARM_64_STANDARD"
+        } else {
+            "AL2023_x86_64_STANDARD"
+        };
         let values = [
             ("condition", condition.as_str()),
+            ("architecture", task.architecture),
+            ("cpu", &cpu),
+            ("memory", &memory),
+            ("ami_type", ami_type),
             ("forwarding", forwarding),
             ("source", &source),
             ("lint", lint),
@@ -128,8 +160,84 @@ impl Stacks<'_> {
         ];
         let fragment = resources_of(part.component.kind).unwrap_or_default();
         // What holds placeholders of its own comes first.
-        let fragment = fill(fragment, &[("instances", &instances), ("replication", &self.replication(part))]);
-        out + &fill(&fragment, &values)
+        let before = [
+            ("instances", instances),
+            ("replication", self.replication(part)),
+            ("leave", self.leave(part)),
+            ("api", self.api_clients()),
+        ];
+        let fragment = fill(fragment, &before.each_ref().map(|(name, value)| (*name, value.as_str())));
+        out + &fill(&(fragment + &self.lag_alarms(part)), &values)
+    }
+
+    /// What an application may do with the data that it needs.
+    fn leave(&self, part: &Part) -> String {
+        let sites: Vec<&Site> = part.regions.iter().filter_map(|region| self.design.site(region)).collect();
+        let statements = self.statements(&sites, |site| {
+            let mut allowed = permissions::of_application(self.design, part, site);
+            // Buckets are named after AWS' region here.
+            for data in part.component.needs.iter().filter_map(|id| self.design.part(id)) {
+                let (from, to) = (
+                    format!(":::{}-@", self.design.full_name(data, site.id)),
+                    format!(":::{}-{}-${{AWS::Region}}-@", self.name(), data.id),
+                );
+                for arn in allowed.iter_mut().flat_map(|statement| &mut statement.resources) {
+                    *arn = arn.replace(&from, &to);
+                }
+            }
+            allowed
+        });
+        if statements.is_empty() {
+            return statements;
+        }
+        fill(include_str!("application-role.yaml"), &[("statements", &statements)])
+    }
+
+    fn api_clients(&self) -> String {
+        let rule = |site: &&Site| {
+            let (there, cidr) = (pascal(site.id.as_str()), site.cidr());
+            fill(include_str!("eks-api.yaml"), &[("Site", &there), ("site", site.id.as_str()), ("cidr", &cidr)])
+        };
+        self.data_sites().iter().map(rule).collect()
+    }
+
+    /// Of what replicates between regions that are all alike: an alarm for each that receives.
+    fn lag_alarms(&self, part: &Part) -> String {
+        let full = format!("{}-{}", self.name(), part.id);
+        let sites =
+            part.regions.iter().filter_map(|region| self.design.site(region)).filter(|_| part.regions.len() > 1);
+        let bucket = |place: &str| format!("!Sub \"{full}-{place}-${{AWS::AccountId}}\"");
+        let alarm = |site: &Site| {
+            let (namespace, threshold, dimensions) = match part.component.kind {
+                Kind::Dynamodb if self.consistency(part).is_empty() => (
+                    "AWS/DynamoDB",
+                    part.lag_alarm().as_millis().to_string(),
+                    vec![("TableName", full.clone()), ("ReceivingRegion", site.place().to_owned())],
+                ),
+                Kind::S3 => (
+                    "AWS/S3",
+                    part.lag_alarm().as_secs().to_string(),
+                    vec![
+                        ("SourceBucket", bucket("${AWS::Region}")),
+                        ("DestinationBucket", bucket(site.place())),
+                        ("RuleId", site.id.to_string()),
+                    ],
+                ),
+                _ => return String::new(),
+            };
+            let dimensions: String = dimensions
+                .iter()
+                .map(|(name, value)| format!("        - {{Name: {name}, Value: {value}}}\n"))
+                .collect();
+            let values = [
+                ("Site", pascal(site.id.as_str())),
+                ("namespace", namespace.into()),
+                ("threshold", threshold),
+                ("dimensions", dimensions),
+            ];
+            fill(include_str!("lag-to.yaml"), &values.each_ref().map(|(name, value)| (*name, value.as_str())))
+        };
+        sites.map(alarm).collect()
     }
 
     fn rds_source(&self, part: &Part, id: &str) -> String {
@@ -243,6 +351,7 @@ impl Stacks<'_> {
         for database in self.hosts_for(part) {
             let name = database.key().to_uppercase();
             put(format!("{name}_HOST"), format!("!Ref {}Host", pascal(database.id.as_str())));
+            put(format!("{name}_USER"), part.key());
             if database.component.kind == Kind::Rds {
                 // libpq asks them in turn and takes the one that may write.
                 put(format!("{name}_TARGET_SESSION_ATTRS"), "read-write".into());

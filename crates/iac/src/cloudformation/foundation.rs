@@ -4,7 +4,8 @@ use lifeboat_model::app::{Kind, Pattern, RegionRole};
 
 use super::{Stacks, is_made_later, is_sql, on_condition};
 use crate::design::{Part, Site, pascal};
-use crate::fragment::fill;
+use crate::fragment::{fill, yaml};
+use crate::registry::copies;
 
 /// CloudFormation's `Or` takes ten at most; one is for what needs no role.
 const MOST_ALTERNATIVES: usize = 9;
@@ -80,7 +81,26 @@ impl Stacks<'_> {
                 out += &format!("  {id}Here: {}\n", is_one_of(&places.collect::<Vec<_>>()));
             }
         }
-        if self.has(is_sql) {
+        let images = copies(self.design);
+        for registry in &images {
+            if let Some(site) = self.data_sites().iter().find(|site| site.place() == registry.from) {
+                out += &format!(
+                    "  Copies{}: !And [!Equals [!Ref AWS::Region, {}], !Equals [!Ref ReplicateImages, \"true\"]]\n",
+                    pascal(site.id.as_str()),
+                    site.place()
+                );
+            }
+        }
+        for part in self.parts.iter().filter(|part| part.component.kind == Kind::Eks) {
+            let id = pascal(part.id.as_str());
+            let is_given = "!Not [!Equals [!Ref ClusterAdmin, \"\"]]";
+            out += &if is_made_later(part) || self.is_conditional(part) {
+                format!("  {id}HasAdmin: !And [!Condition {id}Here, {is_given}]\n")
+            } else {
+                format!("  {id}HasAdmin: {is_given}\n")
+            };
+        }
+        if self.has(|part| part.component.kind.is_database()) {
             out += "  IsTold: !Not [!Equals [!Ref AlarmTopic, \"\"]]\n";
         }
         if self.replicates_buckets() {
@@ -114,9 +134,38 @@ impl Stacks<'_> {
         }
         if self.has(|part| part.component.kind.is_database()) {
             let copies = if self.data_sites().len() > 1 { include_str!("backup-copies.yaml") } else { "" };
-            for_components += &fill(&include_str!("backup.yaml").replace("@{copies}", copies), &[("app", self.name())]);
+            let alarm = include_str!("alarm-actions.yaml");
+            let backup = fill(include_str!("backup.yaml"), &[("copies", copies), ("alarm", alarm)]);
+            for_components += &fill(&backup, &[("app", self.name())]);
         }
+        for_components += &self.image_copies();
         out + &if self.has_witness() { on_condition(&for_components, "HasComponents") } else { for_components }
+    }
+
+    /// A registry is lost with its region: it copies to those of the others.
+    fn image_copies(&self) -> String {
+        let mut out = String::new();
+        for registry in &copies(self.design) {
+            let Some(site) = self.data_sites().into_iter().find(|site| site.place() == registry.from) else { continue };
+            let rules: String = registry
+                .rules
+                .iter()
+                .map(|(places, repositories)| {
+                    let places =
+                        places.iter().map(|place| format!("{{Region: {place}, RegistryId: \"{}\"}}", registry.account));
+                    let repositories =
+                        repositories.iter().map(|name| format!("{{Filter: {}, FilterType: PREFIX_MATCH}}", yaml(name)));
+                    format!(
+                        "          - Destinations: [{}]\n            RepositoryFilters: [{}]\n",
+                        places.collect::<Vec<_>>().join(", "),
+                        repositories.collect::<Vec<_>>().join(", ")
+                    )
+                })
+                .collect();
+            let there = pascal(site.id.as_str());
+            out += &fill(include_str!("images.yaml"), &[("Site", &there), ("rules", &rules)]);
+        }
+        out
     }
 
     /// Gateways cannot wait until a failover: making them takes a control plane. Only where a failover restores everything from

@@ -114,9 +114,14 @@ impl Stacks<'_> {
 
     /// What moving the components takes: one statement for all regions, with each region's own names.
     fn node_statements(&self) -> String {
+        self.statements(&self.sites, |site| permissions::aws_statements(self.design, site))
+    }
+
+    /// The same statements for all of these regions.
+    pub(super) fn statements(&self, sites: &[&Site], of: impl Fn(&Site) -> Vec<permissions::Statement>) -> String {
         let mut statements: Vec<permissions::Statement> = Vec::new();
-        for site in &self.sites {
-            for mut statement in permissions::aws_statements(self.design, site) {
+        for site in sites {
+            for mut statement in of(site) {
                 statement.resources = statement.resources.iter().map(|arn| self.policy_arn(arn, site)).collect();
                 match statements.iter_mut().find(|known| known.sid == statement.sid) {
                     Some(known) => {

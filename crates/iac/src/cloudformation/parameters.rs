@@ -2,8 +2,9 @@
 
 use lifeboat_model::app::Kind;
 
-use super::{Stacks, is_balanced, is_sql, yaml_text};
+use super::{Stacks, is_balanced, yaml_text};
 use crate::design::{Part, Site, pascal};
+use crate::registry::copies;
 
 /// A parameter of a template.
 pub(super) struct Parameter {
@@ -52,6 +53,14 @@ impl Stacks<'_> {
             let text = format!("Where clients of {} find the writer; from apply.sh", database.id);
             all.push(Parameter::text(format!("{}Host", pascal(database.id.as_str())), text).or(""));
         }
+        if self.has(|part| part.component.kind == Kind::Eks) {
+            let text = "Role that administers the clusters; whoever applies the stack set may be none";
+            all.push(Parameter::text("ClusterAdmin", text).or(""));
+        }
+        if !copies(self.design).is_empty() {
+            let text = "Whether registries are told to copy images; a registry has one such configuration: false where it has its own";
+            all.push(Parameter { default: Some("true"), ..Parameter::text("ReplicateImages", text).flag() });
+        }
         if self.replicates_buckets() {
             let text = "Whether the buckets of all regions exist and replicate to each other; apply.sh tells";
             all.push(Parameter::text("Peered", text).flag());
@@ -77,7 +86,7 @@ impl Stacks<'_> {
             let text = "ACM certificate of the host name in this region";
             all.push(Parameter::text("CertificateArn", text).or(""));
         }
-        if has(is_sql) {
+        if has(|part| part.component.kind.is_database()) {
             let text = "SNS topic in this region that is told of alarms; empty for none";
             all.push(Parameter::text("AlarmTopic", text).or(""));
         }

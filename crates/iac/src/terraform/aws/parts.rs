@@ -14,9 +14,6 @@ use crate::versions::{AURORA_POSTGRESQL, POSTGRESQL};
 /// Any moment of the last days can be restored: long enough for a mistake that is found after a weekend.
 const BACKUP_DAYS: u32 = 14;
 
-/// How far behind a replica may be by what S3 undertakes with replication time control.
-const S3_UNDERTAKES: Duration = Duration::from_secs(15 * 60);
-
 /// What runs a component whose file names no instance.
 pub(super) fn default_instance(kind: Kind) -> &'static str {
     match kind {
@@ -292,8 +289,7 @@ impl Root<'_> {
                         }
                     }),
                 );
-                let lag = part.lag_alarm().max(S3_UNDERTAKES);
-                body.blank().attribute("lag_alarm_seconds", lag.as_secs().to_string());
+                body.blank().attribute("lag_alarm_seconds", part.lag_alarm().as_secs().to_string());
                 body.attribute("alarm_actions", alarm_topics(site));
             });
         }
