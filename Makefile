@@ -24,7 +24,7 @@ test: ## Everything
 	@$(MAKE) --no-print-directory lint
 	LIFEBOAT_TOOLS="$${LIFEBOAT_TOOLS:-$$(tools/install --validators)}" tools/test
 
-kube: ## A real Kubernetes API server for the tests, compiled from Debian's source package; some half an hour, once
+kube: ## A real Kubernetes API server for the tests, compiled from Debian's source package; some minutes, once
 	@tools/install etcd
 	tools/kube-apiserver
 

@@ -275,7 +275,7 @@ impl Programs {
         let cache = beside.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
         let built = cache.join("lifeboat/kube/bin");
         if !built.join("made").is_file() {
-            return skipped("no real Kubernetes API server: `make kube` builds one, in half an hour");
+            return skipped("no real Kubernetes API server: `make kube` builds one, in some minutes");
         }
         let found = |name: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
