@@ -1,5 +1,5 @@
 """Moto's server with what its CloudFormation lacks and a stack set's stack takes: the resource AWS::CloudFormation::StackSet, whose
-updates reach the stacks; networks that are linked across regions; resources whose condition has come true.
+updates reach the stacks; clusters of EKS; networks that are linked across regions; resources whose condition has come true.
 
 Prints the port on which it listens, and ends when its standard input does."""
 
@@ -93,6 +93,46 @@ class StackSet(CloudFormationModel):
             else:
                 instance.stack.update(template, parameters={**common, **own})
         return self
+
+
+class Cluster(CloudFormationModel):
+    """Of EKS no more than the security group that comes with a cluster, which rules refer to."""
+
+    __module__ = "moto.cloudformation.emulator"
+
+    def __init__(self, name, group):
+        self.name, self.group = name, group
+
+    @staticmethod
+    def cloudformation_name_type():
+        return "Name"
+
+    @staticmethod
+    def cloudformation_type():
+        return "AWS::EKS::Cluster"
+
+    @property
+    def physical_resource_id(self):
+        return self.name
+
+    @classmethod
+    def has_cfn_attr(cls, attr):
+        return attr == "ClusterSecurityGroupId"
+
+    def get_cfn_attribute(self, attribute_name):
+        return self.group.id
+
+    @classmethod
+    def create_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name, **_):
+        name = cloudformation_json["Properties"]["Name"]
+        backend = ec2_backends[account_id][region_name]
+        subnet = backend.get_subnet(cloudformation_json["Properties"]["ResourcesVpcConfig"]["SubnetIds"][0])
+        group = backend.create_security_group(name, "of the cluster", vpc_id=subnet.vpc_id)
+        return cls(name, group)
+
+    @classmethod
+    def update_from_cloudformation_json(cls, original_resource, **_):
+        return original_resource
 
 
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
