@@ -121,7 +121,7 @@ impl Stacks<'_> {
     pub(super) fn foundation(&self) -> String {
         let mut out = include_str!("network.yaml").to_owned();
         for (n, index) in [("1", "0"), ("2", "1")] {
-            let values = [("n", n), ("index", index)];
+            let values = [("n", n), ("index", index), ("app", self.name())];
             out += &fill(include_str!("zone.yaml"), &values);
             let nat = fill(include_str!("nat.yaml"), &values);
             out += &if self.has_nat_condition() { on_condition(&nat, "NeedsNat") } else { nat };

@@ -41,7 +41,11 @@ resource "aws_subnet" "public" {
   availability_zone = each.key
   cidr_block        = cidrsubnet(var.cidr, 4, each.value)
 
-  tags = { Name = "${var.name}-public-${each.key}" }
+  # By name the controller of load balancers finds the one that has the node's address.
+  tags = {
+    Name                     = "${var.name}-public-${each.value + 1}"
+    "kubernetes.io/role/elb" = "1"
+  }
 }
 
 resource "aws_subnet" "private" {
@@ -51,7 +55,10 @@ resource "aws_subnet" "private" {
   availability_zone = each.key
   cidr_block        = cidrsubnet(var.cidr, 4, each.value + 8)
 
-  tags = { Name = "${var.name}-private-${each.key}" }
+  tags = {
+    Name                              = "${var.name}-private-${each.value + 1}"
+    "kubernetes.io/role/internal-elb" = "1"
+  }
 }
 
 resource "aws_route_table" "public" {
