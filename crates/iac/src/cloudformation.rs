@@ -148,6 +148,11 @@ impl<'a> Stacks<'a> {
         self.sites.iter().any(|site| site.region.role == RegionRole::Witness)
     }
 
+    /// Regions whose nodes have machines.
+    fn node_sites(&self) -> Vec<&Site<'_>> {
+        self.sites.iter().copied().filter(|site| !members::runs_in_cluster(self.design, site)).collect()
+    }
+
     fn has_members(&self) -> bool {
         self.sites.iter().any(|site| members::member(self.design, site).is_some())
     }
@@ -166,7 +171,12 @@ impl<'a> Stacks<'a> {
         out += &self.conditions();
         out += "Resources:\n";
         out += &self.foundation();
-        out += &self.node();
+        let machines = self.node_sites();
+        out += &match machines.len() {
+            0 => String::new(),
+            some if some == self.sites.len() => self.node(),
+            _ => on_condition(&self.node(), "HasMachine"),
+        };
         out += &self.link_resources();
         for part in &self.parts {
             let resources = self.resources(part);
@@ -182,7 +192,14 @@ impl<'a> Stacks<'a> {
 
     fn regional_outputs(&self) -> String {
         let mut out = String::from("\nOutputs:\n");
-        out += "  NodeAddress:\n    Description: Public address of the Lifeboat node; stays when the machine is replaced\n    Value: !Ref NodeAddress\n";
+        let machines = self.node_sites().len();
+        if machines > 0 {
+            let condition = if machines < self.sites.len() { "    Condition: HasMachine\n" } else { "" };
+            out += &format!(
+                "  NodeAddress:\n    Description: Public address of the Lifeboat node; stays when the machine is replaced\n{condition}    \
+                 Value: !Ref NodeAddress\n"
+            );
+        }
         out += &self.link_outputs();
         out += &self.host_outputs();
         for part in self.parts.iter().filter(|part| is_balanced(part)) {

@@ -319,6 +319,11 @@ fn hand_out(design: &Design) -> String {
     let mut commands = String::new();
     for site in design.sites.iter().filter(|site| members::is_given_certificates(design, site)) {
         let id = site.id;
+        if members::runs_in_cluster(design, site) {
+            let context = cluster_name(design.app, site.id);
+            commands += &format!("echo {id}: to the cluster {context}\nto_cluster {id} {context}\n\n");
+            continue;
+        }
         commands += &match site.region.place.provider {
             Provider::Aws => format!(
                 "echo {id}: to the Secrets Manager\npacked {id} | aws secretsmanager put-secret-value --region {} --secret-id {} \\\n  \
@@ -338,14 +343,6 @@ fn hand_out(design: &Design) -> String {
                 format!("echo {id}: on its machine, ./{id}/install.sh FILE CERTIFICATES\n\n")
             }
         };
-        // A node may run in the managed cluster instead of on the machine.
-        if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
-            let context = cluster_name(design.app, site.id);
-            commands += &format!(
-                "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
-                 to_cluster {id} {context}\nfi\n\n"
-            );
-        }
     }
     if commands.contains("to_cluster ") {
         commands.insert_str(0, TO_CLUSTER);

@@ -51,6 +51,11 @@ impl Stacks<'_> {
 
     pub(super) fn conditions(&self) -> String {
         let mut out = String::new();
+        let machines = self.node_sites();
+        if !machines.is_empty() && machines.len() < self.sites.len() {
+            let places: Vec<&str> = machines.iter().map(|site| site.place()).collect();
+            out += &format!("  HasMachine: {}\n", is_one_of(&places));
+        }
         if self.has_witness() {
             let places: Vec<&str> = self.data_sites().iter().map(|site| site.place()).collect();
             out += &format!("  HasComponents: {}\n", is_one_of(&places));

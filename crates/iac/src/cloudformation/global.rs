@@ -76,7 +76,7 @@ impl Stacks<'_> {
     }
 
     fn route(&self, template: &mut Template, way: &Way) {
-        let nodes: Vec<&Site> = self.design.sites_of(Provider::Aws).collect();
+        let nodes = self.node_sites();
         for site in &nodes {
             let text = format!("Public address of the Lifeboat node in {}; from apply.sh", site.id);
             template.parameter(Parameter::text(format!("Node{}", pascal(site.id.as_str())), text));

@@ -10,7 +10,7 @@ use crate::fragment::{fill, json};
 impl Stacks<'_> {
     pub(super) fn prepare(&self) -> String {
         let mut files = String::new();
-        for site in &self.sites {
+        for site in self.node_sites() {
             files += &format!("put_file {} /{}/lifeboat.yaml\n", site.place(), self.node_name(site));
         }
         let mut images = String::new();

@@ -6,6 +6,7 @@ use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, short};
 use crate::hcl::{Body, object, quote};
+use crate::members;
 use crate::permissions;
 use crate::registry::{self, Copies};
 use crate::tree::Tree;
@@ -121,6 +122,11 @@ impl<'a> Root<'a> {
         self.parts.iter().any(|part| test(part))
     }
 
+    /// Regions whose nodes have machines.
+    fn node_sites(&self) -> impl Iterator<Item = &'a Site<'a>> {
+        self.sites.iter().copied().filter(|site| !members::runs_in_cluster(self.design, site))
+    }
+
     /// Regions that run components.
     fn data_sites(&self) -> impl Iterator<Item = &'a Site<'a>> {
         self.sites.iter().copied().filter(|site| site.region.role == RegionRole::Data)
@@ -203,7 +209,7 @@ impl<'a> Root<'a> {
                     map.attribute(
                         "nodes",
                         object(|nodes| {
-                            for site in &self.sites {
+                            for site in self.node_sites() {
                                 nodes.attribute(site.key(), format!("module.node_{}.address", site.key()));
                             }
                         }),
