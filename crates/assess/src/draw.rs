@@ -22,10 +22,10 @@ use crate::spread::{QUANTILES, Spread};
 /// A duration in each of the drawn recoveries, in seconds.
 pub type Samples = Rc<[f64]>;
 
-/// Recoveries that are drawn; fewer for enormous apps, where only the totals are looked at.
+/// Recoveries that are drawn; fewer for large apps, whose groups are looked at many times.
 const SAMPLES: usize = 4000;
-const SAMPLES_OF_ENORMOUS: usize = 1000;
-const ENORMOUS: usize = 500;
+const SAMPLES_OF_LARGE: usize = 1000;
+const LARGE: usize = 100;
 
 /// Draws that are kept to be used again; above that all are forgotten, for an enormous app has tens of thousands.
 const KEPT: usize = 2000;
@@ -70,7 +70,7 @@ const OF_THE_APP: u64 = u64::MAX;
 impl Draws {
     /// The dice of an app.
     pub fn new(setting: Setting<'_>) -> Self {
-        let samples = if setting.app.components.len() > ENORMOUS { SAMPLES_OF_ENORMOUS } else { SAMPLES };
+        let samples = if setting.app.components.len() > LARGE { SAMPLES_OF_LARGE } else { SAMPLES };
         let mut began = vec![0.0; samples];
         for step in begin(setting.app, setting.history) {
             let shares = shares(samples, OF_THE_APP, Dice::Step(step.kind).number());

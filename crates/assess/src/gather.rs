@@ -49,7 +49,8 @@ pub(crate) fn gatherings(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>
 }
 
 fn together(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>, home: usize) -> Option<Together> {
-    let serves_here = |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
+    let serves_here =
+        |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
     let here: Vec<Vec<ComponentId>> = groups(task).into_iter().filter(serves_here).collect();
     // No group costs less in a given region than in the one that is best for it: what costs more with that is not gone on with.
     let alone = here.iter().map(|group| optimise_only(task, group).map_or(0, |outcome| outcome.least));

@@ -7,6 +7,9 @@
 
 use super::recoveries::{OPEN, Recoveries, WayId};
 
+/// So many looks for each member find a first solution that is not the dearest.
+const DIVE: usize = 40;
+
 /// What a way of a member costs.
 pub(super) type Offer = (i64, WayId);
 
@@ -18,10 +21,6 @@ pub(super) struct Cheapest {
     /// Nothing costs less than this; it is the cost if that is proved to be the least.
     pub least: i64,
 }
-
-/// Bound on how often the recoveries of a group are gone through. Beyond it the best that was found is taken, and said not to be
-/// proved.
-pub(super) const WORK: usize = 60_000;
 
 /// `offers`: of each member its ways in this placement, the cheapest first. `None`: there is none that holds.
 pub(super) fn cheapest(recoveries: &Recoveries<'_>, offers: &[Vec<Offer>], home: usize) -> Option<Cheapest> {
@@ -122,7 +121,9 @@ type Picks = Vec<(usize, usize)>;
 impl<'a> Search<'a> {
     fn new(recoveries: &'a Recoveries<'a>, offers: &'a [Vec<Offer>], home: usize, piece: Piece) -> Self {
         let selection = vec![OPEN; offers.len()];
-        let until = recoveries.work.get().saturating_add(WORK);
+        // Each piece may at least be gone down once.
+        let down = recoveries.work.get().saturating_add(piece.members.len() * DIVE);
+        let until = recoveries.bound.get().max(down);
         Self { recoveries, offers, home, piece, selection, best: None, floor: 0, until, proved: true }
     }
 

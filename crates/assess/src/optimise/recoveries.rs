@@ -80,6 +80,8 @@ pub(super) struct Recoveries<'a> {
     kept: Cell<usize>,
     /// How many times recoveries were gone through.
     pub work: Cell<usize>,
+    /// How often they may be; beyond it the best that was found is taken, and said not to be proved.
+    pub bound: Cell<usize>,
 }
 
 /// So many times that something is ready are kept; then all are forgotten.
@@ -109,6 +111,7 @@ impl<'a> Recoveries<'a> {
             ready: (0..nodes.len()).map(|_| RefCell::default()).collect(),
             kept: Cell::new(0),
             work: Cell::new(0),
+            bound: Cell::new(usize::MAX),
             nodes,
         };
         this.deadlines = this.may_be_missed();
