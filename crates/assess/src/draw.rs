@@ -40,8 +40,11 @@ pub struct Draws {
     owners: HashMap<ComponentId, u64>,
     began: Samples,
     shares: RefCell<HashMap<(u64, u64), Samples>>,
-    known: RefCell<HashMap<(u64, u64, [u64; 5]), Samples>>,
+    known: RefCell<HashMap<Drawn, Samples>>,
 }
+
+/// Whose dice, which of them, and the distribution.
+type Drawn = (u64, u64, [u64; 5]);
 
 /// The number of the dice of one kind of step.
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +207,7 @@ fn shares(samples: usize, owner: u64, number: u64) -> Vec<f64> {
 }
 
 /// The durations at these shares: the piecewise linear distribution as a sum of ramps, one for each piece, with nothing to branch on.
-fn drawn<'a>(takes: &Spread, shares: &'a [f64]) -> impl Iterator<Item = f64> + ExactSizeIterator + use<'a> {
+fn drawn<'a>(takes: &Spread, shares: &'a [f64]) -> impl ExactSizeIterator<Item = f64> + use<'a> {
     let [first, .., last] = takes.seconds;
     let ramps: [(f64, f64, f64); 4] = std::array::from_fn(|piece| {
         let width = QUANTILES[piece + 1] - QUANTILES[piece];

@@ -402,7 +402,7 @@ impl Once<'_> {
             let claims = needs.into_iter().filter_map(|(_, claims)| claims).reduce(|one, other| later(&one, &other));
             let serves = serves(database, &way, start, claims.clone(), draws.count());
             found[*at] = judge(&serves, draws.routes(task.setting, id).as_deref(), draws, member.limits, rate);
-            ready[*at] = (uses[*at] > 0).then(|| (serves, if database { way.claim } else { claims }));
+            ready[*at] = (uses[*at] > 0).then_some((serves, if database { way.claim } else { claims }));
             for need in &member.needs {
                 uses[*need] -= 1;
                 if uses[*need] == 0 {
