@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use lifeboat_assess::choice::Setting;
-use lifeboat_assess::optimise::{Task, groups, optimise};
+use lifeboat_assess::optimise::{EFFORT, Task, groups, optimise};
 use lifeboat_assess::site::{Ground, declared};
 use lifeboat_assess::{Candidates, History, Inputs, assess, text};
 use lifeboat_atlas::Atlas;
@@ -100,6 +100,7 @@ fn main() -> Result<(), String> {
                 draws: &draws,
                 together: false,
                 within: None,
+                effort: EFFORT,
             };
             let outcome = optimise(&task);
             let [_, optimise_cpu_ms] = alone.stop();

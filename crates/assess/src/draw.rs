@@ -22,10 +22,10 @@ use crate::spread::{QUANTILES, Spread};
 /// A duration in each of the drawn recoveries, in seconds.
 pub type Samples = Rc<[f64]>;
 
-/// Recoveries that are drawn; fewer for enormous apps, where only the totals are looked at.
+/// Recoveries that are drawn; fewer for large apps, whose groups are looked at many times.
 const SAMPLES: usize = 4000;
-const SAMPLES_OF_ENORMOUS: usize = 1000;
-const ENORMOUS: usize = 500;
+const SAMPLES_OF_LARGE: usize = 1000;
+const LARGE: usize = 100;
 
 /// Draws that are kept to be used again; above that all are forgotten, for an enormous app has tens of thousands.
 const KEPT: usize = 2000;
@@ -40,8 +40,11 @@ pub struct Draws {
     owners: HashMap<ComponentId, u64>,
     began: Samples,
     shares: RefCell<HashMap<(u64, u64), Samples>>,
-    known: RefCell<HashMap<(u64, u64, [u64; 5]), Samples>>,
+    known: RefCell<HashMap<Drawn, Samples>>,
 }
+
+/// Whose dice, which of them, and the distribution.
+type Drawn = (u64, u64, [u64; 5]);
 
 /// The number of the dice of one kind of step.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +73,7 @@ const OF_THE_APP: u64 = u64::MAX;
 impl Draws {
     /// The dice of an app.
     pub fn new(setting: Setting<'_>) -> Self {
-        let samples = if setting.app.components.len() > ENORMOUS { SAMPLES_OF_ENORMOUS } else { SAMPLES };
+        let samples = if setting.app.components.len() > LARGE { SAMPLES_OF_LARGE } else { SAMPLES };
         let mut began = vec![0.0; samples];
         for step in begin(setting.app, setting.history) {
             let shares = shares(samples, OF_THE_APP, Dice::Step(step.kind).number());
@@ -204,7 +207,7 @@ fn shares(samples: usize, owner: u64, number: u64) -> Vec<f64> {
 }
 
 /// The durations at these shares: the piecewise linear distribution as a sum of ramps, one for each piece, with nothing to branch on.
-fn drawn<'a>(takes: &Spread, shares: &'a [f64]) -> impl Iterator<Item = f64> + ExactSizeIterator + use<'a> {
+fn drawn<'a>(takes: &Spread, shares: &'a [f64]) -> impl ExactSizeIterator<Item = f64> + use<'a> {
     let [first, .., last] = takes.seconds;
     let ramps: [(f64, f64, f64); 4] = std::array::from_fn(|piece| {
         let width = QUANTILES[piece + 1] - QUANTILES[piece];

@@ -48,6 +48,9 @@ pub(crate) fn gatherings(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>
     homes.into_iter().map(|(home, apart)| Gathering { home, together: together(task, placed, home), apart }).collect()
 }
 
+/// Cost, place among equals, region.
+type Rank = (i64, i64, usize);
+
 fn together(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>, home: usize) -> Option<Together> {
     let serves_here =
         |group: &Vec<ComponentId>| group.iter().any(|id| placed.get(id).is_some_and(|of| of.home == home));
@@ -56,7 +59,7 @@ fn together(task: &Task<'_>, placed: &BTreeMap<ComponentId, Placed>, home: usize
     let alone = here.iter().map(|group| optimise_only(task, group).map_or(0, |outcome| outcome.least));
     let alone: Vec<i64> = alone.collect();
     let order = |target: usize| task.ground.between(home, target).order;
-    let mut best: Option<((i64, i64, usize), BTreeMap<ComponentId, Placed>)> = None;
+    let mut best: Option<(Rank, BTreeMap<ComponentId, Placed>)> = None;
     'targets: for target in (0..task.ground.sites.len()).filter(|target| task.ground.between(home, *target).apart) {
         let within = Task { within: Some((home, target)), ..*task };
         let mut cost = 0_i64;

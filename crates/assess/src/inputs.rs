@@ -7,7 +7,7 @@ use lifeboat_model::App;
 
 use crate::choice::Setting;
 use crate::draw::Draws;
-use crate::optimise::{Outcome, Task, optimise};
+use crate::optimise::{EFFORT, Outcome, Task, optimise};
 use crate::recovery::History;
 use crate::site::{Ground, declared, everywhere};
 
@@ -69,6 +69,7 @@ impl<'a> Inputs<'a> {
 }
 
 /// The comparable cost and the placements alone, for those who ask many times.
+/// Not proved to be the cheapest in groups where much hangs together.
 pub(crate) fn placements(app: &App, inputs: &Inputs<'_>, draws: &Draws) -> (Outcome, Ground) {
     let (ground, together) = ground(app, inputs, draws);
     (plain(app, inputs, &ground, together, draws), ground)
@@ -83,6 +84,7 @@ fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool, draws:
         draws,
         together,
         within: None,
+        effort: EFFORT / 10,
     })
 }
 

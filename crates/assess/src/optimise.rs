@@ -64,7 +64,13 @@ pub struct Task<'a> {
     pub together: bool,
     /// Only this home and this recovery region, by index.
     pub within: Option<(usize, usize)>,
+    /// How often the recoveries of a group are gone through at most before the best that was found is taken, and said not to be
+    /// proved: [`EFFORT`].
+    pub effort: usize,
 }
+
+/// Enough for a proof in all but groups where much hangs together.
+pub const EFFORT: usize = 6000;
 
 /// What was chosen for a component.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::conflict::contradiction;
 use crate::draw::Draws;
 use crate::gather::{Gathering, gatherings};
 use crate::inputs::Inputs;
-use crate::optimise::{Constraint, Placed, Task, objectives, optimise, optimise_only};
+use crate::optimise::{Constraint, EFFORT, Placed, Task, objectives, optimise, optimise_only};
 use crate::predict::{Prediction, predict};
 use crate::recovery::{at_least, duration};
 use crate::report::Conflict;
@@ -55,8 +55,9 @@ impl<'a> Solved<'a> {
             spare: 0,
             gatherings: Vec::new(),
         };
-        let task =
-            Task { setting, ground, relaxed: &nothing, keep_pins: inputs.keep_pins, draws, together, within: None };
+        let keep_pins = inputs.keep_pins;
+        let relaxed = &nothing;
+        let task = Task { setting, ground, relaxed, keep_pins, draws, together, within: None, effort: EFFORT };
         let outcome = optimise(&task);
         this.spare = outcome.cost.saturating_sub(outcome.least);
         this.placed = outcome.placed;

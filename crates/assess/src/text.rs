@@ -214,6 +214,9 @@ const BASES: usize = 16;
 
 /// What the times and losses rest on, assumptions first: what is worth measuring.
 fn bases(out: &mut String, answer: &Assessment) {
+    if answer.components.len() > EXPLAINED {
+        return;
+    }
     let mut bases: BTreeMap<(bool, &str, &str, &str, &str), Vec<&str>> = BTreeMap::new();
     for component in &answer.components {
         let steps = component.steps.iter().map(|step| (step.step.as_str(), step.grade, &step.source, &step.date));
@@ -226,7 +229,7 @@ fn bases(out: &mut String, answer: &Assessment) {
             }
         }
     }
-    if bases.is_empty() || answer.components.len() > EXPLAINED {
+    if bases.is_empty() {
         return;
     }
     let _ = writeln!(out, "\nwhat times and losses rest on");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifeboat_assess::choice::Setting;
-use lifeboat_assess::optimise::{Outcome, Task, optimise};
+use lifeboat_assess::optimise::{EFFORT, Outcome, Task, optimise};
 use lifeboat_assess::proposal::losses;
 use lifeboat_assess::site::{Ground, declared};
 use lifeboat_assess::{History, Inputs, assess, write};
@@ -48,6 +48,7 @@ fn optimised<'a>(app: &'a App, history: &'a History, ground: &'a Ground) -> Outc
         draws: &draws,
         together: false,
         within: None,
+        effort: EFFORT,
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lifeboat_assess::choice::{Carriage, Choice, Setting, TargetRule, alone, choices};
 use lifeboat_assess::draw::Draws;
-use lifeboat_assess::optimise::{Placed, Task, objectives, optimise};
+use lifeboat_assess::optimise::{EFFORT, Placed, Task, objectives, optimise};
 use lifeboat_assess::predict::predict;
 use lifeboat_assess::report::Standing;
 use lifeboat_assess::site::{Ground, declared, may_be_in};
@@ -100,6 +100,7 @@ fn costs(app: &App) -> (Vec<Vec<ComponentId>>, i64, bool) {
         draws: &draws,
         together: true,
         within: None,
+        effort: EFFORT,
     });
     (outcome.impossible.clone(), outcome.cost, outcome.is_proved())
 }

@@ -7,6 +7,9 @@
 
 use super::recoveries::{OPEN, Recoveries, WayId};
 
+/// So many looks for each member find a first solution that is not the dearest.
+const DIVE: usize = 40;
+
 /// What a way of a member costs.
 pub(super) type Offer = (i64, WayId);
 
@@ -18,10 +21,6 @@ pub(super) struct Cheapest {
     /// Nothing costs less than this; it is the cost if that is proved to be the least.
     pub least: i64,
 }
-
-/// Bound on how often the recoveries of a group are gone through. Beyond it the best that was found is taken, and said not to be
-/// proved.
-pub(super) const WORK: usize = 60_000;
 
 /// `offers`: of each member its ways in this placement, the cheapest first. `None`: there is none that holds.
 pub(super) fn cheapest(recoveries: &Recoveries<'_>, offers: &[Vec<Offer>], home: usize) -> Option<Cheapest> {
@@ -122,7 +121,9 @@ type Picks = Vec<(usize, usize)>;
 impl<'a> Search<'a> {
     fn new(recoveries: &'a Recoveries<'a>, offers: &'a [Vec<Offer>], home: usize, piece: Piece) -> Self {
         let selection = vec![OPEN; offers.len()];
-        let until = recoveries.work.get().saturating_add(WORK);
+        // Each piece may at least be gone down once.
+        let down = recoveries.work.get().saturating_add(piece.members.len() * DIVE);
+        let until = recoveries.bound.get().max(down);
         Self { recoveries, offers, home, piece, selection, best: None, floor: 0, until, proved: true }
     }
 
@@ -144,6 +145,9 @@ impl<'a> Search<'a> {
         self.try_quickest();
         self.decide(0, 0, &picks);
         let proved = self.proved;
+        if !proved {
+            self.descend();
+        }
         self.best.take().map(|found| (found, proved))
     }
 
@@ -191,6 +195,40 @@ impl<'a> Search<'a> {
             let cost = offers.iter().map(|(cost, _)| cost).sum();
             self.best = Some(Found { cost, ways: offers.iter().map(|(_, way)| *way).collect() });
         }
+        self.selection.fill(OPEN);
+    }
+
+    /// Where not everything could be tried: from the best that was found, the one change of one member that saves most and still holds,
+    /// for as long as there is one.
+    fn descend(&mut self) {
+        let Some(Found { mut cost, ways }) = self.best.take() else { return };
+        for (member, way) in self.piece.members.iter().zip(&ways) {
+            self.selection[*member] = *way;
+        }
+        loop {
+            let mut savings: Vec<(i64, usize, WayId)> = Vec::new();
+            for member in &self.piece.members {
+                let offers = &self.offers[*member];
+                let present =
+                    offers.iter().find(|(_, way)| *way == self.selection[*member]).map_or(0, |(cost, _)| *cost);
+                let cheaper = offers.iter().filter(|(cost, _)| *cost < present);
+                savings.extend(cheaper.map(|(cost, way)| (present - cost, *member, *way)));
+            }
+            savings.sort_unstable_by(|one, other| other.cmp(one));
+            let change = savings.into_iter().find(|(_, member, way)| {
+                let before = std::mem::replace(&mut self.selection[*member], *way);
+                let deadlines = self.piece.deadlines.iter();
+                let mut waiting = deadlines.filter(|deadline| self.recoveries.closure(**deadline).contains(member));
+                let holds = waiting.all(|deadline| self.recoveries.holds(*deadline, &self.selection, self.home));
+                self.selection[*member] = before;
+                holds
+            });
+            let Some((saved, member, way)) = change else { break };
+            self.selection[member] = way;
+            cost -= saved;
+        }
+        let ways = self.piece.members.iter().map(|member| self.selection[*member]).collect();
+        self.best = Some(Found { cost, ways });
         self.selection.fill(OPEN);
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Recoveries<'a> {
     kept: Cell<usize>,
     /// How many times recoveries were gone through.
     pub work: Cell<usize>,
+    /// How often they may be; beyond it the best that was found is taken, and said not to be proved.
+    pub bound: Cell<usize>,
 }
 
 /// So many times that something is ready are kept; then all are forgotten.
@@ -109,6 +111,7 @@ impl<'a> Recoveries<'a> {
             ready: (0..nodes.len()).map(|_| RefCell::default()).collect(),
             kept: Cell::new(0),
             work: Cell::new(0),
+            bound: Cell::new(usize::MAX),
             nodes,
         };
         this.deadlines = this.may_be_missed();
@@ -399,7 +402,7 @@ impl Once<'_> {
             let claims = needs.into_iter().filter_map(|(_, claims)| claims).reduce(|one, other| later(&one, &other));
             let serves = serves(database, &way, start, claims.clone(), draws.count());
             found[*at] = judge(&serves, draws.routes(task.setting, id).as_deref(), draws, member.limits, rate);
-            ready[*at] = (uses[*at] > 0).then(|| (serves, if database { way.claim } else { claims }));
+            ready[*at] = (uses[*at] > 0).then_some((serves, if database { way.claim } else { claims }));
             for need in &member.needs {
                 uses[*need] -= 1;
                 if uses[*need] == 0 {
