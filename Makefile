@@ -13,7 +13,7 @@ SEED      ?=
 SCHEDULES ?= 100
 MINUTES   ?= 90
 
-.PHONY: demo test soak bench lint unit build tools clean-cache
+.PHONY: demo test kube soak bench lint unit build tools clean-cache
 
 demo: tools ## Lose a region for real, and see the app live
 	cargo build --quiet -p lifeboat -p shop
@@ -23,6 +23,10 @@ test: ## Everything
 	@tools/install etcd network validators
 	@$(MAKE) --no-print-directory lint
 	LIFEBOAT_TOOLS="$${LIFEBOAT_TOOLS:-$$(tools/install --validators)}" tools/test
+
+kube: ## A real Kubernetes API server for the tests, compiled from Debian's source package; some minutes, once
+	@tools/install etcd
+	tools/kube-apiserver
 
 soak: ## A hundred fault schedules from seeds, on real servers in network namespaces: SEED=, SCHEDULES=, MINUTES=
 	@tools/install etcd network

@@ -5,12 +5,12 @@
 //! assessing it and writing the report takes, and of that what the optimiser takes alone.
 #![allow(clippy::print_stdout)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Instant;
 
 use lifeboat_assess::choice::Setting;
-use lifeboat_assess::optimise::{Task, groups, optimise};
+use lifeboat_assess::optimise::{EFFORT, Task, groups, optimise};
 use lifeboat_assess::site::{Ground, declared};
 use lifeboat_assess::{Candidates, History, Inputs, assess, text};
 use lifeboat_atlas::Atlas;
@@ -88,20 +88,23 @@ fn main() -> Result<(), String> {
             let report = text::render(&answer);
             let [whole_ms, whole_cpu_ms] = whole.stop();
             let history = History::default();
-            let (relaxed, margins) = (BTreeSet::new(), BTreeMap::new());
+            let relaxed = BTreeSet::new();
             let alone = Watch::start();
+            let draws = Inputs::new(atlas).draws(&app);
             let ground = Ground::new(atlas, atlas.prices(), declared(&app));
             let task = Task {
                 setting: Setting { atlas, app: &app, history: &history },
                 ground: &ground,
                 relaxed: &relaxed,
                 keep_pins: true,
-                margins: &margins,
+                draws: &draws,
                 together: false,
+                within: None,
+                effort: EFFORT,
             };
             let outcome = optimise(&task);
             let [_, optimise_cpu_ms] = alone.stop();
-            let proved = outcome.proved && answer.optimal && outcome.impossible.is_empty() && !report.is_empty();
+            let proved = outcome.is_proved() && answer.optimal && outcome.impossible.is_empty() && !report.is_empty();
             println!(
                 "{{\"shape\": \"{shape}\", \"components\": {components}, \"groups\": {}, \"whole_ms\": {whole_ms}, \"whole_cpu_ms\": {whole_cpu_ms}, \"optimise_cpu_ms\": {optimise_cpu_ms}, \"proved\": {proved}}}",
                 groups(&task).len()

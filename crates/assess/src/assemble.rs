@@ -22,8 +22,9 @@ use crate::weak::weak_points;
 
 /// Assesses an app. The tables of patterns and the frontier stay empty: see [`crate::compare`] and [`crate::frontier`].
 pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
-    let (ground, together) = ground(app, inputs);
-    let mut answer = Solved::solve(app, inputs, &ground, together).report();
+    let draws = inputs.draws(app);
+    let (ground, together) = ground(app, inputs, &draws);
+    let mut answer = Solved::solve(app, inputs, &ground, &draws, together).report();
     if !inputs.history.recoveries.is_empty() {
         // What was predicted before anything was measured: against itself every measurement would hold.
         let before = assess(&as_it_runs(app), &Inputs { history: History::default(), ..inputs.clone() });
@@ -70,20 +71,21 @@ impl Solved<'_> {
             conflicts,
             regions: self.regions(),
             links: self.links(),
-            weak_points: weak_points(self.setting(), self.ground, &self.placed),
+            weak_points: weak_points(self.setting(), self.ground, &self.placed, &self.gatherings),
             outlook: self.outlook(),
             components,
             cost,
             patterns: Vec::new(),
             frontier: Vec::new(),
-            optimal: self.optimal && self.unexplained == 0,
-            margins: self
-                .margins
-                .iter()
-                .map(|(id, margin)| (id.to_string(), (margin * 1000.0).round() / 1000.0))
-                .collect(),
+            optimal: self.spare == 0 && self.unexplained == 0,
+            spare_usd: cents(self.spare_usd()),
             notes: self.notes(),
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "money for reports")]
+    fn spare_usd(&self) -> f64 {
+        self.spare as f64 / 1e6
     }
 
     fn routes(&self, components: &[ComponentReport]) -> Vec<RouteReport> {
@@ -327,14 +329,11 @@ impl Solved<'_> {
                 "Routes with `policy: spread` lose only the clients of the lost region; the RTO is theirs.".to_owned(),
             );
         }
-        if !self.margins.is_empty() {
-            let names: Vec<&str> = self.margins.keys().map(ComponentId::as_str).collect();
-            let shown = if names.len() > 5 {
-                format!("{} and {} more", names[..5].join(", "), names.len() - 5)
-            } else {
-                names.join(", ")
-            };
-            notes.push(format!("Several steps at a time are slow more often than each alone: the plan keeps a margin for {shown}, and is the cheapest with it."));
+        if self.spare > 0 {
+            notes.push(format!(
+                "Too many components wait for each other to try everything: something cheaper may hold the objectives, by at most {}/month.",
+                usd(cents(self.spare_usd()).max(0.01))
+            ));
         }
         notes.extend(self.unused_prices());
         let clouds: BTreeSet<Provider> = self.ground.sites.iter().map(|site| site.place.provider).collect();

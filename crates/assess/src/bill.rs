@@ -95,7 +95,7 @@ impl Solved<'_> {
 }
 
 fn unknown_line(item: &CostItem) -> String {
-    format!("{} ({} in {}): {}", item.item.as_str(), item.sku, item.region, item.basis.trim_start_matches("unknown: "))
+    format!("{} ({} in {}): {}", item.item.as_str(), item.sku, item.region, item.source.trim_start_matches("unknown: "))
 }
 
 /// `312 USD/month`, and how much of it is not known.

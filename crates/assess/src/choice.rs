@@ -1,7 +1,7 @@
 //! What each kind of component can do to survive the loss of its region: its choices, each with its pattern, the steps of
 //! its recovery, its loss, and what it adds to the bill. Which one is taken is the optimiser's business.
 
-use lifeboat_atlas::{Atlas, Grade, Metric};
+use lifeboat_atlas::{Atlas, Metric};
 use lifeboat_model::app::{Component, Kind, Pattern, Provider};
 use lifeboat_model::{App, ComponentId};
 use schemars::JsonSchema;
@@ -171,11 +171,11 @@ impl Maker<'_> {
 }
 
 fn nothing() -> Spread {
-    Spread::exactly(0.0, Grade::Published, "the other region serves already")
+    Spread::none("by design: the other region serves already")
 }
 
 fn nothing_lost(why: &str) -> Spread {
-    Spread::exactly(0.0, Grade::Published, why)
+    Spread::none(format!("by design: {why}"))
 }
 
 /// Whether a kind can run at a provider at all.

@@ -1,16 +1,17 @@
 //! Demands that cannot hold together: the smallest set of them, and what giving each up would take.
 //!
 //! The set is found by QuickXplain (Junker, 2004): divide the demands, keep the half that is needed, with few questions to
-//! the optimiser. Then single demands and pairs are tried, in case a smaller set than the found irreducible one exists.
+//! the optimiser. For few demands single ones and pairs are tried first, in case a smaller set than the found irreducible one
+//! exists. Groups have nothing to do with each other, so only the demands on one group are looked at.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lifeboat_model::ComponentId;
 use lifeboat_model::app::Objectives;
+use lifeboat_model::{App, ComponentId};
 
 use crate::choice::choices;
-use crate::optimise::{Constraint, Outcome, Task, objectives, optimise_only};
+use crate::optimise::{Constraint, Outcome, Task, is_exact, is_possible, objectives, optimise_only, quickest};
 use crate::recovery::{at_least, duration};
 use crate::report::Conflict;
 use crate::site::lies_in;
@@ -29,8 +30,6 @@ pub struct Contradiction {
 
 /// So many contradictions of one group are told.
 const TOLD: usize = 8;
-/// A group of more components than this is not searched: that would take minutes.
-const SEARCHED: usize = 300;
 
 /// Explains why a group has no solution: contradictions that have no demand in common, until what is left can hold.
 pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
@@ -46,23 +45,20 @@ pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
         };
     }
     let mut found = Contradiction { constraints: Vec::new(), conflicts: Vec::new() };
-    if group.len() > SEARCHED {
-        found.conflicts.push(Conflict {
-            between: vec![format!("demands on {} components that need each other", group.len())],
-            relax: vec!["assess a part of the file to see which: so many are not searched for the smallest set".into()],
-            components,
-        });
-        found.constraints = all;
-        return found;
-    }
-    while found.conflicts.len() < TOLD && !question.holds(&left) {
+    let mut sets = Vec::new();
+    while sets.len() < TOLD && !question.holds(&left) {
         let set = question.smallest(&left);
+        left.retain(|one| !set.contains(one));
+        sets.push(set);
+    }
+    for set in sets {
+        // With everything else that can hold, so that who follows the advice has heard of all that is in the way.
+        let kept: Vec<Constraint> = left.iter().chain(&set).cloned().collect();
         found.conflicts.push(Conflict {
             between: set.iter().map(|constraint| describe(task, constraint)).collect(),
-            relax: set.iter().map(|constraint| question.relaxation(&set, constraint)).collect(),
+            relax: set.iter().map(|constraint| question.relaxation(&kept, constraint)).collect(),
             components: components.clone(),
         });
-        left.retain(|one| !set.contains(one));
         found.constraints.extend(set);
     }
     found
@@ -103,12 +99,18 @@ struct Question<'a> {
 
 impl Question<'_> {
     fn solve(&self, kept: &[Constraint]) -> Option<Outcome> {
-        let relaxed: BTreeSet<Constraint> = self.all.iter().filter(|one| !kept.contains(one)).cloned().collect();
+        let relaxed = self.relaxed(kept);
         optimise_only(&Task { relaxed: &relaxed, ..*self.task }, self.group)
     }
 
     fn holds(&self, kept: &[Constraint]) -> bool {
-        self.solve(kept).is_some()
+        let relaxed = self.relaxed(kept);
+        is_possible(&Task { relaxed: &relaxed, ..*self.task }, self.group)
+    }
+
+    fn relaxed(&self, kept: &[Constraint]) -> BTreeSet<Constraint> {
+        let kept: BTreeSet<&Constraint> = kept.iter().collect();
+        self.all.iter().filter(|one| !kept.contains(one)).cloned().collect()
     }
 
     fn smallest(&self, among: &[Constraint]) -> Vec<Constraint> {
@@ -147,18 +149,18 @@ impl Question<'_> {
         found
     }
 
-    /// What would have to change about one demand of the set for the others to hold.
-    fn relaxation(&self, set: &[Constraint], one: &Constraint) -> String {
-        let others: Vec<Constraint> = set.iter().filter(|other| *other != one).cloned().collect();
+    /// What would have to change about one demand for the others that are kept to hold.
+    fn relaxation(&self, kept: &[Constraint], one: &Constraint) -> String {
+        let others: Vec<Constraint> = kept.iter().filter(|other| *other != one).cloned().collect();
         let Some(outcome) = self.solve(&others) else { return "giving it up alone is not enough".into() };
         let placed = |id: &ComponentId| outcome.placed.get(id);
         let name = |site: usize| self.task.ground.sites[site].name.as_str();
         match one {
-            Constraint::Rto(id) => match self.least_rto(set, id) {
+            Constraint::Rto(id) => match self.least_rto(kept, id) {
                 Some(least) => format!("RTO of {id}: at least {}", at_least(least)),
                 None => format!("leave the RTO of {id} out"),
             },
-            Constraint::Rpo(id) => match self.least_rpo(set, id) {
+            Constraint::Rpo(id) => match self.least_rpo(kept, id) {
                 Some(least) => format!("RPO of {id}: at least {}", at_least(least)),
                 None => format!("leave the RPO of {id} out"),
             },
@@ -183,26 +185,29 @@ impl Question<'_> {
         }
     }
 
+    /// The app with other objectives of one component; the others' that come from the app become their own.
+    fn with(&self, id: &ComponentId, change: impl Fn(&mut Objectives)) -> Option<App> {
+        let whole = self.task.setting.app;
+        let mut app = whole.clone();
+        for (other, component) in &mut app.components {
+            component.objectives = objectives(whole, whole.components.get(other)?);
+        }
+        app.objectives = Objectives { cost: whole.objectives.cost.clone(), ..Objectives::default() };
+        change(&mut app.components.get_mut(id)?.objectives);
+        Some(app)
+    }
+
     /// The least RTO of a component that goes with the other demands, in seconds, to the millisecond.
-    fn least_rto(&self, set: &[Constraint], id: &ComponentId) -> Option<f64> {
+    fn least_rto(&self, kept: &[Constraint], id: &ComponentId) -> Option<f64> {
+        let relaxed = self.relaxed(kept);
+        if !is_exact(self.task, self.group) {
+            let without = relaxed.iter().cloned().chain([Constraint::Rto(id.clone())]).collect();
+            return quickest(&Task { relaxed: &without, ..*self.task }, self.group, id);
+        }
         let fits = |ms: u64| {
-            let mut app = self.task.setting.app.clone();
-            app.objectives.rto = None;
-            let component = app.components.get_mut(id)?;
-            component.objectives.rto = Some(Duration::from_millis(ms));
-            // The others' RTOs come from the app, where they have none of their own.
-            let general = self.task.setting.app.objectives.rto;
-            for (other, component) in &mut app.components {
-                if other != id {
-                    component.objectives.rto = match (component.objectives.rto, general) {
-                        (Some(own), Some(general)) => Some(own.min(general)),
-                        (one, other) => one.or(other),
-                    };
-                }
-            }
+            let app = self.with(id, |objectives| objectives.rto = Some(Duration::from_millis(ms)))?;
             let setting = crate::choice::Setting { app: &app, ..self.task.setting };
-            let relaxed: BTreeSet<Constraint> = self.all.iter().filter(|one| !set.contains(one)).cloned().collect();
-            optimise_only(&Task { setting, relaxed: &relaxed, ..*self.task }, self.group)
+            is_possible(&Task { setting, relaxed: &relaxed, ..*self.task }, self.group).then_some(())
         };
         let (mut low, mut high) = (0_u64, 90 * 24 * 3_600_000);
         fits(high)?;
@@ -215,19 +220,19 @@ impl Question<'_> {
     }
 
     /// The least RPO of a component that goes with the other demands, in seconds.
-    fn least_rpo(&self, set: &[Constraint], id: &ComponentId) -> Option<f64> {
+    fn least_rpo(&self, kept: &[Constraint], id: &ComponentId) -> Option<f64> {
         let component = self.task.setting.app.components.get(id)?;
         let mut losses: Vec<u64> =
             choices(self.task.setting, id, component).iter().map(crate::choice::Choice::planned_loss_ms).collect();
         losses.sort_unstable();
         losses.dedup();
+        let relaxed = self.relaxed(kept);
         losses.into_iter().find_map(|ms| {
-            let mut app = self.task.setting.app.clone();
-            app.objectives.rpo = None;
-            app.components.get_mut(id)?.objectives.rpo = Some(Duration::from_millis(ms));
+            let app = self.with(id, |objectives| objectives.rpo = Some(Duration::from_millis(ms)))?;
             let setting = crate::choice::Setting { app: &app, ..self.task.setting };
-            let relaxed: BTreeSet<Constraint> = self.all.iter().filter(|one| !set.contains(one)).cloned().collect();
-            optimise_only(&Task { setting, relaxed: &relaxed, ..*self.task }, self.group)?;
+            if !is_possible(&Task { setting, relaxed: &relaxed, ..*self.task }, self.group) {
+                return None;
+            }
             #[expect(clippy::cast_precision_loss, reason = "at most some days in ms")]
             Some(ms as f64 / 1000.0)
         })

@@ -8,9 +8,10 @@ use lifeboat_model::app::{Component, Objectives, Replication};
 
 use crate::bill::bill;
 use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, TargetRule, choices};
-use crate::optimise::{Placed, objectives, overhead_ms};
+use crate::draw::TOLERANCE;
+use crate::optimise::{Instead, Placed, objectives};
 use crate::recovery::{begin, duration, route, seconds, steering};
-use crate::report::{ComponentReport, StepReport};
+use crate::report::{Basis, ComponentReport, StepReport};
 use crate::site::Ground;
 use crate::solve::Solved;
 use crate::spread::{PLANNING_QUANTILE, Spread};
@@ -53,6 +54,10 @@ impl Solved<'_> {
             rto: prediction.rto,
             rto_range: prediction.rto_range,
             rpo: prediction.rpo,
+            loss: component.kind.is_database().then(|| {
+                let Spread { grade, source, date, .. } = &placed.choice.loss;
+                Basis { grade: *grade, source: source.to_string(), date: date.to_string() }
+            }),
             steps,
             measured: None,
             today_usd: known(&today),
@@ -86,14 +91,7 @@ impl Solved<'_> {
         if self.inputs.keep_pins && component.pattern == Some(placed.choice.pattern) {
             reasons.push(format!("the file asks for {}", placed.choice.pattern.as_str()));
         }
-        let overhead = overhead_ms(setting, id);
-        let needs: u64 = component
-            .needs
-            .iter()
-            .filter_map(|need| self.placed.get(need))
-            .map(|need| need.choice.planned().ready(0))
-            .max()
-            .unwrap_or(0);
+        let instead = Instead::new(setting, self.draws, &self.placed, id);
         let late = self.kept_for(id);
         let mut told = BTreeSet::new();
         let mut smaller: Option<(u32, String)> = None;
@@ -104,7 +102,7 @@ impl Solved<'_> {
                 continue;
             }
             let why = self
-                .against(&choice, &objectives, overhead, needs)
+                .against(&choice, &objectives, instead.as_ref())
                 .or_else(|| late.as_ref().map(|(who, rto)| format!("{who} would miss its RTO of {rto} too often")));
             let Some(why) = why else { continue };
             let label = match choice.carriage {
@@ -128,11 +126,11 @@ impl Solved<'_> {
         if let Some(slowest) = component
             .needs
             .iter()
-            .filter(|need| self.placed.contains_key(*need))
-            .max_by_key(|need| self.placed.get(*need).map_or(0, |need| need.choice.planned().ready(0)))
-            && let Some(prediction) = self.predictions.get(slowest)
+            .filter_map(|need| self.predictions.get(need).map(|prediction| (need, prediction.rto.p95)))
+            .max_by(|(_, one), (_, other)| one.total_cmp(other))
         {
-            reasons.push(format!("it waits for {slowest} (95 of 100 times within {})", seconds(prediction.rto.p95)));
+            let (slowest, p95) = slowest;
+            reasons.push(format!("it waits for {slowest} (95 of 100 times within {})", seconds(p95)));
         }
         if placed.choice.carriage == Carriage::Synchronous
             && let Some(latency) = self.commit_latency(placed)
@@ -149,8 +147,7 @@ impl Solved<'_> {
         reasons
     }
 
-    /// The component with the shortest RTO among those that wait for this one, itself included, if it is shorter than this
-    /// one's or a margin is kept for it. Enormous apps are not searched.
+    /// The component with the shortest RTO among those that wait for this one. Enormous apps are not searched.
     fn kept_for(&self, id: &ComponentId) -> Option<(ComponentId, String)> {
         if self.app.components.len() > SEARCHED {
             return None;
@@ -166,12 +163,12 @@ impl Solved<'_> {
             found.extend(more);
         }
         let rto = |id: &ComponentId| objectives(self.app, self.app.components.get(id)?).rto;
-        let shortest = found.into_iter().filter(|other| *other != id || self.margins.contains_key(*other));
+        let shortest = found.into_iter().filter(|other| *other != id);
         let who = shortest.filter(|other| rto(other).is_some()).min_by_key(|other| rto(other))?;
         Some((who.clone(), duration(rto(who)?)))
     }
 
-    fn against(&self, choice: &Choice, objectives: &Objectives, overhead_ms: u64, needs_ms: u64) -> Option<String> {
+    fn against(&self, choice: &Choice, objectives: &Objectives, instead: Option<&Instead<'_>>) -> Option<String> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most some days")]
         let as_seconds = |ms: u64| seconds(ms as f64 / 1000.0);
         if let Some(rpo) = objectives.rpo
@@ -179,18 +176,11 @@ impl Solved<'_> {
         {
             return Some(format!("it may lose {} (RPO {})", as_seconds(choice.planned_loss_ms()), duration(rpo)));
         }
-        let total = overhead_ms + choice.planned().ready(needs_ms);
-        if let Some(rto) = objectives.rto
-            && u128::from(total) > rto.as_millis()
-        {
-            let takes = if as_seconds(total) == duration(rto) {
-                format!("a little more than {}", duration(rto))
-            } else {
-                as_seconds(total)
-            };
-            return Some(format!("it takes {takes} (RTO {})", duration(rto)));
-        }
-        None
+        let p95 = instead?.p95(choice);
+        let rto = objectives.rto.filter(|rto| p95 > rto.as_secs_f64() + TOLERANCE)?;
+        let takes =
+            if seconds(p95) == duration(rto) { format!("a little more than {}", duration(rto)) } else { seconds(p95) };
+        Some(format!("it takes {takes} (RTO {})", duration(rto)))
     }
 }
 
@@ -201,6 +191,7 @@ fn step_report(step: crate::recovery::StepKind, takes: &Spread) -> StepReport {
         p95: takes.at(PLANNING_QUANTILE),
         grade: takes.grade,
         source: takes.source.to_string(),
+        date: takes.date.to_string(),
     }
 }
 

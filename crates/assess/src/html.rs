@@ -261,12 +261,18 @@ fn component_row(component: &ComponentReport) -> Markup {
                     }
                 }
                 table {
-                    thead { tr { th { "Step" } th { "Usual" } th { "Planned" } th { "Grade" } th { "Rests on" } } }
+                    thead { tr { th { "Step or loss" } th { "Usual" } th { "Planned" } th { "Grade" } th { "Rests on" } } }
                     tbody {
+                        @if let Some(loss) = &component.loss {
+                            tr {
+                                td { "loss" } td class="number" { (seconds(component.rpo.p50)) } td class="number" { (seconds(component.rpo.p95)) }
+                                td { (loss.grade) } td class="source" { (loss.source) ", " (loss.date) }
+                            }
+                        }
                         @for step in &component.steps {
                             tr {
                                 td { (step.step.as_str()) } td class="number" { (seconds(step.p50)) } td class="number" { (seconds(step.p95)) }
-                                td { (step.grade) } td class="source" { (step.source) }
+                                td { (step.grade) } td class="source" { (step.source) ", " (step.date) }
                             }
                         }
                     }
@@ -275,6 +281,11 @@ fn component_row(component: &ComponentReport) -> Markup {
             }
         }
     }
+}
+
+/// Source and date.
+fn dated(figure: &lifeboat_atlas::Figure<f64>) -> String {
+    format!("{}, {}", figure.source, figure.date)
 }
 
 fn bill(items: &[CostItem]) -> Markup {
@@ -288,7 +299,7 @@ fn bill(items: &[CostItem]) -> Markup {
                         td class="number" { (format!("{:.0} {}", item.quantity, item.unit)) }
                         td class="number" { @if let Some(amount) = item.usd { (format!("{amount:.2}")) } @else { "unknown" } }
                         td { @if let Some(grade) = item.grade { (grade) } }
-                        td class="source" { (item.basis) }
+                        td class="source" { (item.source) @if !item.date.is_empty() { ", " (item.date) } }
                     }
                 }
             }
@@ -418,15 +429,15 @@ fn footer(answer: &Assessment) -> Markup {
             @for link in &answer.links {
                 p class="hint" {
                     (link.from) " → " (link.to) ": "
-                    @if let Some(trip) = &link.round_trip_ms { (format!("round trip {:.1} ms, {}: {}", trip.value, trip.grade, trip.source)) } @else { "round trip not known" }
+                    @if let Some(trip) = &link.round_trip_ms { (format!("round trip {:.1} ms, {}: {}", trip.value, trip.grade, dated(trip))) } @else { "round trip not known" }
                     "; " (link.reason) "."
                 }
             }
         }
         footer {
-            p { @if answer.optimal && answer.margins.is_empty() { "It is proved that nothing cheaper meets the objectives." } @else if answer.optimal { "It is proved that nothing cheaper meets the objectives with the margin named below." } @else { "It is not proved that nothing cheaper meets the objectives." } }
+            p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
             @for note in &answer.notes { p { (note) } }
-            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (outlook.losses_per_year.source) "." } }
+            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) "." } }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What an assessment depends on besides the file, and the regions that come into question for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use lifeboat_atlas::{Atlas, PriceBook};
 use lifeboat_model::App;
 
 use crate::choice::Setting;
-use crate::optimise::{Outcome, Task, optimise};
+use crate::draw::Draws;
+use crate::optimise::{EFFORT, Outcome, Task, optimise};
 use crate::recovery::History;
 use crate::site::{Ground, declared, everywhere};
 
@@ -55,6 +56,11 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// The recoveries that are drawn for an app.
+    pub fn draws(&self, app: &App) -> Draws {
+        Draws::new(Setting { atlas: self.atlas, app, history: &self.history })
+    }
+
     /// The prices that hold for an app.
     pub fn book(&self, app: &App) -> PriceBook {
         let own = self.prices.with_overrides(&PriceBook::of_file(&app.prices)).with_overrides(&self.declared);
@@ -63,25 +69,28 @@ impl<'a> Inputs<'a> {
 }
 
 /// The comparable cost and the placements alone, for those who ask many times.
-pub(crate) fn placements(app: &App, inputs: &Inputs<'_>) -> (Outcome, Ground) {
-    let (ground, together) = ground(app, inputs);
-    (plain(app, inputs, &ground, together), ground)
+/// Not proved to be the cheapest in groups where much hangs together.
+pub(crate) fn placements(app: &App, inputs: &Inputs<'_>, draws: &Draws) -> (Outcome, Ground) {
+    let (ground, together) = ground(app, inputs, draws);
+    (plain(app, inputs, &ground, together, draws), ground)
 }
 
-fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool) -> Outcome {
+fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool, draws: &Draws) -> Outcome {
     optimise(&Task {
         setting: Setting { atlas: inputs.atlas, app, history: &inputs.history },
         ground,
         relaxed: &BTreeSet::new(),
         keep_pins: inputs.keep_pins,
-        margins: &BTreeMap::new(),
+        draws,
         together,
+        within: None,
+        effort: EFFORT / 10,
     })
 }
 
 /// The regions that come into question, and whether the whole app is placed together. Regions that an account must ask for
 /// first come in only where nothing can be had without them.
-pub(crate) fn ground(app: &App, inputs: &Inputs<'_>) -> (Ground, bool) {
+pub(crate) fn ground(app: &App, inputs: &Inputs<'_>, draws: &Draws) -> (Ground, bool) {
     let book = inputs.book(app);
     let of = |sites| Ground::new(inputs.atlas, &book, sites);
     let own = declared(app);
@@ -94,7 +103,7 @@ pub(crate) fn ground(app: &App, inputs: &Inputs<'_>) -> (Ground, bool) {
         return (of(own), false);
     }
     let open = of(everywhere(inputs.atlas, app, false));
-    if plain(app, inputs, &open, true).impossible.is_empty() {
+    if plain(app, inputs, &open, true, draws).impossible.is_empty() {
         return (open, true);
     }
     (of(everywhere(inputs.atlas, app, true)), true)

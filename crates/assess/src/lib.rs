@@ -7,13 +7,15 @@
 //!
 //! How it is decided: [`choice`] lists what each kind can do, [`site`] where it may be, [`tariff`] what it costs;
 //! [`optimise`] finds the cheapest combination that meets the objectives and proves it, [`conflict`] explains why there
-//! is none, [`predict`] draws recoveries, [`weak`] looks for what the plan leans on.
+//! is none, [`draw`] throws the dice of recoveries, [`predict`] tells them, [`weak`] looks for what the plan leans on.
 
 mod assemble;
 mod bill;
 pub mod choice;
 pub mod conflict;
+pub mod draw;
 mod explain;
+mod gather;
 pub mod html;
 mod inputs;
 pub mod optimise;

@@ -1,12 +1,16 @@
 //! The cheapest patterns, regions and sizes that meet the objectives: exact.
 //!
 //! Components that need each other form a group, which shares its home and its recovery regions. Groups have nothing to do
-//! with each other and are solved one by one: `placement` looks for a group's regions, [`crate::schedule`] for the choices
-//! there. Groups that differ in nothing but names are solved once (`likeness`).
+//! with each other and are solved one by one: `placement` looks for a group's regions, `cheapest` for the choices
+//! there. An objective holds if 95 of 100 drawn recoveries hold it: the very ones that [`crate::predict`] reports. Groups that
+//! differ in nothing but names are solved once (`likeness`).
 
+mod cheapest;
 mod likeness;
 mod member;
 mod placement;
+mod recoveries;
+mod timing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -15,8 +19,10 @@ use lifeboat_model::app::{Component, Objectives};
 use lifeboat_model::{App, ComponentId};
 
 use self::likeness::likeness;
-use self::placement::{GroupSolution, solve_group};
+use self::placement::{Group, GroupSolution, solve_group};
+pub(crate) use self::recoveries::Instead;
 use crate::choice::{Choice, Setting};
+use crate::draw::Draws;
 use crate::recovery::{begin, route, steering};
 use crate::site::Ground;
 
@@ -52,12 +58,19 @@ pub struct Task<'a> {
     pub relaxed: &'a BTreeSet<Constraint>,
     /// Whether patterns, writers, standbys and regions that the file fixes are kept.
     pub keep_pins: bool,
-    /// By how much the planned time of a component must stay below its RTO, where planning by quantiles of single steps
-    /// proved too hopeful: a factor above one.
-    pub margins: &'a BTreeMap<ComponentId, f64>,
+    /// The recoveries that must hold the objectives.
+    pub draws: &'a Draws,
     /// One placement for the whole app instead of one for each group.
     pub together: bool,
+    /// Only this home and this recovery region, by index.
+    pub within: Option<(usize, usize)>,
+    /// How often the recoveries of a group are gone through at most before the best that was found is taken, and said not to be
+    /// proved: [`EFFORT`].
+    pub effort: usize,
 }
+
+/// Enough for a proof in all but groups where much hangs together.
+pub const EFFORT: usize = 6000;
 
 /// What was chosen for a component.
 #[derive(Clone, Debug)]
@@ -85,8 +98,8 @@ pub struct Outcome {
     pub placed: BTreeMap<ComponentId, Placed>,
     /// The comparable cost of it in millionths of a USD a month.
     pub cost: i64,
-    /// Whether it is proved that nothing is cheaper.
-    pub proved: bool,
+    /// Nothing costs less than this: the cost itself, if that is proved to be the least.
+    pub least: i64,
     /// Groups without a solution.
     pub impossible: Vec<Vec<ComponentId>>,
 }
@@ -98,7 +111,7 @@ pub fn optimise(task: &Task<'_>) -> Outcome {
 
 /// Solves these groups.
 pub fn optimise_groups(task: &Task<'_>, groups: Vec<Vec<ComponentId>>) -> Outcome {
-    let mut outcome = Outcome { proved: true, ..Outcome::default() };
+    let mut outcome = Outcome::default();
     // Enormous files repeat themselves: groups that differ in nothing but names have one solution.
     let mut known: HashMap<String, Option<GroupSolution>> = HashMap::new();
     for group in groups {
@@ -106,7 +119,7 @@ pub fn optimise_groups(task: &Task<'_>, groups: Vec<Vec<ComponentId>>) -> Outcom
         match solution {
             Some(solution) => {
                 outcome.cost = outcome.cost.saturating_add(solution.cost);
-                outcome.proved &= solution.proved;
+                outcome.least = outcome.least.saturating_add(solution.least);
                 outcome.placed.extend(group.into_iter().zip(solution.placed.iter().cloned()));
             }
             None => outcome.impossible.push(group),
@@ -115,33 +128,10 @@ pub fn optimise_groups(task: &Task<'_>, groups: Vec<Vec<ComponentId>>) -> Outcom
     outcome
 }
 
-impl Constraint {
-    /// What it is, without the component.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Rto(_) => "rto",
-            Self::Rpo(_) => "rpo",
-            Self::Availability(_) => "availability",
-            Self::Pattern(_) => "pattern",
-            Self::Writer(_) => "writer",
-            Self::Standbys(_) => "standbys",
-            Self::Regions(_) => "regions",
-            Self::Residency => "residency",
-        }
-    }
-
-    /// Whether it is a demand on this component alone.
-    fn is_of(&self, component: &ComponentId) -> bool {
-        match self {
-            Self::Rto(id)
-            | Self::Rpo(id)
-            | Self::Availability(id)
-            | Self::Pattern(id)
-            | Self::Writer(id)
-            | Self::Standbys(id)
-            | Self::Regions(id) => id == component,
-            Self::Residency => false,
-        }
+impl Outcome {
+    /// Whether it is proved that nothing is cheaper.
+    pub fn is_proved(&self) -> bool {
+        self.least >= self.cost
     }
 }
 
@@ -150,9 +140,28 @@ pub fn optimise_only(task: &Task<'_>, members: &[ComponentId]) -> Option<Outcome
     solve_group(task, members).map(|solution| Outcome {
         placed: members.iter().cloned().zip(solution.placed).collect(),
         cost: solution.cost,
-        proved: solution.proved,
+        least: solution.least,
         impossible: Vec::new(),
     })
+}
+
+/// Whether the groups of these components have a solution. Of groups too large to be searched exactly that is told by the quickest
+/// that each component can do.
+pub fn is_possible(task: &Task<'_>, members: &[ComponentId]) -> bool {
+    Group::new(task, members).is_some_and(|group| timing::is_possible(&group))
+}
+
+/// What 95 of 100 recoveries of a component take at most, in seconds, if all of its group are as quick as they can be.
+pub fn quickest(task: &Task<'_>, members: &[ComponentId], of: &ComponentId) -> Option<f64> {
+    let group = Group::new(task, members)?;
+    let found = timing::quickest(&group)?;
+    let at = members.iter().position(|member| member == of)?;
+    found.get(group.member_of(at)).map(|found| found.p95)
+}
+
+/// Whether a group is searched exactly.
+pub fn is_exact(task: &Task<'_>, members: &[ComponentId]) -> bool {
+    Group::new(task, members).is_none_or(|group| timing::is_exact(&group))
 }
 
 /// The objectives that hold for a component: the tighter of its own and the app's.

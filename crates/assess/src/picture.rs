@@ -1,5 +1,6 @@
 //! Pictures as inline SVG: the map of regions and the frontier. Drawn from numbers, no library, no script.
 
+use lifeboat_atlas::Atlas;
 use maud::{Markup, html};
 
 use crate::recovery::seconds;
@@ -19,6 +20,12 @@ enum Part {
     Target,
     Home,
     Both,
+}
+
+impl Dot {
+    fn radius(&self) -> f64 {
+        if self.part == Part::Unused { 3.0 } else { 7.0 }
+    }
 }
 
 impl Part {
@@ -60,11 +67,22 @@ pub fn map(answer: &Assessment) -> Markup {
         })
         .filter(|dot| (0.0..=MAP_WIDTH).contains(&dot.x) && (0.0..=MAP_HEIGHT).contains(&dot.y))
         .collect();
-    dots.sort_by_key(|dot| dot.part);
+    dots.sort_by_key(|dot| std::cmp::Reverse(dot.part));
     let spot = |name: &str| dots.iter().find(|dot| dot.name == name).map(|dot| (dot.x, dot.y));
+    let links: Vec<(Line, String)> = answer
+        .links
+        .iter()
+        .filter_map(|link| {
+            let km = link.km.map(|km| format!("{km:.0} km"));
+            let trip = link.round_trip_ms.as_ref().map(|trip| format!("{:.0} ms", trip.value));
+            Some(((spot(&link.from)?, spot(&link.to)?), km.into_iter().chain(trip).collect::<Vec<_>>().join(", ")))
+        })
+        .collect();
+    let labels = labels(&dots, &links);
     html! {
         svg class="map" viewBox=(format!("0 0 {MAP_WIDTH} {MAP_HEIGHT}")) role="img" aria-label="Map of the regions" {
             rect class="sea" width=(MAP_WIDTH) height=(MAP_HEIGHT) {}
+            @for (water, path) in frame.land() { path class=(if water { "lake" } else { "land" }) d=(path) {} }
             @for (x, label) in frame.meridians() {
                 line class="grid" x1=(round(x)) y1="0" x2=(round(x)) y2=(MAP_HEIGHT) {}
                 text class="grid-label" x=(round(x + 3.0)) y=(MAP_HEIGHT - 5.0) { (label) }
@@ -73,29 +91,144 @@ pub fn map(answer: &Assessment) -> Markup {
                 line class="grid" x1="0" y1=(round(y)) x2=(MAP_WIDTH) y2=(round(y)) {}
                 text class="grid-label" x="4" y=(round(y - 3.0)) { (label) }
             }
-            @for link in &answer.links {
-                @if let (Some((x1, y1)), Some((x2, y2))) = (spot(&link.from), spot(&link.to)) {
-                    line class="link" x1=(round(x1)) y1=(round(y1)) x2=(round(x2)) y2=(round(y2)) {}
-                    text class="link-label" x=(round(x1.midpoint(x2) + 8.0)) y=(round(y1.midpoint(y2) + 20.0)) {
-                        @if let Some(km) = link.km { (format!("{km:.0} km")) }
-                        @if let Some(trip) = &link.round_trip_ms { (format!(", {:.0} ms", trip.value)) }
-                    }
-                }
+            @for (((x1, y1), (x2, y2)), _) in &links {
+                line class="link" x1=(round(*x1)) y1=(round(*y1)) x2=(round(*x2)) y2=(round(*y2)) {}
             }
-            @for dot in &dots {
-                circle class=(dot.part.class()) cx=(round(dot.x)) cy=(round(dot.y)) r=(if dot.part == Part::Unused { "3" } else { "7" }) {
+            @for dot in dots.iter().rev() {
+                circle class=(dot.part.class()) cx=(round(dot.x)) cy=(round(dot.y)) r=(dot.radius()) {
                     title { (dot.name) }
                 }
-                @let label = if dot.part == Part::Unused { "other" } else { "region" };
-                text class=(label) x=(round(label_x(dot))) y=(round(dot.y - 12.0)) text-anchor="middle" { (dot.name) }
+            }
+            @for label in &labels {
+                text class=(label.class) x=(round(label.x)) y=(round(label.bottom - LIFT)) { (label.text) }
             }
         }
     }
 }
 
-/// Above its dot, inside the map.
-fn label_x(dot: &Dot) -> f64 {
-    dot.x.clamp(50.0, MAP_WIDTH - 50.0)
+/// A point of the picture.
+type Point = (f64, f64);
+type Line = (Point, Point);
+
+/// From the bottom of a label's box to the line that it is written on.
+const LIFT: f64 = 3.0;
+
+/// A text and the box that it takes.
+struct Label {
+    text: String,
+    class: &'static str,
+    x: f64,
+    bottom: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Label {
+    fn new(text: String, class: &'static str, size: f64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a name")]
+        let width = text.chars().count() as f64 * size * 0.58;
+        Self { text, class, x: 0.0, bottom: 0.0, width, height: size * 1.15 }
+    }
+
+    /// The same with its box's left end and bottom here.
+    fn at(self, x: f64, bottom: f64) -> Self {
+        Self { x, bottom, ..self }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.x < other.x + other.width
+            && other.x < self.x + self.width
+            && self.bottom - self.height < other.bottom
+            && other.bottom - other.height < self.bottom
+    }
+
+    fn meets_dot(&self, dot: &Dot) -> bool {
+        let reach = dot.radius() + 1.0;
+        (self.x - reach..=self.x + self.width + reach).contains(&dot.x)
+            && (self.bottom - self.height - reach..=self.bottom + reach).contains(&dot.y)
+    }
+
+    fn meets_line(&self, ((x1, y1), (x2, y2)): &Line) -> bool {
+        (0..=40).map(|part| f64::from(part) / 40.0).any(|part| {
+            let (x, y) = (x1 + (x2 - x1) * part, y1 + (y2 - y1) * part);
+            (self.x..=self.x + self.width).contains(&x) && (self.bottom - self.height..=self.bottom).contains(&y)
+        })
+    }
+
+    fn is_inside(&self) -> bool {
+        self.x >= 2.0
+            && self.x + self.width <= MAP_WIDTH - 2.0
+            && self.bottom - self.height >= 2.0
+            && self.bottom <= MAP_HEIGHT - 16.0
+    }
+}
+
+/// Names beside their dots, distances beside their lines, none over another: what is used first, if need be over a dot that is not;
+/// what finds no room is left out (each dot has its name as a title).
+fn labels(dots: &[Dot], links: &[(Line, String)]) -> Vec<Label> {
+    let mut placed: Vec<Label> = Vec::new();
+    let mut place = |mut candidates: &mut dyn Iterator<Item = Label>, crowded: bool| {
+        let free = |label: &Label| {
+            label.is_inside()
+                && !placed.iter().any(|other| label.meets(other))
+                && !dots.iter().any(|dot| (!crowded || dot.part != Part::Unused) && label.meets_dot(dot))
+                && (crowded || !links.iter().any(|(line, _)| label.meets_line(line)))
+        };
+        let found = Iterator::find(&mut candidates, free);
+        let is_found = found.is_some();
+        placed.extend(found);
+        is_found
+    };
+    let around = |dot: &Dot, class: &'static str, size: f64| {
+        let label = || Label::new(dot.name.clone(), class, size);
+        let (width, height, gap) = (label().width, label().height, dot.radius() + 3.0);
+        let (left, middle, right) = (dot.x - width - gap, dot.x - width / 2.0, dot.x + gap);
+        let (above, level, below) = (dot.y - gap, dot.y + height / 2.0, dot.y + gap + height);
+        let places = [
+            (middle, above),
+            (middle, below),
+            (right, level),
+            (left, level),
+            (right, above),
+            (left, above),
+            (right, below),
+            (left, below),
+            (middle, above - height),
+            (middle, below + height),
+            (right + width / 2.0, level),
+            (left - width / 2.0, level),
+        ];
+        places.map(|(x, bottom)| label().at(x.clamp(3.0, (MAP_WIDTH - width - 3.0).max(3.0)), bottom))
+    };
+    let (used, unused): (Vec<&Dot>, Vec<&Dot>) = dots.iter().partition(|dot| dot.part != Part::Unused);
+    for dot in used {
+        let candidates = around(dot, "region", 14.0);
+        if !place(&mut candidates.into_iter(), false) {
+            place(&mut around(dot, "region", 14.0).into_iter(), true);
+        }
+    }
+    for (((x1, y1), (x2, y2)), text) in links {
+        let along = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].into_iter();
+        let mut candidates = along.flat_map(|part| {
+            let (x, y) = (x1 + (x2 - x1) * part, y1 + (y2 - y1) * part);
+            let label = || Label::new(text.clone(), "link-label", 12.0);
+            let (width, height) = (label().width, label().height);
+            [
+                (x + 10.0, y + height + 4.0),
+                (x + 10.0, y - 4.0),
+                (x - width - 10.0, y - 4.0),
+                (x - width - 10.0, y + height + 4.0),
+                (x - width / 2.0, y - 12.0),
+                (x - width / 2.0, y + height + 12.0),
+            ]
+            .map(|(x, bottom)| label().at(x, bottom))
+        });
+        place(&mut candidates, false);
+    }
+    for dot in unused {
+        place(&mut around(dot, "other", 11.0).into_iter().take(8), false);
+    }
+    placed
 }
 
 /// What part of the world is shown.
@@ -125,6 +258,22 @@ impl Frame {
 
     fn at(&self, longitude: f64, latitude: f64) -> (f64, f64) {
         ((longitude - self.west) * self.scale, (self.north - latitude) * self.scale)
+    }
+
+    /// Outlines that reach into the frame, as paths, and whether each is water.
+    fn land(&self) -> Vec<(bool, String)> {
+        let outlines = Atlas::embedded().land().iter().filter_map(|outline| {
+            let corners: Vec<Point> =
+                outline.corners.iter().map(|corner| self.at(corner.longitude, corner.latitude)).collect();
+            let reach = |of: fn(&Point) -> f64| {
+                corners.iter().map(of).fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)))
+            };
+            let ((west, east), (north, south)) = (reach(|(x, _)| *x), reach(|(_, y)| *y));
+            let seen = west < MAP_WIDTH && east > 0.0 && north < MAP_HEIGHT && south > 0.0;
+            let corners: Vec<String> = corners.iter().map(|(x, y)| format!("{x:.0} {y:.0}")).collect();
+            seen.then(|| (outline.water, format!("M{}Z", corners.join("L"))))
+        });
+        outlines.collect()
     }
 
     fn step(&self) -> i32 {
@@ -257,6 +406,30 @@ mod tests {
             assert!((0.0..=MAP_WIDTH).contains(&x) && (0.0..=MAP_HEIGHT).contains(&y), "{x} {y}");
         }
         assert!(Frame::around(std::iter::empty()).is_none());
+    }
+
+    #[test]
+    fn no_label_lies_over_another_or_over_a_dot() {
+        let dot = |(number, (x, y, part)): (usize, &(f64, f64, Part))| Dot {
+            name: format!("region-{number}"),
+            x: *x,
+            y: *y,
+            part: *part,
+        };
+        let mut spots = vec![(400.0, 200.0, Part::Home), (410.0, 206.0, Part::Target), (430.0, 190.0, Part::Both)];
+        spots
+            .extend((0..40).map(|number| {
+                (380.0 + f64::from(number * 37 % 90), 160.0 + f64::from(number * 53 % 80), Part::Unused)
+            }));
+        let dots: Vec<Dot> = spots.iter().enumerate().map(dot).collect();
+        let links = [(((400.0, 200.0), (410.0, 206.0)), "12 km, 1 ms".to_owned())];
+        let labels = labels(&dots, &links);
+        assert!(labels.iter().filter(|label| label.class == "region").count() == 3, "what is used has its name");
+        for (at, label) in labels.iter().enumerate() {
+            assert!(labels[at + 1..].iter().all(|other| !label.meets(other)), "{}", label.text);
+            let covers = |dot: &Dot| label.meets_dot(dot) && (label.class != "region" || dot.part != Part::Unused);
+            assert!(label.is_inside() && !dots.iter().any(covers), "{}", label.text);
+        }
     }
 
     #[test]

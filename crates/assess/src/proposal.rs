@@ -69,23 +69,50 @@ fn as_placed(component: &Component, ground: &Ground, placed: &Placed) -> Compone
         size: Size::default(),
     };
     if component.kind.is_database() {
-        let mode = match placed.choice.carriage {
-            Carriage::Synchronous => Replication::Synchronous,
-            Carriage::Asynchronous | Carriage::SeveralWriters | Carriage::Backups | Carriage::Nothing => {
-                Replication::Asynchronous
-            }
-        };
-        let writer = region(&ground.sites[placed.home]);
-        proposed.standbys.clone_from(&component.standbys);
-        proposed.standbys.remove(&writer);
-        proposed.standbys.extend(placed.targets.iter().map(|target| (region(&ground.sites[*target]), mode)));
-        proposed.writer = Some(writer);
-        if proposed.standbys != component.standbys {
-            let synchronous = proposed.standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
-            proposed.confirmations = synchronous.max(1);
-        }
+        let at = Stands { home: placed.home, targets: &placed.targets, carriage: placed.choice.carriage };
+        proposed.writer = Some(region(&ground.sites[placed.home]));
+        (proposed.standbys, proposed.confirmations) = standbys(component, ground, &at);
     }
     proposed
+}
+
+/// Where a database and its standbys are.
+pub(crate) struct Stands<'a> {
+    pub home: usize,
+    pub targets: &'a [usize],
+    pub carriage: Carriage,
+}
+
+/// The standbys of a database once it is placed, and how many of them confirm a commit.
+fn standbys(component: &Component, ground: &Ground, at: &Stands<'_>) -> (BTreeMap<RegionId, Replication>, usize) {
+    let mode = match at.carriage {
+        Carriage::Synchronous => Replication::Synchronous,
+        Carriage::Asynchronous | Carriage::SeveralWriters | Carriage::Backups | Carriage::Nothing => {
+            Replication::Asynchronous
+        }
+    };
+    let mut standbys = component.standbys.clone();
+    standbys.remove(&region(&ground.sites[at.home]));
+    standbys.extend(at.targets.iter().map(|target| (region(&ground.sites[*target]), mode)));
+    if standbys == component.standbys {
+        return (standbys, component.confirmations);
+    }
+    let synchronous = standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
+    (standbys, synchronous.max(1))
+}
+
+/// Whether the plan makes standbys other than the one that takes over stop confirming: as it is in `lifeboat_plan`, where more
+/// of them stand by than need to confirm.
+pub(crate) fn detaches(component: &Component, ground: &Ground, at: &Stands<'_>) -> bool {
+    let synchronous = |mode: &Replication| *mode == Replication::Synchronous;
+    let several = at.targets.len() > 1 && at.carriage == Carriage::Synchronous;
+    if !several && !component.standbys.values().any(synchronous) {
+        return false;
+    }
+    let (standbys, confirmations) = standbys(component, ground, at);
+    let to = at.targets.first().map(|target| region(&ground.sites[*target]));
+    let others = standbys.iter().filter(|(of, mode)| synchronous(mode) && Some(*of) != to.as_ref()).count();
+    others > 0 && confirmations <= others
 }
 
 /// A site's name in the proposed app.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::assemble::assess;
 use crate::bill::percent;
 use crate::choice::{Setting, choices};
+use crate::draw::Draws;
 use crate::inputs::{Candidates, Inputs};
 use crate::optimise::objectives;
 use crate::predict::Quantiles;
@@ -108,6 +109,7 @@ pub fn frontier(app: &App, inputs: &Inputs<'_>) -> Vec<FrontierPoint> {
         Some(rpo) if app.components.len() > MANY => vec![rpo.as_secs_f64()],
         _ => RPOS.to_vec(),
     };
+    let draws = inputs.draws(app);
     let mut points: Vec<FrontierPoint> = Vec::new();
     for rpo_seconds in rpos {
         for rto_seconds in RTOS {
@@ -116,7 +118,7 @@ pub fn frontier(app: &App, inputs: &Inputs<'_>) -> Vec<FrontierPoint> {
                 component.objectives.rto = Some(Duration::from_secs_f64(rto_seconds));
                 component.objectives.rpo = Some(Duration::from_secs_f64(rpo_seconds));
             }
-            if let Some(point) = point(&asked, &inputs, rto_seconds, rpo_seconds) {
+            if let Some(point) = point(&asked, &inputs, &draws, (rto_seconds, rpo_seconds)) {
                 points.push(point);
             }
         }
@@ -133,8 +135,13 @@ pub fn frontier(app: &App, inputs: &Inputs<'_>) -> Vec<FrontierPoint> {
     points.iter().filter(|point| !beaten(point)).cloned().collect()
 }
 
-fn point(app: &App, inputs: &Inputs<'_>, rto_seconds: f64, rpo_seconds: f64) -> Option<FrontierPoint> {
-    let (outcome, ground) = crate::inputs::placements(app, inputs);
+fn point(
+    app: &App,
+    inputs: &Inputs<'_>,
+    draws: &Draws,
+    (rto_seconds, rpo_seconds): (f64, f64),
+) -> Option<FrontierPoint> {
+    let (outcome, ground) = crate::inputs::placements(app, inputs, draws);
     if !outcome.impossible.is_empty() || outcome.placed.is_empty() {
         return None;
     }

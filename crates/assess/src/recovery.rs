@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lifeboat_atlas::{Atlas, Grade, Metric};
+use lifeboat_atlas::{Atlas, Metric};
 use lifeboat_model::App;
 use lifeboat_model::app::{FailoverMode, Kind, Provider, Reads, RegionRole, Route};
 use lifeboat_plan::Durations;
@@ -142,32 +142,28 @@ pub fn begin(app: &App, history: &History) -> Vec<Step> {
     let detection = &app.detection;
     let (every, timeout) = (detection.every.as_secs_f64(), detection.timeout.as_secs_f64());
     let silent = f64::from(detection.silent);
-    let detect = history.step(None, StepKind::Detect).unwrap_or_else(|| Spread {
+    let detect = history.step(None, StepKind::Detect).unwrap_or_else(|| {
         // A host that refuses is found by the next probe; one that vanished answers nothing, and each probe waits its
         // timeout out before the next is due.
-        seconds: [
+        let found_after = [
             (every / 2.0).min(timeout),
             every / 2.0 + timeout * silent,
             (every + timeout) * silent,
             (every + timeout) * silent * 1.5,
             (every + timeout) * silent * 3.0,
-        ],
-        grade: Grade::Declared,
-        source: format!(
-            "the file's detection: {} silent probes, every {}, given up after {}",
-            detection.silent,
-            seconds(every),
-            seconds(timeout)
-        )
-        .into(),
+        ];
+        let (every, timeout) = (seconds(every), seconds(timeout));
+        let probes = detection.silent;
+        let source = format!("the file's detection: {probes} silent probes, every {every}, given up after {timeout}");
+        Spread::declared(found_after, source)
     });
     let decide = history.step(None, StepKind::Decide).unwrap_or_else(|| match app.failover.mode {
-        FailoverMode::Automatic => Spread::assumed(0.05, 0.5, 2.0, "assumed: a compare-and-swap in the state store"),
+        FailoverMode::Automatic => Spread::assumed(0.05, 0.5, 2.0, "assumed: one compare-and-swap in the state store, across regions"),
         FailoverMode::Approve => Spread::assumed(
             300.0,
             900.0,
             3600.0,
-            "assumed: a person is called, looks and approves (`failover.mode: approve`)",
+            "assumed: a person is called, looks and approves (`failover.mode: approve`), within 5 min as a rule and an hour at night",
         ),
     });
     vec![Step { kind: StepKind::Detect, takes: detect }, Step { kind: StepKind::Decide, takes: decide }]
@@ -177,11 +173,10 @@ pub fn begin(app: &App, history: &History) -> Vec<Step> {
 pub fn route(route: &Route, steering: Steering, history: &History, atlas: &Atlas) -> Step {
     let ttl = route.ttl.as_secs_f64();
     let takes = history.step(None, StepKind::Route).unwrap_or_else(|| match steering {
-        Steering::BuiltIn => Spread {
-            seconds: [0.0, ttl / 2.0, ttl, ttl * 2.0, ttl * 2.0 + 60.0],
-            grade: Grade::Declared,
-            source: format!("the route's TTL of {}; some clients keep answers for longer", seconds(ttl)).into(),
-        },
+        Steering::BuiltIn => Spread::declared(
+            [0.0, ttl / 2.0, ttl, ttl * 2.0, ttl * 2.0 + 60.0],
+            format!("the route's TTL of {}; some clients keep answers for longer", seconds(ttl)),
+        ),
         Steering::Route53 => {
             checked(ttl, published(atlas, "route53-detect", Metric::Duration, "10 s interval, threshold 3"), 30.0)
         }
@@ -194,7 +189,9 @@ pub fn route(route: &Route, steering: Steering, history: &History, atlas: &Atlas
 
 /// A provider's health checkers must see the steering endpoint change, and then answers live for their TTL.
 fn checked(ttl: f64, published: Option<Spread>, fallback: f64) -> Spread {
-    let base = published.unwrap_or_else(|| Spread::exactly(fallback, Grade::Estimated, "assumed"));
+    let base = published.unwrap_or_else(|| {
+        Spread::assumed_at([fallback; 5], "assumed: three health checks that fail, ten seconds apart or a little more")
+    });
     let checks = base.seconds[1];
     Spread {
         seconds: [
@@ -205,6 +202,7 @@ fn checked(ttl: f64, published: Option<Spread>, fallback: f64) -> Spread {
             checks * 2.0 + ttl * 2.0 + 60.0,
         ],
         grade: base.grade,
+        date: base.date,
         source: format!("{}; plus the route's TTL of {}", base.source, seconds(ttl)).into(),
     }
 }
@@ -218,11 +216,7 @@ pub fn fence(app: &App, reads: Reads) -> Step {
     };
     Step {
         kind: StepKind::Fence,
-        takes: Spread {
-            seconds: [0.0, lease * 0.75, lease, lease, lease],
-            grade: Grade::Declared,
-            source: format!("{why} of {}", seconds(lease)).into(),
-        },
+        takes: Spread::declared([0.0, lease * 0.75, lease, lease, lease], format!("{why} of {}", seconds(lease))),
     }
 }
 

@@ -40,10 +40,10 @@ pub struct Assessment {
     pub patterns: Vec<PatternRow>,
     /// Cost against RTO and RPO; empty unless asked for.
     pub frontier: Vec<FrontierPoint>,
-    /// Whether it is proved that nothing cheaper meets the objectives by planned durations, with the margins below.
+    /// Whether it is proved that nothing cheaper meets the objectives, by the recoveries that are drawn.
     pub optimal: bool,
-    /// By component: the factor by which its plan stays below its RTO, so that drawn recoveries hold it.
-    pub margins: BTreeMap<String, f64>,
+    /// USD a month that something cheaper could save at most: nothing, where that is proved.
+    pub spare_usd: f64,
     /// What was assumed, and what is not in the figures.
     pub notes: Vec<String>,
 }
@@ -170,6 +170,8 @@ pub struct ComponentReport {
     pub rto_range: (f64, f64),
     /// Loss, in seconds of writes.
     pub rpo: Quantiles,
+    /// What the loss rests on; the RTO rests on the steps. `None`: it keeps no data.
+    pub loss: Option<Basis>,
     /// The steps of its recovery, the app's own included.
     pub steps: Vec<StepReport>,
     /// What drills measured, and whether the prediction contains it.
@@ -190,6 +192,17 @@ pub struct ComponentReport {
     pub as_declared: bool,
 }
 
+/// What a figure rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Basis {
+    /// How far to trust it.
+    pub grade: Grade,
+    /// Who says so; of an estimate, what it was estimated from.
+    pub source: String,
+    /// Of when that is: a day, or which of the user's own records.
+    pub date: String,
+}
+
 /// A step of a recovery.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct StepReport {
@@ -201,8 +214,10 @@ pub struct StepReport {
     pub p95: f64,
     /// How far to trust it.
     pub grade: Grade,
-    /// What it rests on.
+    /// What it rests on; of an estimate, what it was estimated from.
     pub source: String,
+    /// Of when that is: a day, or which of the user's own records.
+    pub date: String,
 }
 
 /// A prediction against measurements.

@@ -7,167 +7,73 @@ use lifeboat_model::{App, ComponentId};
 
 use crate::choice::Setting;
 use crate::conflict::contradiction;
+use crate::draw::Draws;
+use crate::gather::{Gathering, gatherings};
 use crate::inputs::Inputs;
-use crate::optimise::{Constraint, Placed, Task, groups, objectives, optimise, optimise_groups, optimise_only};
+use crate::optimise::{Constraint, EFFORT, Placed, Task, objectives, optimise, optimise_only};
 use crate::predict::{Prediction, predict};
 use crate::recovery::{at_least, duration};
 use crate::report::Conflict;
 use crate::site::Ground;
 use crate::spread::PLANNING_QUANTILE;
 
-/// How often planning is repeated with a margin for groups whose prediction misses an objective that the plan holds.
-const ROUNDS: u32 = 10;
 /// Contradictions are explained for so many groups; in an enormous file with more, the others are counted.
 const EXPLAINED: usize = 20;
-
-/// The margins that were tried for a group.
-struct Tried {
-    /// The last one with a solution.
-    solved: f64,
-    /// The least one without.
-    unsolved: Option<f64>,
-    last: f64,
-    /// How many times in a row a margin has changed nothing: each time the next one is further away.
-    idle: i32,
-}
-
-impl Default for Tried {
-    fn default() -> Self {
-        Self { solved: 1.0, unsolved: None, last: 1.0, idle: 0 }
-    }
-}
-
-impl Tried {
-    /// A greater margin than the last one with a solution, and a smaller one than any without.
-    fn next(&mut self, exceeded_by: f64) -> f64 {
-        self.last = match self.unsolved {
-            Some(unsolved) => (self.solved * unsolved).sqrt(),
-            None => self.solved * exceeded_by.clamp(1.05, 1.3).powi(self.idle + 1),
-        };
-        self.last
-    }
-
-    /// Whether no margin is left that would make a difference.
-    fn is_exhausted(&self) -> bool {
-        self.unsolved.is_some_and(|unsolved| unsolved < self.solved * 1.02)
-    }
-
-    fn learn(&mut self, impossible: bool, changed: bool) {
-        if impossible {
-            self.unsolved = Some(self.last);
-        } else {
-            self.solved = self.last;
-        }
-        self.idle = if changed { 0 } else { self.idle + 1 };
-    }
-}
 
 /// What was found, before it is put into words.
 pub(crate) struct Solved<'a> {
     pub app: &'a App,
     pub inputs: &'a Inputs<'a>,
     pub ground: &'a Ground,
+    pub draws: &'a Draws,
     pub placed: BTreeMap<ComponentId, Placed>,
     pub predictions: BTreeMap<ComponentId, Prediction>,
     pub conflicts: Vec<Conflict>,
     /// Components whose demands contradict each other, and whether dropping what the file fixes resolves it.
     pub troubled: BTreeMap<ComponentId, bool>,
-    /// By which factor the plan of a component stays below its RTO, so that drawn recoveries hold it.
-    pub margins: BTreeMap<ComponentId, f64>,
     pub unexplained: usize,
-    pub optimal: bool,
+    /// What a cheaper solution could save at most, in millionths of a USD a month: nothing, where none is cheaper.
+    pub spare: i64,
+    /// What gathering each home's components in one recovery region would take.
+    pub gatherings: Vec<Gathering>,
 }
 
 impl<'a> Solved<'a> {
-    pub fn solve(app: &'a App, inputs: &'a Inputs<'a>, ground: &'a Ground, together: bool) -> Self {
+    pub fn solve(app: &'a App, inputs: &'a Inputs<'a>, ground: &'a Ground, draws: &'a Draws, together: bool) -> Self {
         let setting = Setting { atlas: inputs.atlas, app, history: &inputs.history };
         let nothing = BTreeSet::new();
         let mut this = Self {
             app,
             inputs,
             ground,
+            draws,
             placed: BTreeMap::new(),
             predictions: BTreeMap::new(),
             conflicts: Vec::new(),
             troubled: BTreeMap::new(),
-            margins: BTreeMap::new(),
             unexplained: 0,
-            optimal: true,
+            spare: 0,
+            gatherings: Vec::new(),
         };
-        let unmargined = BTreeMap::new();
-        let first =
-            Task { setting, ground, relaxed: &nothing, keep_pins: inputs.keep_pins, margins: &unmargined, together };
-        let outcome = optimise(&first);
-        this.optimal = outcome.proved;
+        let keep_pins = inputs.keep_pins;
+        let relaxed = &nothing;
+        let task = Task { setting, ground, relaxed, keep_pins, draws, together, within: None, effort: EFFORT };
+        let outcome = optimise(&task);
+        this.spare = outcome.cost.saturating_sub(outcome.least);
         this.placed = outcome.placed;
-        for group in outcome.impossible {
-            this.settle(&first, &group);
+        if outcome.impossible.is_empty() {
+            this.gatherings = gatherings(&task, &this.placed);
         }
-        this.predictions = predict(setting, ground, &this.placed, None);
-        this.mend(&first);
+        for group in outcome.impossible {
+            this.settle(&task, &group);
+        }
+        this.predictions = predict(setting, ground, &this.placed, draws);
         this.too_close();
         this
     }
 
-    /// Where drawn recoveries miss an RTO that the plan holds, planning is repeated with a margin: as small a one as it takes, for
-    /// as long as there is a solution with it.
-    fn mend(&mut self, first: &Task<'_>) {
-        let all = groups(first);
-        let mut margins: BTreeMap<ComponentId, f64> = BTreeMap::new();
-        let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();
-        for _ in 0..ROUNDS {
-            let missing: Vec<(usize, f64)> = all
-                .iter()
-                .enumerate()
-                .filter(|(number, _)| !tried.get(number).is_some_and(Tried::is_exhausted))
-                .filter_map(|(number, group)| {
-                    let by =
-                        group.iter().filter(|id| self.misses(id)).map(|id| self.exceeds(id)).max_by(f64::total_cmp);
-                    Some((number, by?))
-                })
-                .collect();
-            if missing.is_empty() {
-                break;
-            }
-            for (number, by) in &missing {
-                let margin = tried.entry(*number).or_default().next(*by);
-                margins.extend(all[*number].iter().filter(|id| self.misses(id)).map(|id| (id.clone(), margin)));
-            }
-            let again = Task { margins: &margins, ..*first };
-            let asked = missing.iter().map(|(number, _)| all[*number].clone()).collect();
-            let solved = optimise_groups(&again, asked);
-            self.optimal &= solved.proved;
-            let changed: BTreeSet<ComponentId> = solved
-                .placed
-                .iter()
-                .filter(|(id, placed)| self.placed.get(*id).is_none_or(|before| !before.is_as(placed)))
-                .map(|(id, _)| id.clone())
-                .collect();
-            for (number, _) in &missing {
-                let group = &all[*number];
-                let (impossible, changed) =
-                    (solved.impossible.contains(group), group.iter().any(|id| changed.contains(id)));
-                tried.entry(*number).or_default().learn(impossible, changed);
-            }
-            if !changed.is_empty() {
-                let predictions = predict(first.setting, self.ground, &solved.placed, Some(&changed));
-                self.placed.extend(solved.placed);
-                self.predictions.extend(predictions);
-            }
-        }
-        self.margins = margins.into_iter().filter(|(id, _)| !self.misses(id)).collect();
-    }
-
-    /// By what factor 95 of 100 recoveries exceed the RTO.
-    fn exceeds(&self, id: &ComponentId) -> f64 {
-        let wanted = self.app.components.get(id).and_then(|component| objectives(self.app, component).rto);
-        match (wanted, self.predictions.get(id)) {
-            (Some(wanted), Some(prediction)) => prediction.rto.p95 / wanted.as_secs_f64(),
-            _ => 1.0,
-        }
-    }
-
-    /// RTOs that hold step by step, but not together: of several recoveries at a time one is slow more often than each alone.
+    /// RTOs that are missed all the same. The optimiser looks at the same recoveries, group by group; what is left are components
+    /// that need each other across homes.
     fn too_close(&mut self) {
         let missed = self.predictions.iter().filter(|(id, _)| self.misses(id));
         let conflicts: Vec<Conflict> = missed
@@ -177,7 +83,7 @@ impl<'a> Solved<'a> {
                 Conflict {
                     between: vec![format!("RTO of {id}: {}", wanted.map(duration).unwrap_or_default())],
                     relax: vec![format!(
-                        "RTO of {id}: at least {least}, as several steps at a time are slow more often than each alone"
+                        "RTO of {id}: at least {least}, as what it needs recovers with another region"
                     )],
                     components: vec![id.to_string()],
                 }
@@ -186,7 +92,7 @@ impl<'a> Solved<'a> {
         self.conflicts.extend(conflicts);
     }
 
-    /// Whether the prediction misses an RTO that the plan holds.
+    /// Whether the prediction misses an RTO.
     fn misses(&self, id: &ComponentId) -> bool {
         !self.troubled.contains_key(id)
             && self

@@ -14,9 +14,18 @@ pub struct Spread {
     pub seconds: [f64; 5],
     /// How far to trust it.
     pub grade: Grade,
-    /// Who says so, or how it was assumed.
+    /// Who says so; of an assumption, what it was estimated from.
     pub source: Arc<str>,
+    /// Of when that is: a day, or which of the user's own records.
+    pub date: Arc<str>,
 }
+
+/// The day on which the assumptions of this crate were set; one that changes gets a day of its own.
+const SET: &str = "2026-11-25";
+/// The date of what the app's file says.
+pub const OF_THE_FILE: &str = "as of the file";
+/// The date of what drills and failovers of this app have shown.
+pub const OF_THE_RECORDS: &str = "as of the records";
 
 /// Where a [`Spread`] is given.
 pub const QUANTILES: [f64; 5] = [0.0, 0.5, 0.95, 0.99, 1.0];
@@ -25,14 +34,25 @@ pub const QUANTILES: [f64; 5] = [0.0, 0.5, 0.95, 0.99, 1.0];
 const FEW: usize = 20;
 
 impl Spread {
-    /// Always the same.
-    pub fn exactly(seconds: f64, grade: Grade, source: impl Into<Arc<str>>) -> Self {
-        Self { seconds: [seconds; 5], grade, source: source.into() }
+    /// Nothing, in every case: by the way it is done, not by a measurement.
+    pub fn none(why: impl Into<Arc<str>>) -> Self {
+        Self { seconds: [0.0; 5], grade: Grade::Estimated, source: why.into(), date: SET.into() }
     }
 
-    /// Assumed: median, 95 % and 99 %; half the median at best, twice the 99 % at worst.
-    pub fn assumed(p50: f64, p95: f64, p99: f64, source: impl Into<Arc<str>>) -> Self {
-        Self { seconds: [p50 / 2.0, p50, p95, p99, p99 * 2.0], grade: Grade::Estimated, source: source.into() }
+    /// Assumed: median, 95 % and 99 %; half the median at best, twice the 99 % at worst. `from` says in a sentence what it was
+    /// estimated from.
+    pub fn assumed(p50: f64, p95: f64, p99: f64, from: impl Into<Arc<str>>) -> Self {
+        Self::assumed_at([p50 / 2.0, p50, p95, p99, p99 * 2.0], from)
+    }
+
+    /// Assumed, all five quantiles.
+    pub fn assumed_at(seconds: [f64; 5], from: impl Into<Arc<str>>) -> Self {
+        Self { seconds, grade: Grade::Estimated, source: from.into(), date: SET.into() }
+    }
+
+    /// What the app's file says.
+    pub fn declared(seconds: [f64; 5], source: impl Into<Arc<str>>) -> Self {
+        Self { seconds, grade: Grade::Declared, source: source.into(), date: OF_THE_FILE.into() }
     }
 
     /// From a published figure: the usual value is taken as the median and the worst as the 95 %. Where no worst value is
@@ -40,17 +60,12 @@ impl Spread {
     pub fn published(row: &Published) -> Option<Self> {
         let typical = row.typical_s.as_ref()?;
         let worst = row.worst_s.unwrap_or(typical.value * 2.0).max(typical.value);
-        let source = format!(
-            "{}: {} ({}, read {})",
-            row.mechanism,
-            row.condition,
-            typical.source.trim_end_matches(','),
-            typical.date
-        );
+        let source = format!("{}: {} ({})", row.mechanism, row.condition, typical.source.trim_end_matches(','));
         Some(Self {
             seconds: [typical.value / 2.0, typical.value, worst, worst * 1.5, worst * 2.0],
             grade: typical.grade,
             source: source.into(),
+            date: typical.date.clone(),
         })
     }
 
@@ -83,7 +98,8 @@ impl Spread {
         } else {
             [first, at(0.5), at(0.95), at(0.99), last]
         };
-        Some(Self { seconds, grade: Grade::Measured, source: format!("{} runs of this app", sorted.len()).into() })
+        let source = format!("{} runs of this app", sorted.len()).into();
+        Some(Self { seconds, grade: Grade::Measured, source, date: OF_THE_RECORDS.into() })
     }
 
     /// The value at a quantile between 0 and 1.

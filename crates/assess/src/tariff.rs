@@ -345,8 +345,10 @@ pub struct CostItem {
     pub usd: Option<f64>,
     /// The price's grade; `None` for an unknown price.
     pub grade: Option<lifeboat_atlas::Grade>,
-    /// The price's source and date, or why it is unknown.
-    pub basis: String,
+    /// The price's source, or why it is unknown.
+    pub source: String,
+    /// The price's date; empty for an unknown price.
+    pub date: String,
 }
 
 /// The lines of the bill for quantities in a place.
@@ -381,14 +383,14 @@ pub fn line(
     price: &Price,
     missing: Option<&str>,
 ) -> CostItem {
-    let (usd, grade, basis) = match (missing, price) {
-        (Some(field), _) => (None, None, format!("unknown: the file gives no `{field}`")),
+    let (usd, grade, source, date) = match (missing, price) {
+        (Some(field), _) => (None, None, format!("unknown: the file gives no `{field}`"), String::new()),
         (None, Price::Unknown { place, .. }) => {
-            (None, None, format!("unknown: no price of it in {place} is in the data"))
+            (None, None, format!("unknown: no price of it in {place} is in the data"), String::new())
         }
         (None, Price::Known(figure)) => {
-            let date = if figure.date.is_empty() { String::new() } else { format!(", {}", figure.date) };
-            (Some(cents(figure.value * quantity)), Some(figure.grade), format!("{}{date}", figure.source))
+            let usd = cents(figure.value * quantity);
+            (Some(usd), Some(figure.grade), figure.source.to_string(), figure.date.to_string())
         }
     };
     CostItem {
@@ -399,7 +401,8 @@ pub fn line(
         unit: unit.into(),
         usd,
         grade,
-        basis,
+        source,
+        date,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The answer on a terminal: the one important line first, then what it rests on, one screen for an app of usual size.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use lifeboat_atlas::Grade;
 
 use crate::bill::{price, usd};
 use crate::choice::Carriage;
@@ -56,6 +59,7 @@ pub fn render(answer: &Assessment) -> String {
     objectives(&mut out, answer);
     conflicts(&mut out, answer);
     weak_points(&mut out, answer);
+    bases(&mut out, answer);
     footer(&mut out, answer);
     if !answer.patterns.is_empty() {
         out += "\n";
@@ -205,6 +209,40 @@ fn weak_points(out: &mut String, answer: &Assessment) {
     }
 }
 
+/// So many lines of what times and losses rest on are told.
+const BASES: usize = 16;
+
+/// What the times and losses rest on, assumptions first: what is worth measuring.
+fn bases(out: &mut String, answer: &Assessment) {
+    if answer.components.len() > EXPLAINED {
+        return;
+    }
+    let mut bases: BTreeMap<(bool, &str, &str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for component in &answer.components {
+        let steps = component.steps.iter().map(|step| (step.step.as_str(), step.grade, &step.source, &step.date));
+        let loss = component.loss.iter().map(|loss| ("loss", loss.grade, &loss.source, &loss.date));
+        for (what, grade, source, date) in steps.chain(loss) {
+            let key = (grade != Grade::Estimated, what, grade.as_str(), source.as_str(), date.as_str());
+            let who = bases.entry(key).or_default();
+            if !who.contains(&component.component.as_str()) {
+                who.push(&component.component);
+            }
+        }
+    }
+    if bases.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nwhat times and losses rest on");
+    for ((_, what, grade, source, date), who) in bases.iter().take(BASES) {
+        let who: Vec<String> = who.iter().map(ToString::to_string).collect();
+        let who = if who.len() == answer.components.len() { "all".into() } else { shortened(&who) };
+        let _ = writeln!(out, "  {grade:<9}  {what:<7}  {source}, {date}  ({who})");
+    }
+    if bases.len() > BASES {
+        let _ = writeln!(out, "  … and {} more: see --json or --html", bases.len() - BASES);
+    }
+}
+
 fn shortened(names: &[String]) -> String {
     if names.len() <= 4 { names.join(", ") } else { format!("{} and {} more", names[..3].join(", "), names.len() - 3) }
 }
@@ -232,11 +270,7 @@ fn footer(out: &mut String, answer: &Assessment) {
     for note in answer.notes.iter().skip(USUAL_NOTES) {
         let _ = writeln!(out, "  {note}");
     }
-    let proof = match (answer.optimal, answer.margins.is_empty()) {
-        (true, true) => "proved to be the cheapest",
-        (true, false) => "proved to be the cheapest with that margin",
-        (false, _) => "not proved to be the cheapest",
-    };
+    let proof = if answer.optimal { "proved to be the cheapest" } else { "not proved to be the cheapest" };
     let grades: Vec<String> =
         answer.cost.by_grade.iter().map(|(grade, amount)| format!("{} {grade}", usd(*amount))).collect();
     let grades = if grades.is_empty() { String::new() } else { format!("; of the added cost: {}", grades.join(", ")) };

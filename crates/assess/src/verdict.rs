@@ -15,6 +15,12 @@ use crate::solve::Solved;
 use crate::spread::PLANNING_QUANTILE;
 use crate::tariff::cents;
 
+/// The share of time that something serves whose region is lost so many times a year, and that does not serve for so many seconds
+/// each time.
+pub(crate) fn availability(losses_per_year: f64, mean_rto: f64) -> f64 {
+    1.0 - losses_per_year * mean_rto / (8766.0 * 3600.0)
+}
+
 impl Solved<'_> {
     pub fn objectives(&self, components: &[ComponentReport]) -> Vec<ObjectiveReport> {
         let mut reports = Vec::new();
@@ -51,9 +57,7 @@ impl Solved<'_> {
             if let (Some(share), Some(placed)) = (wanted.availability, self.placed.get(id)) {
                 let rate = self.inputs.atlas.outage_rate(&self.ground.sites[placed.home].place);
                 let expected = match (&rate, prediction) {
-                    (Some(rate), Some(prediction)) => {
-                        1.0 - rate.per_year.value * prediction.mean_rto / (8766.0 * 3600.0)
-                    }
+                    (Some(rate), Some(prediction)) => availability(rate.per_year.value, prediction.mean_rto),
                     _ => 1.0,
                 };
                 let text =
@@ -158,8 +162,8 @@ impl Solved<'_> {
             let mut app = self.app.clone();
             change(&mut app.objectives);
             app.components.values_mut().for_each(|component| change(&mut component.objectives));
-            let (ground, together) = ground(&app, self.inputs);
-            let solved = Solved::solve(&app, self.inputs, &ground, together);
+            let (ground, together) = ground(&app, self.inputs, self.draws);
+            let solved = Solved::solve(&app, self.inputs, &ground, self.draws, together);
             let components: Vec<ComponentReport> =
                 solved.placed.iter().filter_map(|(id, placed)| solved.component(id, placed)).collect();
             let cost = solved.cost(&components);

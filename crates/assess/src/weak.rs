@@ -8,7 +8,9 @@ use lifeboat_atlas::{Grade, Price, Zones};
 use lifeboat_model::ComponentId;
 use lifeboat_model::app::{FailoverMode, Kind, Pattern, Provider, RegionRole, StoreChoice, WithoutStandby};
 
+use crate::bill::usd;
 use crate::choice::{Carriage, Setting};
+use crate::gather::Gathering;
 use crate::optimise::Placed;
 use crate::recovery::{Steering, duration, steering};
 use crate::report::{Severity, WeakPoint};
@@ -18,7 +20,12 @@ use crate::site::{COMFORTABLE_KM, Ground};
 const STALE_DRILL_DAYS: f64 = 30.0;
 
 /// Everything that is found, the worst first.
-pub fn weak_points(setting: Setting<'_>, ground: &Ground, placed: &BTreeMap<ComponentId, Placed>) -> Vec<WeakPoint> {
+pub(crate) fn weak_points(
+    setting: Setting<'_>,
+    ground: &Ground,
+    placed: &BTreeMap<ComponentId, Placed>,
+    gatherings: &[Gathering],
+) -> Vec<WeakPoint> {
     let mut found = Finder { setting, ground, placed, points: Vec::new() };
     found.drills();
     found.majority();
@@ -32,6 +39,7 @@ pub fn weak_points(setting: Setting<'_>, ground: &Ground, placed: &BTreeMap<Comp
     found.databases();
     found.prerequisites();
     found.split_needs();
+    found.scattered(gatherings);
     let mut points = found.points;
     points.sort_by(|a, b| (a.severity, &a.what).cmp(&(b.severity, &b.what)));
     points
@@ -61,6 +69,46 @@ impl Finder<'_> {
 
     fn provider(&self, site: usize) -> Provider {
         self.ground.sites[site].place.provider
+    }
+
+    /// What one region serves and several take over.
+    fn scattered(&mut self, gatherings: &[Gathering]) {
+        let name = |site: usize| self.ground.sites[site].name.clone();
+        let mut points = Vec::new();
+        for Gathering { home, apart, together } in gatherings {
+            let who = |ids: &Vec<ComponentId>| match ids.as_slice() {
+                [first, second, third, more @ ..] if !more.is_empty() => {
+                    format!("{first}, {second}, {third} and {} more", more.len())
+                }
+                few => few.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(", "),
+            };
+            let places: Vec<String> =
+                apart.iter().map(|(target, ids)| format!("{} ({})", name(*target), who(ids))).collect();
+            let remedy = match together {
+                None => "no single region holds every objective: drill each of them".to_owned(),
+                Some(together) => {
+                    let more = together.more_usd;
+                    let difference = if more.abs() < 0.005 {
+                        "nothing more".to_owned()
+                    } else if more > 0.0 {
+                        format!("{}/month more", usd(more))
+                    } else {
+                        format!("{}/month less by the known prices", usd(-more))
+                    };
+                    format!(
+                        "all in {} costs {difference}{}: name it in `standbys` of the databases and `regions` of the compute",
+                        name(together.target),
+                        if together.unknown { ", unknown prices aside" } else { "" }
+                    )
+                }
+            };
+            points.push((vec![name(*home)], places.join(" and "), remedy));
+        }
+        for (about, places, remedy) in points {
+            let what = format!("what {} serves recovers in several regions: {places}", about[0]);
+            let why = "components that do not need each other are placed where each is cheapest; in an outage there is more than one place to look at, to drill, and to keep quotas in";
+            self.add(Severity::Medium, about, &what, why, &remedy);
+        }
     }
 
     fn drills(&mut self) {

@@ -234,11 +234,11 @@ prices:
     let inputs = Inputs::new(Atlas::embedded());
     let web = |answer: &Assessment| {
         let item = component(answer, "web").items.iter().find(|item| item.item.as_str() == "compute").unwrap().clone();
-        (item.region.clone(), item.usd, item.grade.unwrap().as_str(), item.basis)
+        (item.region.clone(), item.usd, item.grade.unwrap().as_str(), format!("{}, {}", item.source, item.date))
     };
     let answer = assess(&app, &inputs);
     let dear = ("frankfurt".to_owned(), Some(1460.0), "declared", "contract 7, 2026-10-01".to_owned());
-    let cheap = ("stockholm".to_owned(), Some(730.0), "declared", "the app's file".to_owned());
+    let cheap = ("stockholm".to_owned(), Some(730.0), "declared", "the app's file, as of the file".to_owned());
     assert!([dear, cheap].contains(&web(&answer)), "{:?}", web(&answer));
     let slip = "Declared prices by which nothing of this app is billed: aws/global/ec2/m6g.lagre.";
     assert!(answer.notes.contains(&slip.to_owned()), "{:?}", answer.notes);
@@ -442,4 +442,109 @@ fn a_page_of_two_hundred_components_folds_and_escapes() {
     let mut hostile = answer;
     hostile.app = "<script>alert(1)</script>".into();
     assert!(!html::page(&hostile, None).contains("<script"));
+}
+
+/// A pattern that takes hours and an objective of minutes, among hundreds of demands that have nothing to do with it.
+#[test]
+fn the_smallest_contradiction_is_found_in_a_group_of_any_size() {
+    for (count, chained) in [(350, false), (350, true), (2500, true)] {
+        let mut text = String::from(
+            "app: large\nobjectives: {rto: 90d, rpo: 1h}\nfailover: {mode: approve}\nregions:\n  a: {place: aws/eu-north-1}\n  b: {place: aws/eu-central-1}\n  c: {place: aws/eu-west-1}\ncomponents:\n  hub: {kind: rds, writer: a, size: {instance: db.r6g.large, storage: 50GB}}\n",
+        );
+        for number in 0..count {
+            let need = if chained && number > 0 { format!("s{}", number - 1) } else { "hub".into() };
+            let more = match number {
+                217 => ", pattern: backup-restore, objectives: {rto: 4h}",
+                _ => ", pattern: warm-standby",
+            };
+            text += &format!(
+                "  s{number}: {{kind: asg, needs: [{need}]{more}, size: {{instance: m6g.large, count: {}}}}}\n",
+                1 + number % 7
+            );
+        }
+        let answer = assess(&read(&text), &Inputs::new(Atlas::embedded()));
+        let between: Vec<&Vec<String>> = answer.conflicts.iter().map(|conflict| &conflict.between).collect();
+        assert_eq!(
+            between,
+            [&["RTO of s217: 4 h".to_owned(), "pattern of s217: backup-restore".to_owned()]],
+            "{count} {chained}"
+        );
+        assert!(
+            answer.conflicts[0].relax.iter().all(|advice| !advice.contains("not enough")),
+            "{:?}",
+            answer.conflicts
+        );
+    }
+}
+
+/// Two databases that do not need each other go where each is cheapest; what one region for both costs is told to the cent.
+#[test]
+fn scattered_recovery_regions_are_told_with_the_price_of_one_for_all() {
+    let text = "\
+app: two
+objectives: {rto: 1h, rpo: 10m}
+regions:
+  stockholm: {place: aws/eu-north-1}
+  frankfurt: {place: aws/eu-central-1}
+  ireland: {place: aws/eu-west-1}
+components:
+  bills: {kind: rds, writer: stockholm, size: {instance: db.r6g.large, storage: 50GB, writes: 1GB/day}}
+  goods: {kind: rds, writer: stockholm, size: {instance: db.m6g.large, storage: 50GB, writes: 1GB/day}}
+prices:
+  aws/eu-central-1/rds-postgres/db.r6g.large: 0.1
+  aws/eu-west-1/rds-postgres/db.r6g.large: 0.4
+  aws/eu-central-1/rds-postgres/db.m6g.large: 0.5
+  aws/eu-west-1/rds-postgres/db.m6g.large: 0.3
+  aws/global/rds-storage: 0.1
+";
+    let app = read(text);
+    let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+    assert_eq!(component(&answer, "bills").targets, ["frankfurt"]);
+    assert_eq!(component(&answer, "goods").targets, ["ireland"]);
+    let point = answer.weak_points.iter().find(|point| point.what.contains("several regions")).unwrap();
+    assert_eq!(point.what, "what stockholm serves recovers in several regions: frankfurt (bills) and ireland (goods)");
+    assert!(point.remedy.starts_with("all in frankfurt costs 146 USD/month more:"), "{}", point.remedy);
+    let advised = text.replace("writer: stockholm,", "writer: stockholm, standbys: {frankfurt: asynchronous},");
+    let together = assess(&read(&advised), &Inputs::new(Atlas::embedded()));
+    assert!((together.cost.added_usd - answer.cost.added_usd - 146.0).abs() < 0.02, "as it was told");
+    assert!(!together.weak_points.iter().any(|point| point.what.contains("several regions")));
+}
+
+/// Whatever has a grade has a source and a date, and whatever is a time, a loss or a price has a grade.
+#[test]
+fn every_figure_has_a_grade_a_source_and_a_date() {
+    fn walk(at: &str, value: &serde_json::Value, found: &mut usize) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                let filled = |name: &str| {
+                    fields.get(name).and_then(serde_json::Value::as_str).is_some_and(|text| text.len() > 3)
+                };
+                let unknown = fields.contains_key("sku") && fields["usd"].is_null();
+                if !unknown
+                    && ["p50", "value", "usd", "grade"].iter().any(|name| fields.contains_key(*name))
+                    && !fields.contains_key("p99")
+                {
+                    assert!(filled("grade") && filled("source") && filled("date"), "{at}: {fields:?}");
+                    *found += 1;
+                }
+                fields.iter().for_each(|(name, value)| walk(&format!("{at}.{name}"), value, found));
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| walk(at, value, found)),
+            _ => {}
+        }
+    }
+    for name in
+        ["examples/aws/shop.yaml", "examples/azure/shop.yaml", "aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"]
+    {
+        let app = read(&file(name));
+        let answer = serde_json::to_value(assess_fully(&app, &Inputs::new(Atlas::embedded()))).unwrap();
+        let mut found = 0;
+        walk(name, &answer, &mut found);
+        assert!(found >= 10, "{found}");
+        for component in answer["components"].as_array().unwrap() {
+            let database = component["loss"].is_object();
+            assert_eq!(database, app.components[component["component"].as_str().unwrap()].kind.is_database());
+            assert!(!component["steps"].as_array().unwrap().is_empty());
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifeboat_assess::choice::Setting;
-use lifeboat_assess::optimise::{Outcome, Task, optimise};
+use lifeboat_assess::optimise::{EFFORT, Outcome, Task, optimise};
 use lifeboat_assess::proposal::losses;
 use lifeboat_assess::site::{Ground, declared};
 use lifeboat_assess::{History, Inputs, assess, write};
@@ -38,14 +38,17 @@ fn read(text: &str) -> App {
 }
 
 fn optimised<'a>(app: &'a App, history: &'a History, ground: &'a Ground) -> Outcome {
-    let (relaxed, margins) = (BTreeSet::new(), BTreeMap::new());
+    let relaxed = BTreeSet::new();
+    let draws = Inputs::new(Atlas::embedded()).draws(app);
     optimise(&Task {
         setting: Setting { atlas: Atlas::embedded(), app, history },
         ground,
         relaxed: &relaxed,
         keep_pins: true,
-        margins: &margins,
+        draws: &draws,
         together: false,
+        within: None,
+        effort: EFFORT,
     })
 }
 

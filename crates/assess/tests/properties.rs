@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lifeboat_assess::choice::{Carriage, Choice, Setting, TargetRule, alone, choices};
-use lifeboat_assess::optimise::{Task, objectives, optimise, overhead_ms};
+use lifeboat_assess::draw::Draws;
+use lifeboat_assess::optimise::{EFFORT, Placed, Task, objectives, optimise};
+use lifeboat_assess::predict::predict;
+use lifeboat_assess::report::Standing;
 use lifeboat_assess::site::{Ground, declared, may_be_in};
 use lifeboat_assess::tariff::{Tariff, micro_usd};
 use lifeboat_assess::{History, Inputs, assess};
@@ -18,7 +21,9 @@ use proptest::prelude::*;
 const PLACES: [&str; 6] =
     ["aws/eu-north-1", "aws/eu-central-1", "aws/eu-west-1", "aws/us-east-1", "azure/westeurope", "azure/northeurope"];
 const KINDS: [&str; 6] = ["postgres", "rds", "dynamodb", "asg", "process", "deployment"];
-const RTOS: [&str; 6] = ["20s", "2m", "10m", "30m", "4h", "72h"];
+/// Also such as are near what recoveries take, where it depends on the single draw what holds.
+const RTOS: [&str; 16] =
+    ["20s", "40s", "100s", "2m", "150s", "3m", "4m", "6m", "10m", "20m", "25m", "30m", "45m", "4h", "10h", "72h"];
 const RPOS: [&str; 4] = ["0s", "10s", "10m", "24h"];
 
 /// Kind, needs, count, RTO and RPO.
@@ -76,33 +81,45 @@ fn app(case: &Case) -> App {
     app
 }
 
+fn draws(app: &App) -> Draws {
+    Inputs::new(Atlas::embedded()).draws(app)
+}
+
 /// The cost of the cheapest solution of every group; `None` for those without one.
 fn costs(app: &App) -> (Vec<Vec<ComponentId>>, i64, bool) {
     let atlas = Atlas::embedded();
     let history = History::default();
     let ground = Ground::new(atlas, atlas.prices(), declared(app));
-    let (nothing, margins) = (BTreeSet::new(), BTreeMap::new());
+    let nothing = BTreeSet::new();
+    let draws = draws(app);
     let outcome = optimise(&Task {
         setting: Setting { atlas, app, history: &history },
         ground: &ground,
         relaxed: &nothing,
         keep_pins: true,
-        margins: &margins,
+        draws: &draws,
         together: true,
+        within: None,
+        effort: EFFORT,
     });
-    (outcome.impossible, outcome.cost, outcome.proved)
+    (outcome.impossible.clone(), outcome.cost, outcome.is_proved())
 }
 
-/// Tries every home, target, third region and combination of choices of the whole app placed together.
+/// A candidate: what is chosen for each component, and the home, the target and the third region.
+type Candidate = (i64, Vec<usize>, (usize, usize, Option<usize>));
+
+/// Every home, target, third region and combination of choices of the whole app placed together, by cost; the first whose
+/// recoveries, as they are predicted along the plan, hold every objective.
 fn brute_force(app: &App) -> Option<i64> {
     let atlas = Atlas::embedded();
     let history = History::default();
     let setting = Setting { atlas, app, history: &history };
     let sites = declared(app);
     let ground = Ground::new(atlas, atlas.prices(), sites.clone());
+    let draws = draws(app);
     let ids: Vec<&ComponentId> = app.components.keys().collect();
     let all: Vec<Vec<Choice>> = ids.iter().map(|id| choices(setting, id, &app.components[*id])).collect();
-    let mut best: Option<i64> = None;
+    let mut candidates: Vec<Candidate> = Vec::new();
     for home in 0..sites.len() {
         for target in 0..sites.len() {
             for third in 0..=sites.len() {
@@ -114,7 +131,7 @@ fn brute_force(app: &App) -> Option<i64> {
                 let mut picks = vec![0; ids.len()];
                 loop {
                     if let Some(cost) = priced(app, setting, &ground, &ids, &all, &picks, (home, target, third)) {
-                        best = Some(best.map_or(cost, |best| best.min(cost)));
+                        candidates.push((cost, picks.clone(), (home, target, third)));
                     }
                     let Some(place) = (0..ids.len()).find(|place| picks[*place] + 1 < all[*place].len()) else { break };
                     picks[place] += 1;
@@ -123,9 +140,25 @@ fn brute_force(app: &App) -> Option<i64> {
             }
         }
     }
-    best
+    candidates.sort();
+    // How long it takes does not depend on the regions here: no file of these has standbys that need not confirm.
+    let mut known: BTreeMap<Vec<usize>, bool> = BTreeMap::new();
+    let first = candidates.into_iter().find(|(_, picks, (home, target, third))| {
+        *known.entry(picks.clone()).or_insert_with(|| {
+            let placed = ids.iter().enumerate().map(|(at, id)| {
+                let choice = all[at][picks[at]].clone();
+                let second = if choice.targets > 1 { *third } else { None };
+                let targets = std::iter::once(*target).chain(second).collect();
+                ((*id).clone(), Placed { choice, home: *home, targets })
+            });
+            let predictions = predict(setting, &ground, &placed.collect(), &draws);
+            predictions.values().all(|prediction| prediction.misses_rto.is_none_or(|share| share <= 0.05 + 1e-9))
+        })
+    });
+    first.map(|(cost, ..)| cost)
 }
 
+/// What a candidate costs; `None`: it may not be there, or loses too much.
 fn priced(
     app: &App,
     setting: Setting<'_>,
@@ -136,7 +169,6 @@ fn priced(
     (home, target, third): (usize, usize, Option<usize>),
 ) -> Option<i64> {
     let mut cost = 0;
-    let mut ready: BTreeMap<&ComponentId, u64> = BTreeMap::new();
     for (at, id) in ids.iter().enumerate() {
         let component = &app.components[*id];
         let choice = &all[at][picks[at]];
@@ -168,21 +200,15 @@ fn priced(
             }
             cost += tariff(site).compare(&choice.per_target) + micro_usd(choice.traffic_gb * between.traffic_usd);
         }
-        let start = component.needs.iter().map(|need| ready[need]).max().unwrap_or(0);
-        let done = choice.planned().ready(start);
-        ready.insert(id, done);
-        if wanted.rto.is_some_and(|rto| u128::from(done + overhead_ms(setting, id)) > rto.as_millis()) {
-            return None;
-        }
     }
     Some(cost)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     #[test]
-    fn trying_everything_finds_nothing_cheaper(case in cases(3, 4)) {
+    fn trying_everything_finds_nothing_cheaper(case in cases(4, 4)) {
         let app = app(&case);
         let (impossible, cost, proved) = costs(&app);
         let found = impossible.is_empty().then_some(cost);
@@ -232,12 +258,69 @@ proptest! {
             prop_assert!(component.added_usd >= 0.0);
         }
         for objective in &answer.objectives {
-            if objective.standing != lifeboat_assess::report::Standing::Unattainable {
+            if objective.standing != Standing::Unattainable {
                 prop_assert!(objective.misses.is_none_or(|share| share <= 0.051), "{:?}", objective);
             }
         }
         if answer.conflicts.is_empty() {
-            prop_assert!(answer.objectives.iter().all(|one| one.standing != lifeboat_assess::report::Standing::Unattainable));
+            prop_assert!(answer.objectives.iter().all(|one| one.standing != Standing::Unattainable));
         }
     }
+
+    /// Who settles for what comes nearest gets it.
+    #[test]
+    fn what_comes_nearest_can_be_had(case in cases(5, 4)) {
+        let mut app = app(&case);
+        let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+        let missed: Vec<(String, String)> = answer
+            .objectives
+            .iter()
+            .filter(|one| one.standing == Standing::Unattainable)
+            .map(|one| (one.of.clone(), one.objective.clone()))
+            .collect();
+        prop_assume!(!missed.is_empty() && answer.components.len() == app.components.len());
+        for (of, objective) in &missed {
+            let found = answer.components.iter().find(|component| component.component == *of).unwrap();
+            let wanted = &mut app.components.get_mut(of.as_str()).unwrap().objectives;
+            match objective.as_str() {
+                "rto" => wanted.rto = Some(Duration::from_secs_f64(found.rto.p95 + 0.001)),
+                "rpo" => wanted.rpo = Some(Duration::from_secs_f64(found.rpo.p95 + 0.001)),
+                other => prop_assert!(false, "{other}"),
+            }
+        }
+        let again = assess(&app, &Inputs::new(Atlas::embedded()));
+        prop_assert_eq!(&again.conflicts, &[]);
+        prop_assert!(again.objectives.iter().all(|one| one.standing != Standing::Unattainable), "{:#?}", again.objectives);
+    }
+
+    /// Who follows the advice on a contradiction has one less.
+    #[test]
+    fn what_is_said_to_resolve_a_contradiction_does(case in cases(5, 4)) {
+        let tight = app(&case);
+        let answer = assess(&tight, &Inputs::new(Atlas::embedded()));
+        prop_assume!(answer.conflicts.len() == 1);
+        for advice in &answer.conflicts[0].relax {
+            let Some((objective, id, least)) = advised(advice) else { continue };
+            let mut loose = tight.clone();
+            let wanted = &mut loose.components.get_mut(id).unwrap().objectives;
+            if objective == "RTO" { wanted.rto = Some(least) } else { wanted.rpo = Some(least) }
+            let again = assess(&loose, &Inputs::new(Atlas::embedded()));
+            prop_assert_eq!(&again.conflicts, &[], "{}", advice);
+        }
+    }
+}
+
+/// `RTO of c1: at least 8.3 min`
+fn advised(advice: &str) -> Option<(&str, &str, Duration)> {
+    let (objective, rest) = advice.split_once(" of ")?;
+    let (id, least) = rest.split_once(": at least ")?;
+    let (number, unit) = least.split_once(' ')?;
+    let seconds = match unit {
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Some((objective, id, Duration::from_secs_f64(number.parse::<f64>().ok()? * seconds)))
 }

@@ -6,6 +6,7 @@
 //! date; what is not known is said to be unknown, never zero. Nothing here decides anything: that is `assess`.
 
 mod figure;
+mod land;
 mod latency;
 mod outage;
 mod price;
@@ -20,6 +21,7 @@ use std::sync::LazyLock;
 use lifeboat_model::app::{Place, Provider};
 
 pub use figure::{Figure, Grade};
+pub use land::Outline;
 pub use latency::{FIBRE_MS_PER_KM, RoundTrip};
 pub use outage::{Outage, OutageScope, Rate};
 pub use price::{Price, PriceBook};
@@ -36,6 +38,7 @@ pub struct Atlas {
     prices: PriceBook,
     outages: Vec<Outage>,
     published: Vec<Published>,
+    land: Vec<land::Outline>,
 }
 
 /// The text of the data files, for [`Atlas::parse`].
@@ -47,6 +50,7 @@ struct Files {
     prices: &'static str,
     outages: &'static str,
     published: &'static str,
+    land: &'static str,
 }
 
 const EMBEDDED: Files = Files {
@@ -57,6 +61,7 @@ const EMBEDDED: Files = Files {
     prices: include_str!("../data/prices.csv"),
     outages: include_str!("../data/outages.csv"),
     published: include_str!("../data/published_recovery.csv"),
+    land: include_str!("../data/land.csv"),
 };
 
 static ATLAS: LazyLock<Atlas> = LazyLock::new(|| {
@@ -79,8 +84,14 @@ impl Atlas {
             prices: PriceBook::parse_embedded(files.prices)?,
             outages: outage::parse(files.outages)?,
             published: recovery::parse(files.published)?,
+            land: land::parse(files.land)?,
             regions,
         })
+    }
+
+    /// Land and inland waters, for pictures.
+    pub fn land(&self) -> &[Outline] {
+        &self.land
     }
 
     /// Every region, in the order of provider and name.

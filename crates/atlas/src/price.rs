@@ -59,7 +59,8 @@ impl PriceBook {
         let mut book = Self::default();
         for price in prices {
             let source = price.basis.as_deref().unwrap_or("the app's file");
-            let figure = Figure::new(price.usd, Grade::Declared, source, price.date.as_deref().unwrap_or(""));
+            let figure =
+                Figure::new(price.usd, Grade::Declared, source, price.date.as_deref().unwrap_or("as of the file"));
             let region = price.region.as_deref().unwrap_or(GLOBAL[0]);
             book.rows.entry((price.provider, price.sku.clone())).or_default().insert(region.into(), figure);
         }
@@ -94,7 +95,8 @@ impl PriceBook {
             }
             let basis = row.text("basis").unwrap_or("");
             let source = if basis.is_empty() { file } else { basis };
-            let figure = Figure::new(usd, grade(basis), source, row.text("date").unwrap_or(""));
+            let date = row.text("date").ok().filter(|date| !date.is_empty()).unwrap_or("as of the price file");
+            let figure = Figure::new(usd, grade(basis), source, date);
             let region = row.text("region")?;
             let region = if GLOBAL.contains(&region) { GLOBAL[0] } else { region };
             book.rows.entry((provider, row.required("sku")?)).or_default().insert(region.into(), figure);

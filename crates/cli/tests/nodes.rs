@@ -5,6 +5,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+#[path = "nodes/azure.rs"]
+mod azure;
+#[path = "../../iac/tests/common/boot.rs"]
+#[allow(dead_code, reason = "each test crate uses its part")]
+mod boot;
+#[allow(dead_code, reason = "the tests of the templates use more of it")]
+#[path = "../../iac/tests/arm/deployment.rs"]
+mod deployment;
+#[path = "../../iac/tests/arm/expression.rs"]
+mod expression;
 #[path = "nodes/machine.rs"]
 mod machine;
 
@@ -48,6 +58,10 @@ components:
   web: {kind: process, run: sleep 600, port: 8080}
 routes:
   shop.example.com: {to: web}
+"#;
+
+/// The end of both files: two members of the store by name, one by address.
+const STORE: &str = r#"
 nodes: {tls: /etc/lifeboat/tls}
 store:
   etcd: ["https://node.stockholm.shop.internal:2379", "https://node.frankfurt.shop.internal:2379", "https://10.22.0.10:2379"]
@@ -115,12 +129,12 @@ impl Fleet {
         serde_json::from_slice(&output.stdout).ok()
     }
 
+    /// Looks again and again: each look asks running servers, which takes its time.
     fn eventually(&self, what: &str, mut met: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !met() {
             let logs: Vec<String> = self.machines.iter().map(Machine::logs).collect();
             assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{}", logs.join("\n"));
-            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -134,16 +148,25 @@ impl Fleet {
     }
 }
 
+/// A network to start nodes in; `None`, and said: not here.
+fn isolated(test: &str) -> Option<Network> {
+    let tools = ["etcd", "etcdctl", "nsenter", "unshare", "systemd-sysusers", "ip"];
+    if let Some(tool) = tools.into_iter().find(|tool| !has(tool)) {
+        skipped(test, &format!("{tool} is not installed"));
+        return None;
+    }
+    let network = Network::new();
+    if network.is_none() {
+        skipped(test, "no namespaces here");
+    }
+    network
+}
+
 #[test]
 fn generated_nodes_start_and_find_each_other() {
     let test = "generated_nodes_start_and_find_each_other";
-    if let Some(tool) =
-        ["etcd", "etcdctl", "nsenter", "unshare", "systemd-sysusers", "ip"].into_iter().find(|tool| !has(tool))
-    {
-        return skipped(test, &format!("{tool} is not installed"));
-    }
-    let Some(network) = Network::new() else { return skipped(test, "no namespaces here") };
-    let mut fleet = Fleet::install(FILE);
+    let Some(network) = isolated(test) else { return };
+    let mut fleet = Fleet::install(&format!("{FILE}{STORE}"));
     for region in fleet.app.regions.values() {
         network.add(region.address.unwrap());
     }
@@ -212,6 +235,78 @@ fn generated_nodes_start_and_find_each_other() {
     for lost in [second, third] {
         let refused = lost.prepare("etcd.service", &network);
         assert!(!refused.status.success(), "{}", said(&refused));
+    }
+}
+
+/// The same on machines of AWS: what they run at boot, as the template of CloudFormation has it; Terraform's is the same to the line.
+const ON_AWS: &str = r#"
+app: shop
+regions:
+  stockholm: {place: aws/eu-north-1, address: 10.19.0.10}
+  frankfurt: {place: aws/eu-central-1, address: 10.17.0.10}
+  ireland: {place: aws/eu-west-1, address: 10.22.0.10, role: witness}
+components:
+  web: {kind: asg, pattern: warm-standby, port: 8080, size: {count: 2, image: ami-0a1b2c3d4e5f60718}}
+routes:
+  shop.example.com: {to: web}
+"#;
+
+/// What the cloud and the container runtime do for a machine: answer with its file and certificates, give it addresses, run a program with the
+/// environment that was asked for.
+const CLOUD: [(&str, &str); 7] = [
+    (
+        "aws",
+        "#!/bin/sh\ncase \"$*\" in\n*get-parameter*) cat /cloud/lifeboat.yaml ;;\n*get-secret-value*) cat /cloud/tls ;;\n*) echo \"$@\" >>/cloud/asked ;;\nesac\n",
+    ),
+    (
+        "curl",
+        "#!/bin/sh\ncase \"$*\" in\n*/mac) echo 00:00:00:00:00:00 ;;\n*/interface-id) echo eni-1 ;;\n*) echo token ;;\nesac\n",
+    ),
+    // There is no way out of this network, so no route out of it.
+    (
+        "ip",
+        "#!/bin/sh\ncase \"$*\" in\n*route\\ show*) echo default via 10.0.0.1 ;;\n*route*) ;;\n*) exec /usr/sbin/ip \"$@\" ;;\nesac\n",
+    ),
+    ("systemctl", "#!/bin/sh\n"),
+    ("systemd-run", "#!/bin/sh\n"),
+    ("dnf", "#!/bin/sh\n"),
+    ("docker", include_str!("nodes/docker.sh")),
+];
+
+#[test]
+fn machines_on_aws_start_their_nodes() {
+    let test = "machines_on_aws_start_their_nodes";
+    let Some(network) = isolated(test) else { return };
+    let file = format!("{ON_AWS}{STORE}");
+    let mut fleet = Fleet::install(&file);
+    let template = std::fs::read_to_string(fleet.folder.path().join("infra/cloudformation/regional.yaml")).unwrap();
+    let certs = fleet.folder.path().join("certs");
+    for machine in &mut fleet.machines {
+        // Nothing of what the other way of installing a node put there.
+        std::fs::remove_dir_all(machine.root.join("etc/lifeboat")).unwrap();
+        let region = &fleet.app.regions[machine.name.as_str()];
+        let cloud = machine.root.join("cloud");
+        std::fs::create_dir_all(&cloud).unwrap();
+        std::fs::write(cloud.join("lifeboat.yaml"), &file).unwrap();
+        let packed = succeed(
+            Command::new("sh")
+                .args(["-c", "tar -C \"$0\" -c ca.pem \"$1.pem\" \"$1.key\" | base64 | tr -d '\\n'"])
+                .arg(&certs)
+                .arg(&machine.name),
+        );
+        std::fs::write(cloud.join("tls"), packed).unwrap();
+        machine.boot(&network, &boot::of_cloudformation(&template, &region.place.name, "eipalloc-1"), &CLOUD);
+    }
+    fleet.eventually("all is well", || fleet.all_is_well(&network));
+    for machine in &fleet.machines {
+        let asked = std::fs::read_to_string(machine.root.join("cloud/asked")).unwrap();
+        let address = fleet.app.regions[machine.name.as_str()].address.unwrap();
+        for wanted in [
+            format!("--private-ip-addresses {address} --allow-reassignment"),
+            format!("--allocation-id eipalloc-1 --network-interface-id eni-1 --private-ip-address {address}"),
+        ] {
+            assert!(asked.contains(&wanted), "{}: {asked}", machine.name);
+        }
     }
 }
 

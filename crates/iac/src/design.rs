@@ -8,6 +8,7 @@ use lifeboat_model::app::{Check, CheckTarget, Component, Kind, Pattern, Provider
 use lifeboat_model::compute::Instances;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
+use crate::names;
 use crate::places::{self, Facts};
 use crate::{Problem, Roles};
 
@@ -80,6 +81,7 @@ impl<'a> Design<'a> {
             .iter()
             .filter_map(|(id, component)| part(app, id, component, &mut problems, &mut warnings))
             .collect();
+        problems.extend(names::clashes(&parts, &sites));
         if problems.is_empty() {
             let ways = ways(app, &parts);
             Ok(Self { app, sites, parts, ways, warnings })
@@ -134,6 +136,11 @@ impl<'a> Design<'a> {
         self.parts.iter().find(|part| part.id == id)
     }
 
+    /// Whether a route leads to the component: clients are anywhere.
+    pub(crate) fn is_public(&self, part: &Part) -> bool {
+        self.ways.iter().any(|way| way.to == part.id)
+    }
+
     /// `app-component-region`.
     pub(crate) fn full_name(&self, part: &Part, region: &RegionId) -> String {
         format!("{}-{}-{region}", self.app.name, part.id)
@@ -157,6 +164,9 @@ impl Site<'_> {
     }
 }
 
+/// How far behind a replica may be by what S3 undertakes with replication time control.
+const S3_UNDERTAKES: Duration = Duration::from_secs(15 * 60);
+
 impl Part<'_> {
     /// The component's id as an identifier.
     pub(crate) fn key(&self) -> String {
@@ -176,10 +186,16 @@ impl Part<'_> {
     /// Replication lag above which a failover could lose more than the objective allows. Without an objective, or where
     /// nothing may be lost, five seconds: far above the usual lag, below what people notice.
     pub(crate) fn lag_alarm(&self) -> Duration {
-        match self.component.objectives.rpo {
+        let most = match self.component.objectives.rpo {
             Some(rpo) if rpo >= Duration::from_secs(1) => rpo,
             Some(_) | None => Duration::from_secs(5),
-        }
+        };
+        if self.component.kind == Kind::S3 { most.max(S3_UNDERTAKES) } else { most }
+    }
+
+    /// Whether instances end TLS themselves, as the file's check says.
+    pub(crate) fn ends_tls(&self) -> bool {
+        matches!(self.component.check.as_ref().map(|check| &check.target), Some(CheckTarget::Https { .. }))
     }
 
     /// The image, of compute.

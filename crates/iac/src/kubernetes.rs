@@ -30,6 +30,10 @@ pub(crate) fn write(design: &Design, repository: &str, tree: &mut Tree) {
     }
     let clusters = Clusters { design, repository, parts, sites };
     tree.put(format!("{FOLDER}/base/kustomization.yaml"), clusters.base());
+    tree.put(
+        format!("{FOLDER}/base/namespace.yaml"),
+        clusters.fill(include_str!("kubernetes/namespace.yaml"), clusters.sites[0].id),
+    );
     for part in &clusters.parts {
         tree.put(format!("{FOLDER}/base/{}.yaml", part.id), clusters.component(part));
     }
@@ -64,7 +68,8 @@ impl Clusters<'_> {
 
     fn base(&self) -> String {
         let mut out = String::from(
-            "# What is the same in every region.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n",
+            "# What is the same in every region.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - \
+             namespace.yaml\n",
         );
         for part in &self.parts {
             out += &format!("  - {}.yaml\n", part.id);
@@ -110,6 +115,8 @@ impl Clusters<'_> {
             ("image", &yaml(part.image())),
             ("port", &port),
             ("probe", &probe),
+            ("service", if self.design.is_public(part) { "LoadBalancer" } else { "ClusterIP" }),
+            ("outside", if part.ends_tls() { "443" } else { "80" }),
             ("databases", &databases),
             ("most", &part.most().to_string()),
         ];
@@ -237,12 +244,10 @@ impl Clusters<'_> {
             .sites
             .iter()
             .map(|site| {
-                let serves = self.parts.iter().any(|part| part.serving().contains(&site.id));
                 format!(
-                    "          - {{region: {}, cluster: {}, order: {}}}\n",
+                    "          - {{region: {}, cluster: {}}}\n",
                     site.id,
                     yaml(&cluster_name(self.design.app, site.id)),
-                    if serves { "last" } else { "first" }
                 )
             })
             .collect();

@@ -13,14 +13,17 @@ use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 
 mod arm;
+mod boot;
 mod cloudformation;
 mod design;
 mod drift;
+mod fargate;
 mod fragment;
 mod hcl;
 mod kubernetes;
 mod lifeboat;
 mod members;
+mod names;
 mod observe;
 mod permissions;
 mod places;
@@ -46,7 +49,7 @@ use design::Design;
 pub enum Target {
     /// A root module per cloud, for Terraform or OpenTofu.
     Terraform,
-    /// A template for all regions and a stack set; of what is on AWS.
+    /// A template for all regions and a stack set, with the scripts that apply them; of what is on AWS.
     CloudFormation,
     /// Templates with a parameter file per region; of what is on Azure.
     Arm,
@@ -63,8 +66,8 @@ impl Target {
     /// Whether Lifeboat's own nodes are part of it.
     fn makes_nodes(self) -> bool {
         match self {
-            Self::Terraform | Self::Arm | Self::Lifeboat => true,
-            Self::CloudFormation | Self::Kubernetes => false,
+            Self::Terraform | Self::CloudFormation | Self::Arm | Self::Lifeboat => true,
+            Self::Kubernetes => false,
         }
     }
 

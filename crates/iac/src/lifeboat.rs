@@ -168,10 +168,18 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         fill(include_str!("lifeboat/etcd-container.yaml"), &values)
     });
+    // EKS brings the driver of volumes and no class for them.
+    let (class, storage_class) = match site.region.place.provider {
+        Provider::Aws => ("        storageClassName: lifeboat\n", STORAGE_CLASS),
+        Provider::Azure | Provider::Local | Provider::Kubernetes => ("", ""),
+    };
     let claim = if member.is_some() {
-        "    - metadata:\n        name: etcd\n      spec:\n        accessModes: [ReadWriteOnce]\n        resources:\n          requests:\n            storage: 8Gi\n"
+        format!(
+            "    - metadata:\n        name: etcd\n      spec:\n        accessModes: [ReadWriteOnce]\n{class}        resources:\n          \
+             requests:\n            storage: 8Gi\n"
+        )
     } else {
-        ""
+        String::new()
     };
     let address = site
         .region
@@ -186,7 +194,10 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         Provider::Aws => format!(
             "  annotations:\n    service.beta.kubernetes.io/aws-load-balancer-type: external\n    \
              service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip\n    service.beta.kubernetes.io/aws-load-balancer-scheme: internal\n    \
+             service.beta.kubernetes.io/aws-load-balancer-subnets: {}-{}-public-1\n    \
              service.beta.kubernetes.io/aws-load-balancer-private-ipv4-addresses: {}\n",
+            design.name(),
+            site.id,
             members::private_address(site)
         ),
         Provider::Local | Provider::Kubernetes => String::new(),
@@ -209,12 +220,27 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         ("ports", &service),
         ("open", &open),
         ("etcd", &etcd),
-        ("claim", claim),
+        ("claim", &claim),
+        ("class", class),
+        ("storage_class", storage_class),
         ("address", &address),
         ("annotations", &annotations),
     ];
     fill(include_str!("lifeboat/node.yaml"), &values)
 }
+
+const STORAGE_CLASS: &str = "apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: lifeboat
+provisioner: ebs.csi.aws.com
+parameters:
+  type: gp3
+  encrypted: \"true\"
+reclaimPolicy: Retain
+volumeBindingMode: WaitForFirstConsumer
+---
+";
 
 fn has_deployment(design: &Design, site: &Site) -> bool {
     design.parts_of(Kind::Deployment).any(|part| part.regions.contains(&site.id))
@@ -302,6 +328,11 @@ fn hand_out(design: &Design) -> String {
     let mut commands = String::new();
     for site in design.sites.iter().filter(|site| members::is_given_certificates(design, site)) {
         let id = site.id;
+        if members::runs_in_cluster(design, site) {
+            let context = cluster_name(design.app, site.id);
+            commands += &format!("echo {id}: to the cluster {context}\nto_cluster {id} {context}\n\n");
+            continue;
+        }
         commands += &match site.region.place.provider {
             Provider::Aws => format!(
                 "echo {id}: to the Secrets Manager\npacked {id} | aws secretsmanager put-secret-value --region {} --secret-id {} \\\n  \
@@ -321,14 +352,6 @@ fn hand_out(design: &Design) -> String {
                 format!("echo {id}: on its machine, ./{id}/install.sh FILE CERTIFICATES\n\n")
             }
         };
-        // A node may run in the managed cluster instead of on the machine.
-        if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
-            let context = cluster_name(design.app, site.id);
-            commands += &format!(
-                "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
-                 to_cluster {id} {context}\nfi\n\n"
-            );
-        }
     }
     if commands.contains("to_cluster ") {
         commands.insert_str(0, TO_CLUSTER);

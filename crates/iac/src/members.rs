@@ -196,6 +196,17 @@ pub(crate) fn is_given_certificates(design: &Design, site: &Site) -> bool {
     speaks_tls(design, site) || for_store && is_beyond_loopback(site)
 }
 
+/// Whether a region's node runs in the managed cluster and has no machine: what moves deployments has to be there. Health checkers do not
+/// find it there, so that where a route leads to machines or services of the region it keeps a machine.
+pub(crate) fn runs_in_cluster(design: &Design, site: &Site) -> bool {
+    let is_cloud = site.region.place.provider == Provider::Aws;
+    let has_deployment = design.parts_of(Kind::Deployment).any(|part| part.regions.contains(&site.id));
+    let is_asked = design.ways.iter().filter(|way| way.regions.contains(&site.id)).any(|way| {
+        design.part(way.to).is_some_and(|part| matches!(part.component.kind, Kind::Asg | Kind::Ecs | Kind::Vmss))
+    });
+    is_cloud && has_deployment && !is_asked
+}
+
 fn is_beyond_loopback(site: &Site) -> bool {
     !site.region.address.is_some_and(|address| address.is_loopback())
 }

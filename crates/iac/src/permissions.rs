@@ -67,6 +67,50 @@ fn aws_statement(design: &Design, part: &Part, site: &Site) -> Option<Statement>
     Some(Statement { sid: format!("Move{}", crate::design::pascal(part.id.as_str())), actions, resources })
 }
 
+/// What an application of a region may do with the data that it needs there. A database user that logs in by IAM is named after the
+/// component.
+pub(crate) fn of_application(design: &Design, part: &Part, site: &Site) -> Vec<Statement> {
+    let needs = part.component.needs.iter().filter_map(|id| design.part(id));
+    needs.filter_map(|data| application_statement(design, part, data, site)).collect()
+}
+
+fn application_statement(design: &Design, part: &Part, data: &Part, site: &Site) -> Option<Statement> {
+    let arn =
+        |service: &str, place: &str, rest: String| format!("arn:@{{partition}}:{service}:{place}:@{{account}}:{rest}");
+    let (actions, resources) = match data.component.kind {
+        // It writes where the writer is, in its own region or, for a while, in another.
+        Kind::AuroraGlobal | Kind::Rds => {
+            let secret = arn("secretsmanager", site.place(), format!("secret:{}/{}-??????", design.name(), data.id));
+            let user = |place: &str| arn("rds-db", place, format!("dbuser:*/{}", part.key()));
+            let users = data.regions.iter().filter_map(|region| Some(user(design.site(region)?.place())));
+            (vec!["rds-db:connect", "secretsmanager:GetSecretValue"], users.chain([secret]).collect())
+        }
+        Kind::Dynamodb => {
+            let table = arn("dynamodb", site.place(), format!("table/{}-{}", design.name(), data.id));
+            let actions = vec![
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:ConditionCheckItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:DescribeTable",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:Scan",
+                "dynamodb:UpdateItem",
+            ];
+            (actions, vec![format!("{table}/index/*"), table])
+        }
+        Kind::S3 => {
+            let bucket = format!("arn:@{{partition}}:s3:::{}-@{{account}}", design.full_name(data, site.id));
+            let actions = vec!["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"];
+            (actions, vec![format!("{bucket}/*"), bucket])
+        }
+        _ => return None,
+    };
+    Some(Statement { sid: format!("Use{}", crate::design::pascal(data.id.as_str())), actions, resources })
+}
+
 fn observations(design: &Design, site: &Site) -> Vec<&'static str> {
     let mut actions = vec!["cloudwatch:GetMetricData"];
     for part in design.parts.iter().filter(|part| part.regions.contains(&site.id)) {

@@ -57,8 +57,12 @@ const TERRAFORM_AWS: &str = "
     cp terraform.tfvars.example terraform.tfvars    # and fill in
     terraform init && terraform apply
 
-Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. While a region is down its provider cannot answer: plan with
-`-refresh=false`, or wait; a failover needs neither.
+    terraform output -json zones | jq '{zones: .}' > zones.auto.tfvars.json    # after the first apply: commit it
+
+Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. While a region is dark nobody answers there: apply with `-refresh=false`.
+What lies in that region fails, the rest is done; the zones have to be named by then, or Terraform asks for them first.
+
+Applications may log in by IAM, as a user named after their component: `CREATE USER \"api\"; GRANT rds_iam TO \"api\"`, and what it may do.
 ";
 
 const TERRAFORM_AZURE: &str = "
@@ -74,15 +78,21 @@ Databases have a lock and `prevent_destroy`: read the plan when a component leav
 const CLOUDFORMATION: &str = "
 ## cloudformation
 
-`regional.yaml` goes into every region through the stack set in `stackset.yaml`; `global.yaml`, where there is one, holds the routes. Create both
-stacks in a region that the app does not depend on.
+`regional.yaml` goes into every region through the stack set in `stackset.yaml`; `global.yaml` holds names and routes, where there are any. Work from a
+region that the app does not depend on: there both stacks are. With `aws`, `jq`, the roles of self-managed stack sets, and a bucket for templates:
 
-    aws s3 cp regional.yaml s3://BUCKET/
-    jq -s add roles.json parameters.json | aws cloudformation create-stack --stack-name @{app}-regions \\
-      --template-body file://stackset.yaml --parameters file:///dev/stdin
+    cp parameters.example.json parameters.json      # and fill in
+    ./prepare.sh ../../lifeboat.yaml BUCKET         # the file and the images into every region, the template into the bucket
+    ./apply.sh BUCKET                               # as often as it takes
 
-Roles: `roles.json`. What only you know: `parameters.example.json`, to be copied to `parameters.json`. The nodes are yours to start, on machines with the
-role LifeboatRole that reach each other: `lifeboat/REGION/install.sh`.
+A template cannot know what another region's stack will have made. So `apply.sh` hands the networks' ids, then those of the connections between them, back to
+the stack set as parameters (`links.json`): the first round makes the regions, the second asks for the connections, the third routes over them. Later it is
+one round. Services that need the name of a database wait for it without tasks.
+
+Roles: `roles.json`. What only you know: `parameters.json`. A stack set goes on only past regions that answer. While one is lost, tell those that take over:
+
+    aws cloudformation update-stack-instances --stack-set-name @{app} --accounts ACCOUNT --regions REGION \\
+      --parameter-overrides ParameterKey=COMPONENTServes,ParameterValue=true ...   # and the others with UsePreviousValue=true
 ";
 
 /// The deployments in their order: what a template names has to be there before it.
@@ -149,6 +159,9 @@ A folder per region: the node as a systemd unit, as a container or in Kubernetes
 
     lifeboat certs lifeboat.yaml --out certs      # keep certs/ca.key where no node is
     lifeboat/hand-out.sh certs                    # to the secret store of each region
+
+In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`. In EKS its address is given by the AWS Load
+Balancer Controller, which has to be there.
 
 On a machine of your own: `lifeboat/REGION/install.sh lifeboat.yaml certs`. All members of etcd and all nodes, in any order; the store is there once a
 majority of its members is.

@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
-use common::{examples, said, tool, tree_of, write};
+use common::{boot, examples, said, tool, tree_of, write};
 use serde_json::Value as Json;
 
 mod common;
@@ -22,10 +23,25 @@ fn regions(stack_set: &str) -> Vec<String> {
     order.trim_end_matches(']').split(", ").map(str::to_owned).collect()
 }
 
+/// More regions than a condition can list at once; components in some of them only, and members of the state store in three.
+fn in_many_regions() -> lifeboat_model::App {
+    let places = "eu-north-1 eu-central-1 eu-west-1 eu-west-2 eu-west-3 eu-south-1 us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1";
+    let regions: String = places.split(' ').map(|place| format!("  at-{place}: {{place: aws/{place}}}\n")).collect();
+    let text = format!(
+        "app: many\nregions:\n{regions}  vote: {{place: aws/ap-south-1, role: witness}}\ncomponents:\n  \
+         orders: {{kind: aurora-global, pattern: warm-standby, writer: at-eu-north-1, standbys: {{at-eu-west-1: asynchronous}}}}\n  \
+         web: {{kind: asg, pattern: warm-standby, needs: [orders], size: {{image: ami-0a1b2c3d4e5f60718}}}}\n  \
+         api: {{kind: ecs, pattern: pilot-light, needs: [orders], regions: [at-eu-north-1, at-eu-west-1], size: {{image: api}}}}\n\
+         routes:\n  www.example.com: {{to: web}}\nfailover: {{mode: approve}}\nstore: {{etcd: [\"https://node.at-eu-north-1.many.internal:2379\", \
+         \"https://node.at-eu-west-1.many.internal:2379\", \"https://node.vote.many.internal:2379\"]}}\n"
+    );
+    lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
 #[test]
 fn every_template_passes_in_every_region_of_its_app() {
     let Some(cfn_lint) = tool("cfn-lint") else { return };
-    for (name, app) in examples(&["aws", "kubernetes"]) {
+    for (name, app) in examples(&["aws", "kubernetes"]).into_iter().chain([("many".into(), in_many_regions())]) {
         let tree = tree_of(&app);
         let Some(stack_set) = tree.files.get("cloudformation/stackset.yaml") else { continue };
         let folder = tempfile::tempdir().unwrap();
@@ -52,6 +68,15 @@ fn a_mistake_in_a_template_is_caught() {
         ("HealthCheckGracePeriod: 120", "HealthCheckGracePeriod: soon"),
         ("Engine: aurora-postgresql", "Engine: aurora-postgrezql"),
         ("!Ref WebTargets", "!Ref WebTarget"),
+        ("PeerVpcId:", "PeerVpc:"),
+        ("Condition: LinkedToIreland", "Condition: LinkedToAtlantis"),
+        ("!Ref NodeCertificates", "!Ref Certificates"),
+        ("VpcEndpointType: Gateway", "VpcEndpointType: Door"),
+        // What is made on a condition is used by what is there always.
+        (
+            "    Condition: HasComponents\n    Properties:\n      DBSubnetGroupDescription",
+            "    Condition: NeedsNat\n    Properties:\n      DBSubnetGroupDescription",
+        ),
     ] {
         assert!(good.contains(right), "{right}");
         std::fs::write(folder.path().join("wrong.yaml"), good.replace(right, wrong)).unwrap();
@@ -60,150 +85,326 @@ fn a_mistake_in_a_template_is_caught() {
     }
 }
 
-/// What the linter misses: keys of mappings, parameters of a template behind a URL, policies of records.
-fn unseen_mistakes(regional: &str, stack_set: &str, global: Option<&str>, roles: &Json) -> Vec<String> {
-    let mut found = Vec::new();
-    let section = |text: &str, name: &str| -> Vec<String> {
-        let body = text.split(&format!("\n{name}:\n")).nth(1).unwrap_or_default();
-        body.lines().take_while(|line| line.is_empty() || line.starts_with(' ')).map(str::to_owned).collect()
-    };
-    let names = |text: &str, name: &str| -> BTreeSet<String> {
-        let top = |line: &String| {
-            line.strip_prefix("  ")?.strip_suffix(':').filter(|name| !name.starts_with(' ')).map(str::to_owned)
-        };
-        section(text, name).iter().filter_map(top).collect()
-    };
+/// A section of a template that has no tags.
+fn section(template: &str, name: &str) -> Json {
+    let body = template.split(&format!("\n{name}:\n")).nth(1).unwrap_or_default();
+    let lines: Vec<&str> = body.lines().take_while(|line| line.is_empty() || line.starts_with(' ')).collect();
+    let text = lines.join("\n");
+    if text.trim().is_empty() { Json::Null } else { serde_saphyr::from_str(&text).unwrap() }
+}
 
-    // FindInMap: every region has every key.
-    let mut mappings: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
-    let mut map = String::new();
-    for line in section(regional, "Mappings") {
-        match line.strip_prefix("    ") {
-            None if line.starts_with("  ") => map = line.trim().trim_end_matches(':').to_owned(),
-            Some(row) => {
-                let (region, values) = row.split_once(": {").unwrap();
-                let keys =
-                    values.trim_end_matches('}').split(", ").map(|value| value.split(':').next().unwrap().to_owned());
-                mappings.entry(map.clone()).or_default().insert(region.into(), keys.collect());
-            }
-            None => {}
-        }
-    }
-    for used in regional.split("!FindInMap [").skip(1) {
-        let arguments: Vec<&str> = used.split(']').next().unwrap().split(", ").collect();
+fn keys(value: &Json) -> BTreeSet<String> {
+    value.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// The names after every `before`, up to `after`.
+fn named<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+    text.split(before).skip(1).map(|rest| rest.split(after).next().unwrap()).collect()
+}
+
+/// What the linter misses: keys of mappings, parameters of a template behind a URL and where all of them come from, policies of records.
+fn unseen_mistakes(files: &BTreeMap<String, String>) -> Vec<String> {
+    let file = |name: &str| files.get(&format!("cloudformation/{name}")).map_or("", String::as_str);
+    let (regional, stack_set, global) = (file("regional.yaml"), file("stackset.yaml"), file("global.yaml"));
+    let mut found = Vec::new();
+
+    // FindInMap: every region has every key, also where it is not used.
+    let mappings = section(regional, "Mappings");
+    for used in named(regional, "!FindInMap [", ']') {
+        let arguments: Vec<&str> = used.split(", ").collect();
         for region in regions(stack_set) {
-            let keys = mappings.get(arguments[0]).and_then(|rows| rows.get(&region));
-            if !keys.is_some_and(|keys| keys.contains(arguments[2])) {
+            if mappings[arguments[0]][&region][arguments[2]].is_null() {
                 found.push(format!("mapping {} has no {} for {region}", arguments[0], arguments[2]));
             }
         }
     }
 
-    // ParameterOverrides: exactly the parameters of the template that is behind the URL, in each region.
-    let wanted = names(regional, "Parameters");
-    for instance in stack_set.split("- DeploymentTargets").skip(1) {
-        let given: BTreeSet<String> =
-            instance.split("ParameterKey: ").skip(1).map(|rest| rest.split(',').next().unwrap().to_owned()).collect();
-        if given != wanted {
-            found.push(format!("parameters given {given:?}, wanted {wanted:?}"));
+    // What the stack set gives is what the template behind the URL takes; what has no default is given to the set itself.
+    let wanted = section(regional, "Parameters");
+    let (common, groups) = stack_set.split_once("StackInstancesGroup:").unwrap();
+    let common: BTreeSet<&str> = named(common, "ParameterKey: ", ',').into_iter().collect();
+    for (name, parameter) in wanted.as_object().unwrap() {
+        if parameter["Default"].is_null() && !common.contains(name.as_str()) {
+            found.push(format!("{name} has no value in the stack set"));
         }
     }
-    let known = names(stack_set, "Parameters");
-    for entry in roles.as_array().unwrap() {
-        let key = entry["ParameterKey"].as_str().unwrap();
-        if !known.contains(key) {
-            found.push(format!("{key} in roles.json is no parameter"));
+    for name in named(groups, "ParameterKey: ", ',').into_iter().chain(common) {
+        if wanted[name].is_null() {
+            found.push(format!("the template has no parameter {name}"));
         }
     }
 
-    for line in global.unwrap_or_default().lines() {
-        if let Some(role) = line.trim().strip_prefix("Failover: ")
-            && !["PRIMARY", "SECONDARY"].contains(&role)
-        {
-            found.push(format!("failover {role}"));
+    // Every parameter of the two stacks has a source, and every value a parameter.
+    let entries = |name: &str| -> BTreeSet<String> {
+        let file: Json = serde_json::from_str(file(name)).unwrap();
+        file.as_array().unwrap().iter().map(|entry| entry["ParameterKey"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut given = entries("roles.json");
+    for name in &given {
+        if section(stack_set, "Parameters")[name].is_null() {
+            found.push(format!("{name} in roles.json is no parameter"));
         }
+    }
+    given.extend(entries("parameters.example.json"));
+    for command in ["\nknown ", "\ncopy_image "] {
+        given.extend(named(file("prepare.sh"), command, ' ').into_iter().map(str::to_owned));
+    }
+    let outputs = regional.split_once("\nOutputs:\n").unwrap().1;
+    let outputs: Vec<&str> = outputs.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':')).collect();
+    for region in regions(stack_set) {
+        let id: String = mappings["Regions"][&region]["Id"].as_str().map(pascal).unwrap();
+        given.extend(outputs.iter().map(|output| match *output {
+            "NodeAddress" => format!("Node{id}"),
+            output => format!("{output}{id}"),
+        }));
+    }
+    for (template, text) in [("stackset", stack_set), ("global", global)] {
+        for (name, parameter) in section(text, "Parameters").as_object().into_iter().flatten() {
+            if parameter["Default"].is_null() && !given.contains(name) {
+                found.push(format!("nothing gives {name} of {template}.yaml"));
+            }
+        }
+    }
+    let taken: BTreeSet<String> =
+        [stack_set, global].iter().flat_map(|text| keys(&section(text, "Parameters"))).collect();
+    found.extend(entries("parameters.example.json").difference(&taken).map(|name| format!("nothing takes {name}")));
+
+    for role in named(global, "Failover: ", '\n').into_iter().filter(|role| !["PRIMARY", "SECONDARY"].contains(role)) {
+        found.push(format!("failover {role}"));
     }
     found
 }
 
+/// `north-sea` as `NorthSea`.
+fn pascal(id: &str) -> String {
+    id.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
 #[test]
 fn what_the_linter_does_not_see_is_right_too() {
-    for (name, app) in examples(&["aws", "kubernetes"]) {
-        let tree = tree_of(&app);
-        let Some(stack_set) = tree.files.get("cloudformation/stackset.yaml") else { continue };
-        let roles = serde_json::from_str(&tree.files["cloudformation/roles.json"]).unwrap();
-        let regional = &tree.files["cloudformation/regional.yaml"];
-        let global = tree.files.get("cloudformation/global.yaml").map(String::as_str);
-        assert_eq!(unseen_mistakes(regional, stack_set, global, &roles), [] as [String; 0], "{name}");
+    let mut caught = BTreeSet::new();
+    for (name, app) in examples(&["aws", "kubernetes"]).into_iter().chain([("many".into(), in_many_regions())]) {
+        let files = tree_of(&app).files;
+        if !files.contains_key("cloudformation/stackset.yaml") {
+            continue;
+        }
+        assert_eq!(unseen_mistakes(&files), [] as [String; 0], "{name}");
+        for region in regions(&files["cloudformation/stackset.yaml"]) {
+            let script = boot::of_cloudformation(&files["cloudformation/regional.yaml"], &region, "eipalloc-1");
+            assert!(!script.contains("${"), "{name} {region}: {script}");
+            boot::check_syntax(&script);
+        }
 
         // The checks can fail.
-        let broken = regional.replacen("Full: ", "Fool: ", 1);
-        if broken != *regional {
-            assert!(!unseen_mistakes(&broken, stack_set, global, &roles).is_empty());
-            let broken = stack_set.replacen("ParameterKey: ", "ParameterKey: X", 1);
-            assert!(!unseen_mistakes(regional, &broken, global, &roles).is_empty());
+        for (file, right, wrong) in [
+            ("regional.yaml", "Full: ", "Fool: "),
+            ("regional.yaml", "      Port: 7400\n", ""),
+            ("regional.yaml", "  CertificateArn:\n", "  CertificateArm:\n"),
+            ("stackset.yaml", "        - {ParameterKey: LifeboatImage", "        - {ParameterKey: LifeboatImages"),
+            ("stackset.yaml", "            - {ParameterKey: LinkTo", "            - {ParameterKey: LinksTo"),
+            ("parameters.example.json", "LifeboatImage", "LifeboatImages"),
+            ("prepare.sh", "known TemplateUrl", "known Template"),
+            ("roles.json", "Serves", "Server"),
+            ("global.yaml", "Failover: PRIMARY", "Failover: FIRST"),
+            ("global.yaml", "Parameters:\n", "Parameters:\n  NodeAtlantis:\n    Type: String\n"),
+        ] {
+            let mut broken = files.clone();
+            let Some(text) = broken.get_mut(&format!("cloudformation/{file}")) else { continue };
+            let changed = text.replacen(right, wrong, 1);
+            // Not every app has everything.
+            if *text != changed {
+                *text = changed;
+                assert!(!unseen_mistakes(&broken).is_empty(), "{name}: {wrong:?}");
+                caught.insert(right);
+            }
         }
+    }
+    assert_eq!(caught.len(), 10, "{caught:?}");
+}
+
+/// An emulator of AWS that ends with the test.
+struct Emulator {
+    process: Child,
+    endpoint: String,
+}
+
+impl Emulator {
+    /// `None`: moto is not to be had.
+    fn start() -> Option<Self> {
+        let has_moto = |python: &PathBuf| {
+            common::run(Command::new(python).args(["-c", "import moto.moto_server.threaded_moto_server"]))
+                .status
+                .success()
+        };
+        let Some(python) = common::tools("python3").find(has_moto) else {
+            common::skipped("no python3 has moto");
+            return None;
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator.py");
+        let mut process = Command::new(python)
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        // By this name moto knows itself, where a template's URL is looked for.
+        Some(Self { process, endpoint: format!("http://localhost:{}", port.trim()) })
+    }
+
+    /// A program that talks to it instead of to AWS, from a region that the app is not in.
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_ACCESS_KEY_ID", "x")
+            .env("AWS_SECRET_ACCESS_KEY", "x")
+            .env("AWS_DEFAULT_REGION", "us-east-1");
+        command
+    }
+
+    fn succeed(&self, command: &mut Command) -> String {
+        let output = common::run(command);
+        assert!(output.status.success(), "{command:?}\n{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the `aws` program answers.
+    fn ask(&self, region: &str, question: &str, query: &str) -> Json {
+        let mut command = self.command("aws");
+        command.args(question.split(' ')).args(["--region", region, "--output", "json", "--query", query]);
+        serde_json::from_str(&self.succeed(&mut command)).unwrap()
     }
 }
 
-/// An emulator that ends with the test.
-struct Emulator(std::process::Child);
-
 impl Drop for Emulator {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 /// Kinds that moto's CloudFormation can make: it knows no Aurora instances, and names load balancers as AWS would not let it.
+const ON_THE_EMULATOR: &str = r#"
+app: em
+regions:
+  stockholm: {place: aws/eu-north-1, address: 10.19.0.10}
+  frankfurt: {place: aws/eu-central-1, address: 10.17.0.10}
+  ireland: {place: aws/eu-west-1, address: 10.22.0.10, role: witness}
+components:
+  sessions: {kind: dynamodb, writer: stockholm, standbys: {frankfurt: asynchronous}}
+  files: {kind: s3, writer: stockholm, standbys: {frankfurt: asynchronous}}
+  platform: {kind: eks, pattern: warm-standby, needs: [files], size: {count: 6}}
+failover: {mode: approve}
+nodes: {tls: /etc/lifeboat/tls}
+store:
+  etcd: ["https://node.stockholm.em.internal:2379", "https://node.frankfurt.em.internal:2379", "https://10.22.0.10:2379"]
+  ca: /etc/lifeboat/tls/ca.pem
+  cert: "/etc/lifeboat/tls/{region}.pem"
+  key: "/etc/lifeboat/tls/{region}.key"
+"#;
+
+/// The generated scripts, with the `aws` program itself: regions, links between them, names, nodes; and a failover.
 #[test]
-fn the_stack_set_is_created_on_an_emulator() {
-    let (Some(server), Some(python)) = (tool("moto_server"), tool("python3")) else { return };
-    if !common::run(Command::new(&python).args(["-c", "import boto3, yaml"])).status.success() {
-        return common::skipped("python3 has no boto3 and yaml");
-    }
+fn the_stacks_are_applied_on_an_emulator() {
+    let (Some(_), Some(_)) = (tool("aws"), tool("jq")) else { return };
+    let Some(emulator) = Emulator::start() else { return };
+    let app = lifeboat_model::parse(ON_THE_EMULATOR).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let app = lifeboat_model::parse(
-        "app: em\nregions:\n  stockholm: {place: aws/eu-north-1}\n  frankfurt: {place: aws/eu-central-1}\ncomponents:\n  \
-         sessions: {kind: dynamodb, writer: stockholm, standbys: {frankfurt: asynchronous}}\n  \
-         files: {kind: s3, writer: stockholm, standbys: {frankfurt: asynchronous}}\n  \
-         platform: {kind: eks, pattern: warm-standby, needs: [files], size: {count: 6}}\nfailover: {mode: approve}\n",
-    )
-    .unwrap();
-    write(&tree_of(&app), folder.path());
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let command = |log: std::fs::File| {
-        Command::new(&server)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
+    let tree = tree_of(&app);
+    write(&tree, folder.path());
+    std::fs::write(folder.path().join("lifeboat.yaml"), ON_THE_EMULATOR).unwrap();
+    let stacks = folder.path().join("cloudformation");
+    std::fs::copy(stacks.join("parameters.example.json"), stacks.join("parameters.json")).unwrap();
+    let script = |name: &str, arguments: &[&str]| {
+        let mut command = emulator.command("sh");
+        emulator.succeed(command.arg(stacks.join(name)).args(arguments).current_dir(folder.path()))
     };
-    let mut emulator = Emulator(command(log).unwrap());
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert_eq!(emulator.0.try_wait().unwrap(), None, "the emulator ended");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+    emulator.succeed(emulator.command("aws").args(["s3", "mb", "s3://infra"]));
+    script("prepare.sh", &["lifeboat.yaml", "infra"]);
+    let applied = script("apply.sh", &["infra"]);
+    assert_eq!(applied.matches("Successfully created/updated stack - em-regions").count(), 3, "rounds\n{applied}");
+
+    let serves = |place: &str| {
+        let query = "Stacks[0].Parameters[?ParameterKey=='PlatformServes'].ParameterValue";
+        emulator.ask(place, "cloudformation describe-stacks", query)
+    };
+    for (id, place, network, serving, buckets) in [
+        ("stockholm", "eu-north-1", 19, "true", 1),
+        ("frankfurt", "eu-central-1", 17, "false", 1),
+        ("ireland", "eu-west-1", 22, "false", 0),
+    ] {
+        assert_eq!(
+            emulator.ask(place, "cloudformation describe-stacks", "Stacks[].StackStatus"),
+            serde_json::json!(["UPDATE_COMPLETE"])
+        );
+        assert_eq!(serves(place), serde_json::json!([serving]), "{id}");
+        let networks = emulator.ask(place, "ec2 describe-vpcs", "Vpcs[?!IsDefault].CidrBlock");
+        assert_eq!(networks, serde_json::json!([format!("10.{network}.0.0/16")]));
+        let query = format!("length(Buckets[?Name=='em-files-{place}-123456789012'])");
+        assert_eq!(emulator.ask(place, "s3api list-buckets", &query), buckets, "{id}");
+
+        // From every subnet to both of the others, over connections that are there.
+        let active = emulator.ask(
+            place,
+            "ec2 describe-vpc-peering-connections",
+            "VpcPeeringConnections[?Status.Code=='active'].VpcPeeringConnectionId",
+        );
+        let routes = emulator.ask(
+            place,
+            "ec2 describe-route-tables",
+            "RouteTables[].Routes[] | [?VpcPeeringConnectionId].[DestinationCidrBlock, VpcPeeringConnectionId]",
+        );
+        let routes = routes.as_array().unwrap();
+        assert_eq!(routes.len(), 6, "{id}: {routes:?}");
+        for other in [19, 17, 22].into_iter().filter(|other| *other != network) {
+            let leads = |route: &&Json| {
+                route[0] == format!("10.{other}.0.0/16") && active.as_array().unwrap().contains(&route[1])
+            };
+            assert_eq!(routes.iter().filter(leads).count(), 3, "{id} to {other}: {routes:?} {active}");
+        }
+
+        let group = emulator.ask(
+            place,
+            "autoscaling describe-auto-scaling-groups",
+            "AutoScalingGroups[].[AutoScalingGroupName, MinSize, MaxSize]",
+        );
+        assert_eq!(group, serde_json::json!([[format!("em-lifeboat-{id}"), 1, 1]]));
+        let file = emulator.ask(
+            place,
+            &format!("ssm get-parameter --with-decryption --name /em-lifeboat-{id}/lifeboat.yaml"),
+            "Parameter.[Type, Value]",
+        );
+        assert_eq!(file, serde_json::json!(["SecureString", ON_THE_EMULATOR]));
+        let template = emulator.ask(place, "ec2 describe-launch-templates", "LaunchTemplates[0].LaunchTemplateId");
+        let question =
+            format!("ec2 describe-launch-template-versions --launch-template-id {}", template.as_str().unwrap());
+        let data = emulator.ask(place, &question, "LaunchTemplateVersions[0].LaunchTemplateData.UserData");
+        assert_eq!(boot::check(&app, data.as_str().unwrap()), id);
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stackset.py");
-    let output = common::run(
-        Command::new(&python)
-            .arg(script)
-            .arg(format!("http://127.0.0.1:{port}"))
-            .arg(folder.path().join("cloudformation")),
+    let zone = emulator.ask(
+        "us-east-1",
+        "route53 list-hosted-zones",
+        "HostedZones[?starts_with(Name, 'em.internal')].Id | [0]",
     );
-    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    assert!(output.status.success(), "{}\n{}", said(&output), log());
-    let found: Json = serde_json::from_slice(&output.stdout).unwrap();
-    let region = |place: &str, serves: &str, network: &str| {
-        serde_json::json!({
-            "stacks": ["CREATE_COMPLETE"],
-            "serves": [serves],
-            "bucket": [format!("em-files-{place}-123456789012")],
-            "network": [network],
-        })
-    };
-    assert_eq!(found["eu-north-1"], region("eu-north-1", "true", "10.19.0.0/16"));
-    assert_eq!(found["eu-central-1"], region("eu-central-1", "false", "10.17.0.0/16"));
+    let question = format!("route53 list-resource-record-sets --hosted-zone-id {}", zone.as_str().unwrap());
+    let names = emulator.ask("us-east-1", &question, "ResourceRecordSets[?Type=='A'].[Name, ResourceRecords[0].Value]");
+    let expected = [["node.frankfurt.em.internal", "10.17.0.10"], ["node.stockholm.em.internal", "10.19.0.10"]];
+    assert_eq!(names, serde_json::json!(expected));
+
+    // A failover: the roles change, and nothing else does. What is linked is left alone, in one round.
+    let (roles, links) = (stacks.join("roles.json"), stacks.join("links.json"));
+    let before = std::fs::read_to_string(&links).unwrap();
+    let text = std::fs::read_to_string(&roles).unwrap();
+    let moved = text.replace("true", "x").replace("false", "true").replace('x', "false");
+    std::fs::write(&roles, moved).unwrap();
+    let applied = script("apply.sh", &["infra"]);
+    assert_eq!(applied.matches("Successfully created/updated stack - em-regions").count(), 1, "{applied}");
+    assert_eq!(std::fs::read_to_string(&links).unwrap(), before);
+    assert_eq!(
+        (serves("eu-north-1"), serves("eu-central-1")),
+        (serde_json::json!(["false"]), serde_json::json!(["true"]))
+    );
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use common::stub::{Drift, Stub};
-use common::{example, examples, said, schemas, tool, tree_of, write};
+use common::{boot, example, examples, said, schemas, tool, tree_of, write};
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
+use lifeboat_model::app::Provider;
 use serde_json::{Value as Json, json};
 
 #[path = "terraform/azure.rs"]
@@ -104,8 +105,8 @@ impl Workspace {
         }
     }
 
-    /// What the nodes' machines run at boot, as Terraform fills it in: a script that a shell can read, with everything that the node
-    /// is started with, and small enough. On Azure it is to the letter what an ARM deployment makes of it.
+    /// What the nodes' machines run at boot, as Terraform fills it in. CloudFormation's machines run the same, and on Azure it is to
+    /// the letter what an ARM deployment makes of it.
     fn check_boot_scripts(&self, app: &App, tree: &Tree) {
         let deployed = deployment::Subscription::of(app, tree);
         let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
@@ -122,37 +123,43 @@ impl Workspace {
                 values["user_data"].as_str().or(values["custom_data"].as_str())
             });
             let encoded = encoded.unwrap();
-            // EC2's limit, of what is encoded.
-            assert!(encoded.len() <= 16 * 1024 * 4 / 3, "{} bytes", encoded.len());
-            let script = piped(Command::new("base64").arg("-d"), encoded.as_bytes());
-            let read = piped(Command::new("sh").arg("-n"), &script);
-            assert_eq!(String::from_utf8_lossy(&read), "");
-            let script = String::from_utf8(script).unwrap();
-            let region =
-                app.regions.keys().find(|region| script.contains(&format!("node --region {region} "))).unwrap();
+            let region = boot::check(app, encoded);
+            let script = boot::decoded(encoded);
             let set = format!("{}-{region}-lifeboat", app.name);
             if let Some((_, node)) =
                 deployed.resources.iter().find(|(id, _)| id.ends_with(&format!("/virtualMachineScaleSets/{set}")))
             {
                 let data = node["properties"]["virtualMachineProfile"]["osProfile"]["customData"].as_str().unwrap();
-                let by_arm = piped(Command::new("base64").arg("-d"), data.as_bytes());
-                assert_eq!(String::from_utf8(by_arm).unwrap(), script, "{region}");
+                assert_eq!(boot::decoded(data), script, "{region}");
                 compared += 1;
             }
-            // A file on its way to `lifeboat assess` does not say yet where its nodes are; `generate` says that they then do not start.
-            let Some(address) = app.regions[region].address.map(|address| address.to_string()) else { continue };
-            let taken = if self.root.ends_with("azure") { "for address in " } else { "ip address replace " };
-            for part in [
-                &format!("{taken}{address}"),
-                "LIFEBOAT_CERTS=/etc/lifeboat/tls",
-                &format!("ETCD_NAME={region}\n"),
-                &format!("ETCD_LISTEN_CLIENT_URLS=https://{address}:2379\n"),
-                "until sh /etc/etcd/member.sh",
-            ] {
-                assert!(script.contains(part), "{part}\n{script}");
+            let place = &app.regions[region].place;
+            if let Some(template) =
+                tree.files.get("cloudformation/regional.yaml").filter(|_| place.provider == Provider::Aws)
+            {
+                let allocation = script.split("--allocation-id ").nth(1).unwrap().split(' ').next().unwrap();
+                let other = boot::of_cloudformation(template, &place.name, allocation);
+                let lines =
+                    |text: &str| text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+                assert_eq!(lines(&script), lines(&other), "{region}");
             }
         }
         assert_eq!(compared, expected);
+    }
+
+    /// Every resource of the state.
+    fn resources(&self) -> Vec<Json> {
+        let state: Json = serde_json::from_slice(&self.run(&["show", "-json", "-no-color"]).stdout).unwrap();
+        let root = &state["values"]["root_module"];
+        let modules = std::iter::once(root).chain(root["child_modules"].as_array().into_iter().flatten());
+        modules.flat_map(|module| module["resources"].as_array().cloned().unwrap_or_default()).collect()
+    }
+
+    /// The least number of instances of an Auto Scaling group.
+    fn least(&self, group: &str) -> i64 {
+        let resources = self.resources();
+        let is_it = |found: &&Json| found["type"] == "aws_autoscaling_group" && found["values"]["name"] == group;
+        resources.iter().find(is_it).unwrap()["values"]["min_size"].as_i64().unwrap()
     }
 
     /// How the regions differ from the file and from each other, as far as the state tells.
@@ -174,17 +181,6 @@ impl Workspace {
     fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
         self.stubs[0].drift(Drift { resource, which: (which.0, which.1.into()), now });
     }
-}
-
-/// What a program that succeeds prints about its input.
-fn piped(command: &mut Command, input: &[u8]) -> Vec<u8> {
-    use std::io::Write as _;
-    use std::process::Stdio;
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
-    output.stdout
 }
 
 /// The resources that a plan would touch.
@@ -227,6 +223,60 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.unprotect();
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
+    }
+}
+
+/// The survivor gets its full size although nobody answers in the region that was lost, once the zones have been named.
+#[test]
+fn with_a_region_dark_the_survivor_gets_its_size() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+    let zones = workspace.run(&["output", "-json", "zones"]).stdout;
+    let named = format!("{{\"zones\": {}}}", String::from_utf8(zones).unwrap());
+    workspace.stubs[0].darken("eu-north-1");
+    workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt"]}}));
+
+    let apply = ["apply", "-refresh=false", "-auto-approve", "-input=false", "-no-color"];
+    let stopped = workspace.run(&apply);
+    assert!(!stopped.status.success() && said(&stopped).contains("no answer from eu-north-1"), "{}", said(&stopped));
+    assert_eq!(workspace.least("shop-web-frankfurt"), 2, "without names of zones nothing can even be planned");
+
+    std::fs::write(workspace.root.join("zones.auto.tfvars.json"), named).unwrap();
+    let applied = said(&workspace.run(&apply));
+    assert_eq!(workspace.least("shop-web-frankfurt"), 6, "{applied}");
+    // What lies in the dark waits until it is back.
+    assert!(applied.contains("no answer from eu-north-1"), "{applied}");
+    assert_eq!(workspace.least("shop-web-stockholm"), 6, "{applied}");
+}
+
+/// The node stands in a public subnet: from there, too, there is a way to every other region.
+#[test]
+fn nodes_reach_each_other() {
+    let app = example("aws/warm-standby");
+    let tree = tree_of(&app);
+    let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
+    workspace.apply();
+    let resources = workspace.resources();
+    let of = |kind: &'static str| resources.iter().filter(move |resource| resource["type"] == kind);
+    for (region, network) in [("stockholm", "10.19"), ("frankfurt", "10.17"), ("ireland", "10.22")] {
+        let node =
+            of("aws_autoscaling_group").find(|group| group["values"]["name"] == format!("shop-lifeboat-{region}"));
+        let subnet = &node.unwrap()["values"]["vpc_zone_identifier"][0];
+        let table = of("aws_route_table_association").find(|one| one["values"]["subnet_id"] == *subnet).unwrap();
+        let routes =
+            of("aws_route").filter(|route| route["values"]["route_table_id"] == table["values"]["route_table_id"]);
+        let mut leads: Vec<&str> =
+            routes.map(|route| route["values"]["destination_cidr_block"].as_str().unwrap()).collect();
+        leads.sort_unstable();
+        let mut expected: Vec<String> = ["10.17", "10.19", "10.22"]
+            .iter()
+            .filter(|other| **other != network)
+            .map(|other| format!("{other}.0.0/16"))
+            .collect();
+        expected.insert(0, "0.0.0.0/0".to_owned());
+        assert_eq!(leads, expected, "{region}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What compute can do: be built, be started, or run there already, with as many machines as it takes.
 
-use lifeboat_atlas::{Grade, Metric};
+use lifeboat_atlas::Metric;
 use lifeboat_model::app::{Kind, Pattern};
 
 use super::{Carriage, Choice, Maker, TargetRule, nothing_lost};
@@ -25,11 +25,13 @@ impl Maker<'_> {
 
     fn rebuilt(&self) -> Choice {
         let worst = self.published("pattern-backup-restore", Metric::Rto, "");
-        let build = Spread {
-            seconds: [1800.0, 7200.0, 28_800.0, worst.seconds[1], worst.seconds[1] * 2.0],
-            grade: Grade::Estimated,
-            source: format!("assumed from what is generated; at worst {}", worst.source).into(),
-        };
+        let build = Spread::assumed_at(
+            [1800.0, 7200.0, 28_800.0, worst.seconds[1], worst.seconds[1] * 2.0],
+            format!(
+                "assumed: two hours to apply what is generated, where each resource takes minutes, a working day if something is missing; at worst {}",
+                worst.source
+            ),
+        );
         Choice {
             pattern: Pattern::BackupRestore,
             carriage: Carriage::Nothing,
@@ -54,9 +56,11 @@ impl Maker<'_> {
         if missing > 0 {
             steps.push(self.step(StepKind::Launch, || self.launch(missing, count)));
         }
-        steps.push(self.step(StepKind::Connect, || Spread {
-            seconds: [0.02, 0.2, 2.0, 10.0, 20.0],
-            ..Spread::assumed(0.2, 2.0, 10.0, "assumed: clients of databases notice dead connections and open new ones")
+        steps.push(self.step(StepKind::Connect, || {
+            Spread::assumed_at(
+                [0.02, 0.2, 2.0, 10.0, 20.0],
+                "assumed: pools open new connections at the next request, or after a timeout of some seconds",
+            )
         }));
         let how = match standby {
             0 => format!("defined there, none running; {count} started at failover"),
@@ -99,7 +103,15 @@ impl Maker<'_> {
             Kind::Vmss => (self.published("vmss-scale-out", Metric::Duration, ""), 20.0),
             Kind::Aks => (self.published("aks-node-start", Metric::Duration, ""), 20.0),
             Kind::Deployment => (self.published("eks-pod-start-existing-node", Metric::Duration, ""), 60.0),
-            _ => (Spread::assumed(1.0, 5.0, 15.0, "assumed: starting a process"), 60.0),
+            _ => (
+                Spread::assumed(
+                    1.0,
+                    5.0,
+                    15.0,
+                    "assumed: a process starts within seconds, as the examples do; a slow one loads caches first",
+                ),
+                60.0,
+            ),
         };
         let queue = f64::from(missing.saturating_sub(1)) / per_minute * 60.0;
         let scarcity = 1.0 + 3.0 * f64::from(missing) / f64::from(count);
@@ -107,6 +119,7 @@ impl Maker<'_> {
         Spread {
             seconds: [p0, p50, p95, p99 * scarcity, p100 * scarcity],
             grade: base.grade,
+            date: base.date.clone(),
             source: format!(
                 "{}; {missing} to start at an assumed {per_minute:.0} a minute, capacity assumed to be scarce in one case in a hundred",
                 base.source

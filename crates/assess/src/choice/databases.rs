@@ -1,6 +1,6 @@
 //! What databases can do: backups, standbys, several writers, each in the terms of its kind.
 
-use lifeboat_atlas::{Grade, Metric};
+use lifeboat_atlas::Metric;
 use lifeboat_model::app::{Kind, Pattern, Reads};
 
 use super::{Carriage, Choice, Maker, TargetRule, nothing, nothing_lost};
@@ -80,7 +80,10 @@ impl Maker<'_> {
             start + copy,
             (start + copy) * 2.0,
             (start + copy) * 4.0,
-            format!("assumed: {} to start, then 100 MB/s", crate::recovery::seconds(start)),
+            format!(
+                "assumed: {} until a server runs, then its storage read back at 100 MB/s, as a general-purpose disk gives",
+                crate::recovery::seconds(start)
+            ),
         )
     }
 
@@ -104,12 +107,12 @@ impl Maker<'_> {
                 self.backups(
                     "automated backups replicated to the other region",
                     self.restore_time(1800.0),
-                    Spread::assumed(150.0, 300.0, 900.0, "assumed: log backups every 5 min, as RDS keeps them"),
+                    Spread::assumed(150.0, 300.0, 900.0, "assumed: RDS archives its log every 5 min, and a copy to another region follows within minutes"),
                 ),
                 self.standby(
                     "a cross-region read replica that is promoted (irreversibly)",
                     self.published("rds-cross-region-replica-promote", Metric::Rto, ""),
-                    Spread::assumed(5.0, 60.0, 600.0, "assumed: AWS bounds the replica's lag by nothing"),
+                    Spread::assumed(5.0, 60.0, 600.0, "assumed: a replica follows within seconds as a rule; AWS promises no bound, and a burst of writes takes minutes"),
                 ),
             ],
             Kind::Dynamodb => self.dynamodb(),
@@ -123,9 +126,9 @@ impl Maker<'_> {
                         7200.0,
                         43_200.0,
                         64_800.0,
-                        "Microsoft: a few minutes up to 12 h, by size; usual value assumed",
+                        "assumed: Microsoft says a few minutes up to 12 h, by size, and the long end is taken as usual",
                     ),
-                    Spread::assumed(900.0, 3600.0, 7200.0, "assumed: geo-redundant backups lag by up to an hour"),
+                    Spread::assumed(900.0, 3600.0, 7200.0, "assumed: Microsoft says that geo-redundant backups lag by up to an hour"),
                 ),
                 self.standby(
                     "a geo-replica behind a virtual endpoint, promoted by switchover",
@@ -142,15 +145,24 @@ impl Maker<'_> {
         let promote = || {
             let floor = self.published("pg-promote", Metric::Duration, "");
             let base = floor.seconds[1];
-            Spread {
-                seconds: [base, base * 2.0, base * 6.0, base * 16.0, base * 40.0],
-                grade: Grade::Estimated,
-                source: format!("{}; spread above that floor assumed", floor.source).into(),
-            }
+            Spread::assumed_at(
+                [base, base * 2.0, base * 6.0, base * 16.0, base * 40.0],
+                format!("assumed: WAL that is still to be replayed takes several times the floor; {}", floor.source),
+            )
         };
-        let lag = || Spread::assumed(0.2, 2.0, 10.0, "assumed: lag of streaming replication between regions");
-        let connect =
-            || self.step(StepKind::Connect, || Spread::assumed(0.1, 0.5, 2.0, "assumed: gate opened, roles published"));
+        let lag = || {
+            Spread::assumed(
+                0.2,
+                2.0,
+                10.0,
+                "assumed: streaming lags by a round trip or two, and by seconds in bursts of writes",
+            )
+        };
+        let connect = || {
+            self.step(StepKind::Connect, || {
+                Spread::assumed(0.1, 0.5, 2.0, "assumed: two writes to the state store, across regions")
+            })
+        };
         let fence_for = |reads| fence(self.setting.app, reads);
         let warm = self.standby("a streaming standby that is promoted", promote(), lag());
         let mut asynchronous = warm.clone();
@@ -178,21 +190,36 @@ impl Maker<'_> {
         pilot.steps.insert(
             0,
             self.step(StepKind::Launch, || {
-                Spread::assumed(180.0, 600.0, 1800.0, "assumed: stop, resize, start a machine")
+                Spread::assumed(
+                    180.0,
+                    600.0,
+                    1800.0,
+                    "assumed: a machine is stopped, resized and started, each of which takes minutes at both providers",
+                )
             }),
         );
         vec![
             self.backups(
                 "base backups and archived WAL in the other region",
                 self.restore_time(600.0),
-                Spread::assumed(30.0, 60.0, 300.0, "assumed: WAL is archived every minute"),
+                Spread::assumed(
+                    30.0,
+                    60.0,
+                    300.0,
+                    "assumed: WAL is archived every minute (`archive_timeout`), and a copy follows within seconds",
+                ),
             ),
             pilot,
             asynchronous,
             synchronous,
             self.several_writers(
                 "Lifeboat replicates between writers in both regions and resolves conflicts",
-                Spread::assumed(0.2, 2.0, 10.0, "assumed: lag of logical replication between regions"),
+                Spread::assumed(
+                    0.2,
+                    2.0,
+                    10.0,
+                    "assumed: logical replication lags by a round trip or two, and by seconds in bursts of writes",
+                ),
             ),
         ]
     }
@@ -215,7 +242,7 @@ impl Maker<'_> {
                     600.0,
                     900.0,
                     2700.0,
-                    "assumed: adding an instance takes 10 to 15 min (one team's estimate)",
+                    "assumed: one team's report of 10 to 15 min to add an instance to a headless cluster, three times that at worst",
                 )
             }),
         );
@@ -223,7 +250,12 @@ impl Maker<'_> {
             self.backups(
                 "snapshots copied to the other region every hour",
                 self.restore_time(3600.0),
-                Spread::assumed(1800.0, 3600.0, 7200.0, "assumed: an hourly copy"),
+                Spread::assumed(
+                    1800.0,
+                    3600.0,
+                    7200.0,
+                    "assumed: a copy every hour, half of it old when the region is lost, one copy missed at worst",
+                ),
             ),
             pilot,
             self.standby("a secondary cluster of Aurora Global Database", failover(), lag()),
@@ -236,7 +268,12 @@ impl Maker<'_> {
             self.backups(
                 "backups copied to the other region every hour",
                 self.restore_time(1800.0),
-                Spread::assumed(1800.0, 3600.0, 7200.0, "assumed: an hourly copy"),
+                Spread::assumed(
+                    1800.0,
+                    3600.0,
+                    7200.0,
+                    "assumed: a copy every hour, half of it old when the region is lost, one copy missed at worst",
+                ),
             ),
             Choice {
                 steps: vec![self.step(StepKind::Promote, nothing)],
@@ -264,8 +301,18 @@ impl Maker<'_> {
         vec![
             self.backups(
                 "versioned objects copied by AWS Backup every hour",
-                Spread::assumed(3600.0, 14_400.0, 43_200.0, "assumed: a bucket is restored object by object"),
-                Spread::assumed(1800.0, 3600.0, 7200.0, "assumed: an hourly copy"),
+                Spread::assumed(
+                    3600.0,
+                    14_400.0,
+                    43_200.0,
+                    "assumed: AWS Backup restores a bucket object by object, thousands a second",
+                ),
+                Spread::assumed(
+                    1800.0,
+                    3600.0,
+                    7200.0,
+                    "assumed: a copy every hour, half of it old when the region is lost, one copy missed at worst",
+                ),
             ),
             Choice {
                 steps: vec![self.step(StepKind::Promote, nothing)],
@@ -294,7 +341,7 @@ impl Maker<'_> {
                 300.0,
                 900.0,
                 3600.0,
-                "assumed: `offlineRegion`; Microsoft's own failover takes up to an hour or more",
+                "assumed: `offlineRegion` takes minutes; Microsoft says that its own failover takes up to an hour or more",
             )
         };
         // Multi-write throughput costs twice the single-write rate, in every region and at home too (price list: 0.016 against
@@ -307,8 +354,18 @@ impl Maker<'_> {
         vec![
             self.backups(
                 "continuous backup, restored into a new account",
-                Spread::assumed(14_400.0, 86_400.0, 172_800.0, "assumed: a restore is made by the service, by size"),
-                Spread::assumed(900.0, 3600.0, 7200.0, "assumed"),
+                Spread::assumed(
+                    14_400.0,
+                    86_400.0,
+                    172_800.0,
+                    "assumed: the service restores into a new account by size; users report hours to a day",
+                ),
+                Spread::assumed(
+                    900.0,
+                    3600.0,
+                    7200.0,
+                    "assumed: continuous backups reach the other region within minutes, an hour in bursts of writes",
+                ),
             ),
             self.standby(
                 "a read region that becomes the write region",
@@ -335,12 +392,29 @@ impl Maker<'_> {
     }
 
     fn azure_storage(&self) -> Vec<Choice> {
-        let lag = || Spread::assumed(300.0, 900.0, 3600.0, "assumed: Microsoft promises no time for geo-replication");
+        let lag = || {
+            Spread::assumed(
+                300.0,
+                900.0,
+                3600.0,
+                "assumed: Microsoft speaks of less than 15 min as a rule and promises no time for geo-replication",
+            )
+        };
         vec![
             self.backups(
                 "operational backup copied every hour",
-                Spread::assumed(3600.0, 14_400.0, 43_200.0, "assumed: restored object by object"),
-                Spread::assumed(1800.0, 3600.0, 7200.0, "assumed: an hourly copy"),
+                Spread::assumed(
+                    3600.0,
+                    14_400.0,
+                    43_200.0,
+                    "assumed: a container is restored object by object, thousands a second",
+                ),
+                Spread::assumed(
+                    1800.0,
+                    3600.0,
+                    7200.0,
+                    "assumed: a copy every hour, half of it old when the region is lost, one copy missed at worst",
+                ),
             ),
             Choice {
                 rule: TargetRule::AzurePair,
@@ -348,7 +422,12 @@ impl Maker<'_> {
                 complexity: 2,
                 ..self.standby(
                     "geo-redundant storage and an account failover to the paired region",
-                    Spread::assumed(1800.0, 3600.0, 7200.0, "assumed: an account failover takes up to an hour"),
+                    Spread::assumed(
+                        1800.0,
+                        3600.0,
+                        7200.0,
+                        "assumed: Microsoft says that an account failover takes up to an hour as a rule",
+                    ),
                     lag(),
                 )
             },

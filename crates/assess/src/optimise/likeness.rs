@@ -18,16 +18,22 @@ fn likeness_of(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Component
     let app = task.setting.app;
     let Some(component) = app.components.get(id) else { return String::new() };
     let needs: Vec<usize> = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
-    let Component { kind, pattern, writer, standbys, reads, regions, size, .. } = component;
+    let Component { kind, pattern, writer, standbys, confirmations, reads, regions, size, .. } = component;
     // Compute without regions of its own runs in all of them: sixty names that need not be compared.
     let regions = (regions.len() < app.data_regions().count()).then_some(regions);
-    let objectives = objectives(app, component);
-    let margin = task.margins.get(id);
+    let place = task.draws.owner(id);
+    let relaxed = |constraint: fn(ComponentId) -> Constraint| task.relaxed.contains(&constraint(id.clone()));
+    let mut objectives = objectives(app, component);
+    // What is not regarded makes no difference.
+    objectives.rto = objectives.rto.filter(|_| !relaxed(Constraint::Rto));
+    objectives.rpo = objectives.rpo.filter(|_| !relaxed(Constraint::Rpo));
+    objectives.availability = objectives.availability.filter(|_| !relaxed(Constraint::Availability));
+    let pinned = [Constraint::Pattern, Constraint::Writer, Constraint::Standbys, Constraint::Regions]
+        .map(|constraint| task.keep_pins && !relaxed(constraint));
     let routes: Vec<_> = app.routes.values().filter(|route| route.to == *id).map(|route| route.ttl).collect();
-    let relaxed: Vec<_> = task.relaxed.iter().filter(|constraint| constraint.is_of(id)).map(Constraint::kind).collect();
     let size = (&size.instance, size.count, size.storage, size.writes_per_day);
     format!(
-        "{kind:?}{pattern:?}{writer:?}{standbys:?}{reads:?}{regions:?}{size:?}{objectives:?}{needs:?}{margin:?}{routes:?}{relaxed:?};"
+        "{kind:?}{pattern:?}{writer:?}{standbys:?}{confirmations}{reads:?}{regions:?}{size:?}{objectives:?}{needs:?}{place}{routes:?}{pinned:?};"
     )
 }
 

@@ -1,14 +1,14 @@
-//! A component with everything that its placement needs, worked out once: what each of its options costs in each region, how
-//! long it takes, and by when it must be ready.
+//! A component with everything that its placement needs, worked out once: what each of its options costs in each region, and
+//! what it must hold.
 
 use std::collections::HashMap;
 
 use lifeboat_model::ComponentId;
-use lifeboat_model::app::{Objectives, Pattern, Replication};
+use lifeboat_model::app::{Pattern, Replication};
 
-use super::{Constraint, Task, objectives, overhead_ms, pinned_home};
+use super::{Constraint, Task, objectives, pinned_home};
 use crate::choice::{Carriage, Choice, TargetRule, alone, choices};
-use crate::schedule::Takes;
+use crate::proposal::{Stands, detaches};
 use crate::site::may_be_in;
 use crate::tariff::micro_usd;
 
@@ -20,15 +20,25 @@ pub(super) struct Member {
     /// How many components it stands for.
     pub count: i64,
     pub choices: Vec<Choice>,
-    pub planned: Vec<Takes>,
     /// `[option * sites + site]`; [`IMPOSSIBLE`] where it may not be.
     pub home: Vec<i64>,
     pub target: Vec<i64>,
     /// Of each option, the least cost of a target.
     pub least_target: Vec<i64>,
-    /// `[site]`: when it must be ready, counted from the decision.
-    pub deadline: Vec<Option<u64>>,
+    /// What it must hold.
+    pub limits: Limits,
     pub needs: Vec<usize>,
+    /// Whether there may be standbys, besides the one that takes over, that have to stop confirming.
+    pub may_detach: bool,
+}
+
+/// What the recoveries of a component must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// Seconds that all but a few recoveries take at most.
+    pub rto: Option<f64>,
+    /// The share of time that it is to serve.
+    pub availability: Option<f64>,
 }
 
 /// `None` if no option is left.
@@ -58,7 +68,6 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
     let mut target = vec![IMPOSSIBLE; choices.len() * sites];
     let base = alone(component);
     let named = task.keep_pins && task.ground.sites.iter().any(|site| site.region.is_some());
-    let limits = deadlines(task, id, &objectives);
     for (at, site) in task.ground.sites.iter().enumerate() {
         let refused = may_be_in(task.setting.atlas, component, residency, regions, site);
         let home_fits = match home_pin {
@@ -71,7 +80,7 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
         };
         let without = rates[at].compare(&base);
         for (option, choice) in choices.iter().enumerate() {
-            if home_fits && limits[at].is_some() {
+            if home_fits {
                 // The last term breaks ties towards what is simpler, by millionths of a dollar.
                 home[option * sites + at] = without + rates[at].compare(&choice.at_home) + i64::from(choice.complexity);
             }
@@ -92,17 +101,15 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
         .map(|option| target[option * sites..(option + 1) * sites].iter().copied().min().unwrap_or(IMPOSSIBLE))
         .collect();
     let needs = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
-    let deadline = limits.into_iter().map(Option::flatten).collect();
-    Some(Member {
-        count: 1,
-        planned: choices.iter().map(Choice::planned).collect(),
-        choices,
-        home,
-        target,
-        least_target,
-        deadline,
-        needs,
-    })
+    let several = |choice: &Choice| choice.targets > 1 && choice.carriage == Carriage::Synchronous;
+    let synchronous = |mode: &Replication| *mode == Replication::Synchronous;
+    let may_detach =
+        component.kind.is_database() && (component.standbys.values().any(synchronous) || choices.iter().any(several));
+    let limits = Limits {
+        rto: objectives.rto.filter(|_| holds(Constraint::Rto)).map(|rto| rto.as_secs_f64()),
+        availability: objectives.availability.filter(|_| holds(Constraint::Availability)),
+    };
+    Some(Member { count: 1, choices, home, target, least_target, limits, needs, may_detach })
 }
 
 /// What an option costs in a placement. Without a third region, `third` is `None`, and an option that needs one counts with
@@ -147,38 +154,16 @@ pub(super) fn cost_of(
     (cost < IMPOSSIBLE).then(|| cost.saturating_mul(member.count))
 }
 
-/// Milliseconds in a year.
-const YEAR_MS: f64 = 8766.0 * 3_600_000.0;
-
-/// By when a component must be ready, counted from the decision, for each home: `Some(None)`, whenever; `None`, before the
-/// decision could even be made.
-fn deadlines(task: &Task<'_>, id: &ComponentId, objectives: &Objectives) -> Vec<Option<Option<u64>>> {
-    let rto = if task.relaxed.contains(&Constraint::Rto(id.clone())) { None } else { objectives.rto };
-    let availability =
-        if task.relaxed.contains(&Constraint::Availability(id.clone())) { None } else { objectives.availability };
-    if rto.is_none() && availability.is_none() {
-        return vec![Some(None); task.ground.sites.len()];
-    }
-    let margin = task.margins.get(id).copied().unwrap_or(1.0);
-    let before = overhead_ms(task.setting, id);
-    task.ground
-        .sites
-        .iter()
-        .map(|site| {
-            #[expect(clippy::cast_precision_loss, reason = "an objective of at most some years")]
-            let by_rto = rto.map_or(f64::INFINITY, |rto| rto.as_millis() as f64);
-            let by_availability = availability.map_or(f64::INFINITY, |share| {
-                let rate = task.setting.atlas.outage_rate(&site.place).map_or(0.0, |rate| rate.per_year.value);
-                if rate > 0.0 { (1.0 - share) * YEAR_MS / rate } else { f64::INFINITY }
-            });
-            let within = by_rto.min(by_availability);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "milliseconds of at most some years"
-            )]
-            let whole = within.is_finite().then(|| (within / margin) as u64);
-            whole.map_or(Some(None), |whole| whole.checked_sub(before).map(Some))
-        })
-        .collect()
+/// Whether an option has to make other standbys stop confirming, in a placement.
+pub(super) fn detaching(
+    task: &Task<'_>,
+    id: &ComponentId,
+    choice: &Choice,
+    home: usize,
+    target: usize,
+    third: Option<usize>,
+) -> bool {
+    let Some(component) = task.setting.app.components.get(id) else { return false };
+    let targets: Vec<usize> = std::iter::once(target).chain(third.filter(|_| choice.targets > 1)).collect();
+    detaches(component, task.ground, &Stands { home, targets: &targets, carriage: choice.carriage })
 }

@@ -3,25 +3,44 @@
 //! Best first. A home has a lower bound (each component at its cheapest there, with the cheapest target there is), a target of
 //! a home a better one (each at its cheapest there), a few targets of similar cost together one better still (with what it
 //! costs that they wait for each other). Whatever has the lowest bound is looked into next; a placement whose turn it is gets
-//! solved. Nothing is left out, as nothing below the best solution is ever dropped.
+//! solved. Nothing is left out, as nothing below the best solution is ever dropped. What is in time is [`super::timing`]'s business.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use lifeboat_model::ComponentId;
 
+use super::cheapest::{Cheapest, Offer};
 use super::likeness::merged;
-use super::member::{IMPOSSIBLE, Member, cost_of, member};
+use super::member::{IMPOSSIBLE, Member, cost_of, detaching, member};
+use super::recoveries::{WayId, option_of, way_id};
+use super::timing::Timing;
 use super::{Placed, Task};
-use crate::schedule::{Cost, Part, Solution, solve, topological};
+use crate::schedule::topological;
 use crate::tariff::micro_usd;
 
 /// The cheapest placement of a group.
 pub(super) struct GroupSolution {
     /// In the order of the group.
     pub placed: Vec<Placed>,
+    /// Of each member of [`Group`].
+    pub ways: Vec<WayId>,
     pub cost: i64,
-    pub proved: bool,
+    /// Nothing costs less than this; it is the cost if that is proved to be the least.
+    pub least: i64,
+}
+
+/// The members of a group, alike ones merged, with everything that their placement needs.
+pub(super) struct Group<'a> {
+    pub task: &'a Task<'a>,
+    pub ids: Vec<ComponentId>,
+    pub members: Vec<Member>,
+    /// What is needed first.
+    pub order: Vec<usize>,
+    /// Of each component of the group the member that stands for it.
+    stands_for: Vec<usize>,
+    targets: Vec<usize>,
+    homes: Vec<usize>,
 }
 
 /// Something that may hold the best placement, the lowest bound first; a placement of the same bound comes after what may
@@ -53,70 +72,152 @@ struct Opened {
     alike: Vec<(i64, i64, usize)>,
 }
 
-/// `None`: there is no placement.
-pub(super) fn solve_group(task: &Task<'_>, group: &[ComponentId]) -> Option<GroupSolution> {
-    let sites = task.ground.sites.len();
-    let (stands_for, kept) = merged(task, group);
-    let positions: HashMap<&ComponentId, usize> = kept.iter().enumerate().map(|(at, (id, _))| (id, at)).collect();
-    let mut members = Vec::with_capacity(kept.len());
-    for (id, count) in &kept {
-        members.push(Member { count: *count, ..member(task, id, &positions)? });
-    }
-    let allowed = |costs: fn(&Member) -> &[i64], site: usize| {
-        members
-            .iter()
-            .all(|member| (0..member.choices.len()).any(|option| costs(member)[option * sites + site] < IMPOSSIBLE))
-    };
-    let targets: Vec<usize> = (0..sites).filter(|site| allowed(|member| &member.target, *site)).collect();
-    let needs: Vec<&[usize]> = members.iter().map(|member| member.needs.as_slice()).collect();
-    let order = topological(&needs)?;
-    let mut opened: HashMap<usize, Opened> = HashMap::new();
-    let mut queue = BinaryHeap::new();
-    for home in (0..sites).filter(|site| allowed(|member| &member.home, *site)) {
-        // Only options that can be in time if everybody else is as quick as can be.
-        let Some(in_time) = in_time(&members, &order, home) else { continue };
-        let Some(bound) = bound_of_home(task, &members, &in_time, home) else { continue };
-        opened.insert(home, Opened { in_time, alike: Vec::new() });
-        queue.push(Reverse(Look { bound, tie: i64::MIN, home, at: At::Home }));
-    }
-    // One member waits for nobody.
-    let so_many = if members.len() > 1 { ALIKE } else { usize::MAX };
-    let mut best: Option<Found> = None;
-    while let Some(Reverse(Look { bound, tie, home, at })) = queue.pop() {
-        if best.as_ref().is_some_and(|best| (bound, tie) > (best.solution.cost, best.tie)) {
-            break;
+impl<'a> Group<'a> {
+    /// `None`: some member cannot be anywhere, whatever the time.
+    pub fn new(task: &'a Task<'a>, group: &[ComponentId]) -> Option<Self> {
+        let sites = task.ground.sites.len();
+        let (stands_for, kept) = merged(task, group);
+        let positions: HashMap<&ComponentId, usize> = kept.iter().enumerate().map(|(at, (id, _))| (id, at)).collect();
+        let mut members = Vec::with_capacity(kept.len());
+        for (id, count) in &kept {
+            members.push(Member { count: *count, ..member(task, id, &positions)? });
         }
-        let Some(Opened { in_time, alike }) = opened.get_mut(&home) else { continue };
-        match at {
-            At::Home => {
-                *alike = bounds_of(task, &members, in_time, home, &targets);
-                alike.sort_unstable();
-                let chunks = alike.iter().enumerate().step_by(so_many);
-                queue.extend(chunks.map(|(from, (bound, ..))| {
-                    Reverse(Look { bound: *bound, tie: i64::MIN, home, at: At::Alike(from) })
-                }));
+        let allowed = |costs: fn(&Member) -> &[i64], site: usize| {
+            members
+                .iter()
+                .all(|member| (0..member.choices.len()).any(|option| costs(member)[option * sites + site] < IMPOSSIBLE))
+        };
+        let within =
+            |site: &usize, of: fn((usize, usize)) -> usize| task.within.is_none_or(|within| of(within) == *site);
+        let homes = (0..sites).filter(|site| within(site, |(home, _)| home) && allowed(|member| &member.home, *site));
+        let homes = homes.collect();
+        let targets = (0..sites).filter(|site| allowed(|member| &member.target, *site)).collect();
+        let needs: Vec<&[usize]> = members.iter().map(|member| member.needs.as_slice()).collect();
+        let order = topological(&needs)?;
+        let ids = kept.iter().map(|(id, _)| id.clone()).collect();
+        Some(Self { task, ids, members, order, stands_for, targets, homes })
+    }
+
+    /// The cheapest placement that the timing allows; `None`: there is none.
+    pub fn cheapest(&self, timing: &Timing<'_>) -> Option<GroupSolution> {
+        let (task, members) = (self.task, self.members.as_slice());
+        let mut opened: HashMap<usize, Opened> = HashMap::new();
+        let mut queue = BinaryHeap::new();
+        for home in self.homes.iter().copied() {
+            // Only options that can be in time if everybody else is as quick as can be.
+            let Some(in_time) = timing.in_time(home) else { continue };
+            let Some(bound) = bound_of_home(task, members, &in_time, home) else { continue };
+            opened.insert(home, Opened { in_time, alike: Vec::new() });
+            queue.push(Reverse(Look { bound, tie: i64::MIN, home, at: At::Home }));
+        }
+        // One member waits for nobody.
+        let so_many = if members.len() > 1 { ALIKE } else { usize::MAX };
+        let mut best: Option<Found> = None;
+        // What was not solved to the end may hold something as cheap as this.
+        let mut least = i64::MAX;
+        let mut solved = 0;
+        while let Some(Reverse(Look { bound, tie, home, at })) = queue.pop() {
+            if best.as_ref().is_some_and(|best| (bound, tie) > (best.solution.cost, best.tie)) {
+                break;
             }
-            At::Alike(from) => {
-                let alike = &alike[from..from.saturating_add(so_many).min(alike.len())];
-                let Some(penalty) = penalty(task, &members, in_time, home, alike) else { continue };
-                queue.extend(alike.iter().map(|(bound, order, target)| {
-                    Reverse(Look { bound: bound.saturating_add(penalty), tie: *order, home, at: At::Target(*target) })
-                }));
+            if best.is_some() && solved >= timing.patience() {
+                least = least.min(bound);
+                break;
             }
-            At::Target(target) => {
-                for third in thirds(task, &members, &targets, home, target) {
-                    let Some((solution, numbers)) = solve_placement(task, &members, home, target, third) else {
-                        continue;
-                    };
-                    let tie = tie + third.map_or(0, |third| task.ground.between(home, third).order.abs() + 1);
-                    if best.as_ref().is_none_or(|best| (solution.cost, tie, home, target) < best.rank()) {
-                        best = Some(Found { solution, numbers, tie, home, target, third });
+            let Some(Opened { in_time, alike }) = opened.get_mut(&home) else { continue };
+            match at {
+                At::Home => {
+                    *alike = bounds_of(task, members, in_time, home, &self.targets);
+                    alike.sort_unstable();
+                    let chunks = alike.iter().enumerate().step_by(so_many);
+                    queue.extend(chunks.map(|(from, (bound, ..))| {
+                        Reverse(Look { bound: *bound, tie: i64::MIN, home, at: At::Alike(from) })
+                    }));
+                }
+                At::Alike(from) => {
+                    let alike = &alike[from..from.saturating_add(so_many).min(alike.len())];
+                    let Some(penalty) = penalty(task, members, in_time, timing, home, alike) else { continue };
+                    queue.extend(alike.iter().map(|(bound, order, target)| {
+                        let bound = bound.saturating_add(penalty);
+                        Reverse(Look { bound, tie: *order, home, at: At::Target(*target) })
+                    }));
+                }
+                At::Target(target) => {
+                    for third in self.thirds(home, target) {
+                        solved += 1;
+                        let offers = self.offers(in_time, home, target, third);
+                        let Some(solution) = timing.cheapest(&offers, home) else { continue };
+                        if solution.least < solution.cost {
+                            least = least.min(solution.least);
+                        }
+                        let tie = tie + third.map_or(0, |third| task.ground.between(home, third).order.abs() + 1);
+                        if best.as_ref().is_none_or(|best| (solution.cost, tie, home, target) < best.rank()) {
+                            best = Some(Found { solution, tie, home, target, third });
+                        }
                     }
                 }
             }
         }
+        best.map(|best| self.solution(best, least))
     }
-    best.map(|best| best.into_group_solution(&members, &stands_for))
+
+    /// What the ways of each member cost in a placement, the cheapest first.
+    pub fn offers(&self, options: &[Vec<usize>], home: usize, target: usize, third: Option<usize>) -> Vec<Vec<Offer>> {
+        let offers = self.members.iter().zip(&self.ids).zip(options).map(|((member, id), options)| {
+            let fits = options.iter().filter(|option| member.choices[**option].targets <= 1 || third.is_some());
+            let offer = |option: &usize| {
+                let cost = cost_of(self.task, member, *option, home, target, third)?;
+                let choice = &member.choices[*option];
+                let detaches = member.may_detach && detaching(self.task, id, choice, home, target, third);
+                Some((cost, way_id(*option, detaches)))
+            };
+            let mut offers: Vec<Offer> = fits.filter_map(offer).collect();
+            offers.sort_unstable();
+            offers
+        });
+        offers.collect()
+    }
+
+    /// Which member stands for a component, by its place in the group.
+    pub fn member_of(&self, component: usize) -> usize {
+        self.stands_for[component]
+    }
+
+    /// Every pair of a home and a target that fail apart.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let apart = |(home, target): &(usize, usize)| home != target && self.task.ground.between(*home, *target).apart;
+        let pairs = self.homes.iter().flat_map(|home| self.targets.iter().map(|target| (*home, *target)));
+        pairs.filter(apart)
+    }
+
+    /// No third region, and each that could be one if some member can use it.
+    pub fn thirds(&self, home: usize, target: usize) -> Vec<Option<usize>> {
+        let wanted = self.members.iter().any(|member| member.choices.iter().any(|choice| choice.targets > 1));
+        let apart = |a: usize, b: usize| a != b && self.task.ground.between(a, b).apart;
+        let possible = self.targets.iter().filter(|third| wanted && apart(home, **third) && apart(target, **third));
+        std::iter::once(None).chain(possible.map(|third| Some(*third))).collect()
+    }
+
+    fn solution(&self, found: Found, least: i64) -> GroupSolution {
+        let Found { solution: Cheapest { ways, cost, .. }, home, target, third, .. } = found;
+        let placed: Vec<Placed> = self
+            .members
+            .iter()
+            .zip(&ways)
+            .map(|(member, way)| {
+                let choice = member.choices[option_of(*way)].clone();
+                let second = if choice.targets > 1 { third } else { None };
+                Placed { choice, home, targets: std::iter::once(target).chain(second).collect() }
+            })
+            .collect();
+        let placed = self.stands_for.iter().map(|number| placed[*number].clone()).collect();
+        GroupSolution { placed, ways, cost, least: least.min(cost) }
+    }
+}
+
+/// `None`: there is no placement.
+pub(super) fn solve_group(task: &Task<'_>, group: &[ComponentId]) -> Option<GroupSolution> {
+    super::timing::solve(&Group::new(task, group)?)
 }
 
 /// What the members cost at least in a home, wherever they go from there; `None`: they cannot be there.
@@ -145,7 +246,9 @@ fn bounds_of(
     home: usize,
     targets: &[usize],
 ) -> Vec<(i64, i64, usize)> {
+    let within = |target: &usize| task.within.is_none_or(|(_, within)| within == *target);
     let apart = targets.iter().copied().filter(|target| home != *target && task.ground.between(home, *target).apart);
+    let apart = apart.filter(within);
     let bound = |target: usize| {
         members.iter().zip(in_time).try_fold(0_i64, |sum, (member, options)| {
             let costs = options.iter().filter_map(|option| cost_of(task, member, *option, home, target, None));
@@ -167,13 +270,14 @@ fn penalty(
     task: &Task<'_>,
     members: &[Member],
     in_time: &[Vec<usize>],
+    timing: &Timing<'_>,
     home: usize,
     alike: &[(i64, i64, usize)],
 ) -> Option<i64> {
     if members.len() == 1 {
         return Some(0);
     }
-    let part = |(member, options): (&Member, &Vec<usize>)| {
+    let offers = |(member, options): (&Member, &Vec<usize>)| {
         let mut differences = vec![i64::MAX; options.len()];
         for (_, _, target) in alike {
             let costs: Vec<Option<i64>> =
@@ -184,22 +288,18 @@ fn penalty(
             }
         }
         let possible = options.iter().zip(differences).filter(|(_, difference)| *difference < i64::MAX);
-        Part {
-            options: possible.map(|(option, cost)| Cost { cost, takes: member.planned[*option] }).collect(),
-            needs: member.needs.clone(),
-            deadline: member.deadline[home],
-        }
+        // Nothing detaches: a bound.
+        let mut offers: Vec<Offer> = possible.map(|(option, cost)| (cost, way_id(*option, false))).collect();
+        offers.sort_unstable();
+        offers
     };
-    let parts: Vec<Part> = members.iter().zip(in_time).map(part).collect();
-    // Without a proof the figure is no bound.
-    solve(&parts).map(|solution| if solution.proved { solution.cost } else { 0 })
+    let offers: Vec<Vec<Offer>> = members.iter().zip(in_time).map(offers).collect();
+    timing.cheapest(&offers, home).map(|solution| solution.least)
 }
 
 /// The best that was found so far.
 struct Found {
-    solution: Solution,
-    /// Of each member, which of its choices each option of the solution is.
-    numbers: Vec<Vec<usize>>,
+    solution: Cheapest,
     tie: i64,
     home: usize,
     target: usize,
@@ -211,79 +311,4 @@ impl Found {
     fn rank(&self) -> (i64, i64, usize, usize) {
         (self.solution.cost, self.tie, self.home, self.target)
     }
-
-    fn into_group_solution(self, members: &[Member], stands_for: &[usize]) -> GroupSolution {
-        let placed: Vec<Placed> = members
-            .iter()
-            .enumerate()
-            .map(|(at, member)| {
-                let choice = member.choices[self.numbers[at][self.solution.chosen[at]]].clone();
-                let second = if choice.targets > 1 { self.third } else { None };
-                Placed { choice, home: self.home, targets: std::iter::once(self.target).chain(second).collect() }
-            })
-            .collect();
-        let placed = stands_for.iter().map(|number| placed[*number].clone()).collect();
-        GroupSolution { placed, cost: self.solution.cost, proved: self.solution.proved }
-    }
-}
-
-/// No third region, and each that could be one if some member can use it.
-fn thirds(task: &Task<'_>, members: &[Member], targets: &[usize], home: usize, target: usize) -> Vec<Option<usize>> {
-    let wanted = members.iter().any(|member| member.choices.iter().any(|choice| choice.targets > 1));
-    let apart = |a: usize, b: usize| a != b && task.ground.between(a, b).apart;
-    let possible = targets.iter().filter(|third| wanted && apart(home, **third) && apart(target, **third));
-    std::iter::once(None).chain(possible.map(|third| Some(*third))).collect()
-}
-
-/// For each member the options that can meet every deadline from a home, all others being as quick as they can be; `None`
-/// if some member has none.
-fn in_time(members: &[Member], order: &[usize], home: usize) -> Option<Vec<Vec<usize>>> {
-    let mut start = vec![0_u64; members.len()];
-    let mut earliest = vec![0_u64; members.len()];
-    for at in order {
-        let member = &members[*at];
-        start[*at] = member.needs.iter().map(|need| earliest[*need]).max().unwrap_or(0);
-        earliest[*at] = member.planned.iter().map(|takes| takes.ready(start[*at])).min()?;
-    }
-    let mut latest: Vec<u64> = members.iter().map(|member| member.deadline[home].unwrap_or(u64::MAX)).collect();
-    for at in order.iter().rev() {
-        let member = &members[*at];
-        let before = member.planned.iter().filter_map(|takes| takes.latest_start(latest[*at])).max()?;
-        for need in &member.needs {
-            latest[*need] = latest[*need].min(before);
-        }
-    }
-    let options = members.iter().enumerate().map(|(at, member)| {
-        let fits = |option: &usize| member.planned[*option].ready(start[at]) <= latest[at];
-        let options: Vec<usize> = (0..member.choices.len()).filter(fits).collect();
-        (!options.is_empty()).then_some(options)
-    });
-    options.collect()
-}
-
-fn solve_placement(
-    task: &Task<'_>,
-    members: &[Member],
-    home: usize,
-    target: usize,
-    third: Option<usize>,
-) -> Option<(Solution, Vec<Vec<usize>>)> {
-    let mut parts = Vec::with_capacity(members.len());
-    let mut numbers = Vec::with_capacity(members.len());
-    for member in members {
-        let mut options = Vec::new();
-        let mut kept = Vec::new();
-        for (number, choice) in member.choices.iter().enumerate() {
-            if choice.targets > 1 && third.is_none() {
-                continue;
-            }
-            if let Some(cost) = cost_of(task, member, number, home, target, third) {
-                options.push(Cost { cost, takes: member.planned[number] });
-                kept.push(number);
-            }
-        }
-        parts.push(Part { options, needs: member.needs.clone(), deadline: member.deadline[home] });
-        numbers.push(kept);
-    }
-    solve(&parts).map(|solution| (solution, numbers))
 }

@@ -37,6 +37,33 @@ impl Network {
         up.status.success().then_some(network)
     }
 
+    /// A network of one machine, on a line to this one, which passes on between all that are. `interface`: the address of the machine's
+    /// own interface; `addresses`: which it may take besides.
+    pub fn line(&self, name: &str, interface: IpAddr, addresses: &[IpAddr]) -> Self {
+        let machine = Self::new().unwrap();
+        let run = |network: &Self, script: &str| {
+            let done = network.enter().args(["sh", "-euc", script]).output().unwrap();
+            assert!(done.status.success(), "{script}: {}", said(&done));
+        };
+        let routes: String = std::iter::once(&interface)
+            .chain(addresses)
+            .map(|address| format!("ip route add {address}/32 dev {name}; "))
+            .collect();
+        let id = machine.0.id();
+        run(
+            self,
+            &format!(
+                "ip link add {name} type veth peer name eth0 netns {id}; ip link set {name} up; {routes}\
+                 echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/{name}/proxy_arp"
+            ),
+        );
+        run(
+            &machine,
+            &format!("ip link set eth0 up; ip address add {interface}/32 dev eth0; ip route add default dev eth0"),
+        );
+        machine
+    }
+
     /// Gives it an address.
     pub fn add(&self, address: IpAddr) {
         let added =
@@ -185,7 +212,8 @@ impl Machine {
         self.command(&service, network, line).output().unwrap()
     }
 
-    /// Starts a unit, again and again as the unit itself asks for until what comes first has succeeded.
+    /// Starts a unit, again and again as the unit itself asks for until what comes first has succeeded. That asks the other machines, so
+    /// what it waits for is their answer.
     pub fn start(&mut self, unit: &str, network: &Network) {
         let service = self.service(unit);
         assert_eq!(service.get("Restart"), Some("always"));
@@ -197,7 +225,6 @@ impl Machine {
                     break;
                 }
                 assert!(Instant::now() < deadline, "{} {unit}: {}", self.name, said(&prepared));
-                std::thread::sleep(Duration::from_secs(service.get("RestartSec").unwrap().parse().unwrap()));
             }
         }
         let log = File::options().create(true).append(true).open(self.log(unit)).unwrap();
@@ -210,6 +237,33 @@ impl Machine {
             .spawn()
             .unwrap();
         self.running.insert(unit.into(), child);
+    }
+
+    /// Runs what a machine of a cloud runs at boot, in a machine of its own in which what it starts ends with the test. `programs` stand for
+    /// those of the cloud and of the container runtime; they go before this machine's.
+    pub fn boot(&mut self, network: &Network, script: &str, programs: &[(&str, &str)]) {
+        for folder in ["cloud", "var/lib/cloud/scripts/per-boot"] {
+            fs::create_dir_all(self.root.join(folder)).unwrap();
+        }
+        fs::write(self.root.join("cloud/user-data"), script).unwrap();
+        for (name, text) in programs {
+            let path = self.root.join("cloud").join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let root = self.root.display();
+        let lifeboat = env!("CARGO_BIN_EXE_lifeboat");
+        let enter = format!(
+            "set -eu; mount --rbind /usr {root}/usr; for own in bin sbin; do mount -t tmpfs none {root}/usr/local/$own; done; \
+             cp {lifeboat} {root}/cloud/* {root}/usr/local/bin/; mount -t proc none {root}/proc; mount --rbind /dev {root}/dev; \
+             chroot {root} sh /cloud/user-data; exec sleep 600"
+        );
+        let log = File::options().create(true).append(true).open(self.log("boot")).unwrap();
+        let mut command = network.enter();
+        command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", &enter]);
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin");
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null()).spawn().unwrap();
+        self.running.insert("boot".into(), child);
     }
 
     pub fn stop(&mut self, unit: &str) {
@@ -234,7 +288,7 @@ impl Machine {
     /// What its units have said, the end of it.
     pub fn logs(&self) -> String {
         let mut out = String::new();
-        for unit in ["lifeboat.service", "etcd.service"] {
+        for unit in ["lifeboat.service", "etcd.service", "boot", "lifeboat", "etcd"] {
             let text = fs::read_to_string(self.log(unit)).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             out += &format!("---- {} {unit}\n{}\n", self.name, lines[lines.len().saturating_sub(30)..].join("\n"));

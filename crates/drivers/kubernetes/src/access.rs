@@ -163,10 +163,26 @@ impl Access {
     }
 
     /// The server does not take the token. Whether there may be another one.
-    pub(crate) async fn forget_token(&self) -> bool {
+    pub(crate) fn forget_token(&self) -> bool {
         match &self.credentials {
             Credentials::None | Credentials::Token(_) | Credentials::File(_) => false,
-            Credentials::Exec(exec) => exec.forget().await,
+            Credentials::Exec(exec) => exec.forget(),
+        }
+    }
+
+    /// Keeps a token ready where a program makes it, for as long as it is run.
+    pub(crate) async fn keep_token(&self) {
+        match &self.credentials {
+            Credentials::None | Credentials::Token(_) | Credentials::File(_) => {}
+            Credentials::Exec(exec) => exec.keep().await,
+        }
+    }
+
+    /// What a request waits for whose time is over, if not for the server.
+    pub(crate) fn waits(&self) -> Option<String> {
+        match &self.credentials {
+            Credentials::None | Credentials::Token(_) | Credentials::File(_) => None,
+            Credentials::Exec(exec) => exec.waits(),
         }
     }
 }

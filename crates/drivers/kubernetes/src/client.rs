@@ -126,6 +126,11 @@ impl Client {
         self.access.to_string()
     }
 
+    /// Keeps a token ready where a program makes it, for as long as it is run. Without it no request of such a client is sent.
+    pub async fn keep_token(&self) {
+        self.access.keep_token().await;
+    }
+
     /// The object at a path.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         read(path, &self.call(Method::GET, path, None).await?)
@@ -200,7 +205,7 @@ impl Client {
                 Err(ApiError::Unreachable(_)) if was_kept && Instant::now() < deadline => continue,
                 Err(error) => return Err(error),
             };
-            if answer.status() == StatusCode::UNAUTHORIZED && self.access.forget_token().await {
+            if answer.status() == StatusCode::UNAUTHORIZED && self.access.forget_token() {
                 continue;
             }
             if !answer.status().is_success() {
@@ -230,7 +235,10 @@ impl Client {
         match timeout_at(deadline, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(ApiError::Unreachable(in_words(&error))),
-            Err(_) => Err(ApiError::Unreachable(format!("no answer within {} s", self.deadline.as_secs_f32()))),
+            Err(_) => {
+                let late = || format!("no answer within {} s", self.deadline.as_secs_f32());
+                Err(ApiError::Unreachable(self.access.waits().unwrap_or_else(late)))
+            }
         }
     }
 

@@ -4,23 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_model::compute::{ComputeState, Duty, Instances, Replicas, Running};
+use lifeboat_model::compute::{ComputeState, Duty, Instances, Running};
 use lifeboat_model::kubernetes::record_name;
 use lifeboat_model::{AppName, ComponentId, HostName, RegionId};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::access::Access;
 use crate::client::{ApiError, Client, in_short};
-use crate::gitops::{self, Keeper, Keepers, Pause};
+use crate::gitops::{self, Keeper, Pause};
 use crate::mirror::{self, Objects};
-use crate::object::{Autoscaler, Deployment, Node, Object, Pod};
-use crate::pods;
+use crate::object::{Autoscaler, Deployment, Node, Pod};
 use crate::record::{self, Change, Records};
 use crate::scale::{self, Governs, Leave, Paths, Step};
+use crate::sight::{self, Sight, look, of_deployment};
 
 /// The shortest time between two looks, however much happens.
 const BREATH: Duration = Duration::from_millis(250);
@@ -114,19 +112,6 @@ pub struct Driver {
     failures: BTreeMap<String, ApiError>,
 }
 
-/// What a look has found.
-struct Sight {
-    deployments: BTreeMap<String, Deployment>,
-    autoscalers: BTreeMap<String, Autoscaler>,
-    keepers: Keepers,
-    records: Records,
-}
-
-#[derive(Deserialize)]
-struct List<T> {
-    items: Vec<T>,
-}
-
 impl Driver {
     /// A driver that has to be run, and what it is told by. Asks nobody anything yet.
     pub fn new(config: Config, access: Access, reports: mpsc::Sender<Report>) -> (Cluster, Self) {
@@ -155,6 +140,8 @@ impl Driver {
         let (nodes_here, nodes) = mirror_of::<Node>();
         let of = |path: &str| path.replace("{namespace}", &namespace);
         let client = || self.client.clone();
+        let with_token = client();
+        tasks.spawn(async move { with_token.keep_token().await });
         tasks.spawn(mirror::keep(client(), of("/apis/apps/v1/namespaces/{namespace}/deployments"), deployments));
         tasks.spawn(mirror::keep(client(), of("/api/v1/namespaces/{namespace}/pods"), pods_here));
         tasks.spawn(mirror::keep(client(), "/api/v1/nodes".into(), nodes_here));
@@ -167,7 +154,14 @@ impl Driver {
                 Ok(sight) => {
                     self.answered = Some(Instant::now());
                     let (pods, nodes) = (pods.borrow().clone(), nodes.borrow().clone());
-                    self.tell(&wanted, &sight, &pods, &nodes).await
+                    let unseen = [
+                        ("Deployments", denied(&moved.borrow())),
+                        ("pods", denied(&pods)),
+                        ("machines", denied(&nodes)),
+                    ];
+                    let unseen =
+                        unseen.into_iter().find_map(|(what, why)| Some(format!("{what} are not watched: {}", why?)));
+                    self.tell(&wanted, &sight, &pods, &nodes, unseen).await
                 }
                 Err(error) => self.tell_unknown(&error).await,
             };
@@ -184,21 +178,22 @@ impl Driver {
 
     /// One look, and whatever follows from it.
     async fn pass(&mut self, wanted: &Wanted) -> Result<Sight, ApiError> {
-        let mut sight = self.look().await?;
+        let mut sight = look(&self.client, &self.config).await?;
+        self.note_unseen_records(sight.records_denied.as_ref()).await;
         self.keep_idle_times(wanted);
         let governs = governs(&sight.keepers.seen);
         let mut due: Vec<(ComponentId, Duty)> = Vec::new();
         let mut protects = BTreeSet::new();
         for (id, duty) in &wanted.duties {
             let Some(deployment) = sight.deployments.get(id.as_str()) else { continue };
-            let autoscaler = autoscaler_of(&sight, id);
+            let autoscaler = sight.autoscaler_of(id);
             let steps = self.steps(id, *duty, deployment, autoscaler, governs);
             if steps.is_empty() {
                 self.failures.remove(&scaled(id));
             } else {
                 due.push((id.clone(), *duty));
             }
-            if steps.iter().any(|step| governs.undoes(*step, deployment, autoscaler)) {
+            if *duty == Duty::Serving && steps.iter().any(|step| governs.may_undo(*step, deployment, autoscaler)) {
                 protects.insert(id.to_string());
             }
         }
@@ -216,30 +211,23 @@ impl Driver {
             self.set_record(&host, change, &sight.records).await?;
         }
         if has_work {
-            sight = self.look().await?;
+            sight = look(&self.client, &self.config).await?;
         } else {
             self.resume(wanted, &sight).await;
         }
         Ok(sight)
     }
 
-    async fn look(&self) -> Result<Sight, ApiError> {
-        let namespace = &self.config.namespace;
-        Ok(Sight {
-            keepers: gitops::observe(&self.client, &self.config.app, &self.config.region).await?,
-            deployments: self.list(&format!("/apis/apps/v1/namespaces/{namespace}/deployments")).await?,
-            autoscalers: self.list(&self.autoscalers()).await?,
-            records: if self.config.routes.is_empty() { None } else { record::list(&self.client, namespace).await? },
-        })
-    }
-
-    async fn list<T: Object + DeserializeOwned>(&self, path: &str) -> Result<BTreeMap<String, T>, ApiError> {
-        let list: List<T> = self.client.get(path).await?;
-        Ok(list.items.into_iter().map(|item| (item.meta().name.clone(), item)).collect())
-    }
-
-    fn autoscalers(&self) -> String {
-        format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace)
+    /// Says once that records are not kept because they may not be looked at.
+    async fn note_unseen_records(&mut self, denied: Option<&ApiError>) {
+        let what = format!("the records of routes looked at in {}", self.config.region);
+        match denied {
+            Some(error) => {
+                let about = self.config.routes.values().next().map(|route| route.to.clone());
+                self.journal(&about.unwrap_or_else(|| "".into()), &what, "", Err(error)).await;
+            }
+            None => drop(self.failures.remove(&what)),
+        }
     }
 
     fn keep_idle_times(&mut self, wanted: &Wanted) {
@@ -304,7 +292,7 @@ impl Driver {
         let leave = Leave { shrink: self.has_lingered(id), git };
         let paths = Paths {
             deployment: format!("/apis/apps/v1/namespaces/{}/deployments/{id}", self.config.namespace),
-            autoscalers: self.autoscalers(),
+            autoscalers: sight::autoscalers(&self.config),
         };
         let decide = |deployment: &Deployment, autoscaler: &[Autoscaler]| {
             let own = autoscaler.iter().find(|autoscaler| autoscaler.scales(id.as_str()));
@@ -393,7 +381,7 @@ impl Driver {
         }
         // Without an autoscaler Git and the cluster agree whatever the size, for the tool is told to pass over that.
         let components = pause.protects.iter().filter(|what| self.config.deployments.contains_key(what.as_str()));
-        let all_compared = components.clone().all(|id| autoscaler_of(sight, &id.as_str().into()).is_some());
+        let all_compared = components.clone().all(|id| sight.autoscaler_of(&id.as_str().into()).is_some());
         let (at, agrees) = keeper.compared()?;
         let settled = self.settled_at.entry(keeper.name()).or_insert_with(|| at.to_owned());
         (all_compared && agrees && at > settled.as_str()).then(|| "Git says by now what a failover has made".to_owned())
@@ -431,13 +419,20 @@ impl Driver {
     }
 
     /// Says how each component is. False: nobody listens.
-    async fn tell(&mut self, wanted: &Wanted, sight: &Sight, pods: &Objects<Pod>, nodes: &Objects<Node>) -> bool {
+    async fn tell(
+        &mut self,
+        wanted: &Wanted,
+        sight: &Sight,
+        pods: &Objects<Pod>,
+        nodes: &Objects<Node>,
+        unseen: Option<String>,
+    ) -> bool {
         let gitops = sight.keepers.summary();
         for (id, instances) in self.config.deployments.clone() {
             let duty = wanted.duties.get(&id).copied().unwrap_or(Duty::Undecided);
             let mut state = match sight.deployments.get(id.as_str()) {
                 Some(deployment) => {
-                    of_deployment(deployment, autoscaler_of(sight, &id), instances.under(duty), instances, pods, nodes)
+                    of_deployment(deployment, sight.autoscaler_of(&id), instances.under(duty), instances, pods, nodes)
                 }
                 None => {
                     let trouble = format!("there is no Deployment {id} in namespace {}", self.config.namespace);
@@ -445,6 +440,7 @@ impl Driver {
                 }
             };
             state.gitops.clone_from(&gitops);
+            state.trouble = state.trouble.or_else(|| unseen.clone());
             if let Some(failure) = self.failures.get(&scaled(&id)) {
                 let what = format!("cannot be scaled: {failure}");
                 state.trouble.get_or_insert_with(|| what.clone());
@@ -496,12 +492,13 @@ impl Driver {
     }
 }
 
-fn mirror_of<T>() -> (watch::Sender<Objects<T>>, watch::Receiver<Objects<T>>) {
-    watch::channel(Err(ApiError::Unreachable("it was not listed yet".into())))
+/// Why a collection is not seen, if that is not allowed; whatever else is in the way passes by.
+fn denied<T>(objects: &Objects<T>) -> Option<ApiError> {
+    objects.as_ref().err().filter(|error| matches!(error, ApiError::Denied(_))).cloned()
 }
 
-fn autoscaler_of<'a>(sight: &'a Sight, id: &ComponentId) -> Option<&'a Autoscaler> {
-    sight.autoscalers.values().find(|autoscaler| autoscaler.scales(id.as_str()))
+fn mirror_of<T>() -> (watch::Sender<Objects<T>>, watch::Receiver<Objects<T>>) {
+    watch::channel(Err(ApiError::Unreachable("it was not listed yet".into())))
 }
 
 fn governs(keepers: &[Keeper]) -> Governs {
@@ -509,38 +506,6 @@ fn governs(keepers: &[Keeper]) -> Governs {
         minimum: keepers.iter().any(|keeper| keeper.governs.minimum),
         replicas: keepers.iter().any(|keeper| keeper.governs.replicas),
         records: keepers.iter().any(|keeper| keeper.governs.records),
-    }
-}
-
-fn of_deployment(
-    deployment: &Deployment,
-    autoscaler: Option<&Autoscaler>,
-    wanted: Option<u32>,
-    instances: Instances,
-    pods: &Objects<Pod>,
-    nodes: &Objects<Node>,
-) -> ComputeState {
-    let status = &deployment.status;
-    let told = deployment.spec.replicas;
-    let too_low = autoscaler.filter(|autoscaler| autoscaler.spec.max_replicas < instances.full).map(|autoscaler| {
-        format!(
-            "its autoscaler's maximum is {}, less than the {} that serving takes",
-            autoscaler.spec.max_replicas, instances.full
-        )
-    });
-    ComputeState {
-        replicas: Some(Replicas {
-            wanted,
-            told,
-            ready: status.ready_replicas,
-            available: status.available_replicas,
-            rolling_out: status.observed_generation < deployment.metadata.generation
-                || status.updated_replicas < status.replicas,
-            room: nodes.as_ref().ok().and_then(|nodes| pods::room(deployment, nodes)),
-            nodes: nodes.as_ref().ok().map(|nodes| nodes.values().filter(|node| pods::takes_pods(node)).count()),
-        }),
-        trouble: pods.as_ref().ok().and_then(|pods| pods::trouble(deployment, pods)).or(too_low),
-        ..ComputeState::of(status.ready_replicas > 0)
     }
 }
 

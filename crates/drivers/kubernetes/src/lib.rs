@@ -19,6 +19,7 @@ mod object;
 mod pods;
 mod record;
 mod scale;
+mod sight;
 
 pub use access::{ACCOUNT, Access, AccessError, Surroundings};
 pub use client::{ApiError, FIELD_MANAGER};

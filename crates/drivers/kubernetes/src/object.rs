@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::client::FIELD_MANAGER;
+
 /// Whoever of these owns a field sets it from Git.
 const GITOPS_MANAGERS: [&str; 3] = ["argocd-controller", "argocd-application-controller", "kustomize-controller"];
 
@@ -37,11 +39,24 @@ pub struct Managed {
     pub fields_v1: Value,
 }
 
+impl Managed {
+    /// Whether a field of `spec` is among them.
+    fn owns(&self, field: &str) -> bool {
+        !self.fields_v1["f:spec"][format!("f:{field}")].is_null()
+    }
+}
+
 impl Meta {
     /// Whether somebody who works from Git owns a field of `spec`. Where nobody's fields are kept, that may be.
     pub fn is_set_from_git(&self, field: &str) -> bool {
-        let owns = |managed: &Managed| !managed.fields_v1["f:spec"][format!("f:{field}")].is_null();
-        self.managed_fields.is_empty() || self.git_managers().any(owns)
+        self.managed_fields.is_empty() || self.git_managers().any(|managed| managed.owns(field))
+    }
+
+    /// Whether somebody who works from Git may set a field of `spec` at any time. Where Lifeboat has taken it over, who owned it before is
+    /// not kept: on an object from Git that may be Git, which has not come by since.
+    pub fn may_be_set_from_git(&self, field: &str) -> bool {
+        let is_ours = |managed: &Managed| managed.manager == FIELD_MANAGER && managed.owns(field);
+        self.is_set_from_git(field) || self.is_from_git() && self.managed_fields.iter().any(is_ours)
     }
 
     /// Whether somebody who works from Git owns anything of it, or tracks it.

@@ -39,13 +39,8 @@ struct List {
 
 /// All records of a namespace.
 pub async fn list(client: &Client, namespace: &str) -> Result<Records, ApiError> {
-    match client.find::<List>(&path(namespace)).await {
-        Ok(list) => {
-            Ok(list.map(|list| list.items.into_iter().map(|item| (item.metadata.name.clone(), item)).collect()))
-        }
-        Err(ApiError::Denied(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let list = client.find::<List>(&path(namespace)).await?;
+    Ok(list.map(|list| list.items.into_iter().map(|item| (item.metadata.name.clone(), item)).collect()))
 }
 
 /// What is to be done; `None`: nothing. `is_kept`: whether what is changed in the object would be set back from Git.

@@ -54,6 +54,17 @@ pub struct Governs {
 }
 
 impl Governs {
+    /// Whether a step changes what may be set back, now or when Git comes by next.
+    pub fn may_undo(self, step: Step, deployment: &Deployment, autoscaler: Option<&Autoscaler>) -> bool {
+        match step {
+            Step::Minimum { .. } => {
+                let may = |autoscaler: &Autoscaler| autoscaler.metadata.may_be_set_from_git("minReplicas");
+                self.minimum && autoscaler.is_some_and(may)
+            }
+            Step::Replicas { .. } => self.replicas && deployment.metadata.may_be_set_from_git("replicas"),
+        }
+    }
+
     /// Whether a step changes what would be set back.
     pub fn undoes(self, step: Step, deployment: &Deployment, autoscaler: Option<&Autoscaler>) -> bool {
         match step {

@@ -118,6 +118,35 @@ async fn a_token_that_is_taken_no_more_is_made_anew() {
     work.until("that it is well again", |state| state.running == Running::Yes).await;
 }
 
+/// A program may take longer to make a token than one question may take.
+#[tokio::test]
+async fn a_slow_program_is_waited_for_and_named() {
+    let (api, app) = (Api::start().await, app("warm-standby"));
+    put_web(&api, &app, 2, Some(2));
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let script = format!(
+        r#"while [ ! -e '{}/go' ]; do sleep 0.05; done; echo '{{"status": {{"token": "made"}}}}'"#,
+        folder.path().display()
+    );
+    let config_of_kubectl = json!({
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", api.address)}}],
+        "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script]}}}],
+        "contexts": [{"name": "ireland", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(&kubeconfig, config_of_kubectl.to_string()).unwrap();
+    let access = Access::find(&Surroundings { service: None, kubeconfig: vec![kubeconfig] }, "ireland").unwrap();
+    let go = folder.path().join("go");
+    let work = work_by(access, config(&app), folder);
+    work.assign(Duty::Standby);
+    let said = "the cluster's API does not answer: `sh` of the kubeconfig: it has not made a token yet";
+    work.until("whom it waits for", |state| state.trouble.as_deref() == Some(said)).await;
+    assert!(api.asked().is_empty(), "asked without a token");
+    std::fs::write(go, "").unwrap();
+    work.until("that it is well", |state| state.running == Running::Yes && state.trouble.is_none()).await;
+    assert!(api.asked().iter().all(|asked| asked.token.as_deref() == Some("Bearer made")));
+}
+
 /// A pause lasts for as long as anything under it serves.
 #[tokio::test]
 async fn a_pause_protects_what_comes_later_too() {

@@ -185,6 +185,23 @@ async fn a_standby_takes_over_and_gives_back() {
     finish(&api);
 }
 
+/// What Lifeboat has taken over is Git's all the same: it is set back when Git comes by next.
+#[tokio::test]
+async fn a_second_failover_before_git_has_come_by_pauses_it_again() {
+    let (api, app) = (Api::start().await, app("warm-standby"));
+    put_web(&api, &app, 2, Some(2));
+    put_flux(&api, &app);
+    let work = work(&api, &app);
+    for round in 1..=2 {
+        work.assign(Duty::Serving);
+        until("six", || minimum(&api) == 6).await;
+        assert!(is_suspended(&api), "in round {round} Git would undo it");
+        work.assign(Duty::Standby);
+        until("the pause's end", || !is_suspended(&api) && minimum(&api) == 2).await;
+    }
+    finish(&api);
+}
+
 #[tokio::test]
 async fn a_pilot_light_starts_from_nothing() {
     let (api, app) = (Api::start().await, app("pilot-light"));

@@ -5,68 +5,51 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifeboat_model::{ComponentId, RegionId};
 use serde_json::Value as Json;
 
-use super::{Stacks, yaml_text};
+use super::Stacks;
+use super::parameters::Parameter;
 use crate::design::{Design, Part, pascal};
-use crate::fragment::json;
+use crate::fragment::{fill, json};
 
 impl Stacks<'_> {
     pub(super) fn stack_set(&self) -> String {
-        let regional = self.regional_parameters();
-        let mut out = format!(
-            "AWSTemplateFormatVersion: \"2010-09-09\"\nDescription: {} in all its regions. Create this stack in a region that the app \
-             does not depend on.\n\nParameters:\n  TemplateUrl:\n    Type: String\n    Description: Where regional.yaml was uploaded, \
-             https://BUCKET.s3.REGION.amazonaws.com/regional.yaml\n",
-            self.name()
-        );
-        for site in &self.sites {
-            for (name, kind, description, allowed) in &regional {
-                // An image of another region cannot be checked here.
-                let kind = if kind.contains("Image") { "String" } else { kind };
-                out += &format!(
-                    "  {name}{}:\n    Type: {kind}\n    Description: {}\n",
-                    pascal(site.id.as_str()),
-                    yaml_text(&description.replace("this region", site.id.as_str()))
-                );
-                if let Some(allowed) = allowed {
-                    out += &format!("    AllowedValues: {allowed}\n");
-                }
-            }
-        }
+        let template =
+            "Where regional.yaml was uploaded; under another name whenever it changed, or the change is not seen";
+        let url = Parameter::text("TemplateUrl", format!("{template}; from prepare.sh"));
+        let parameters: String =
+            std::iter::once(url).chain(self.stack_set_parameters()).map(|parameter| parameter.render()).collect();
         let order: Vec<&str> = self.sites.iter().map(|site| site.place()).collect();
-        out += &format!(
-            "\nResources:\n  StackSet:\n    Type: AWS::CloudFormation::StackSet\n    Properties:\n      StackSetName: {}\n      Description: {} in \
-             one region\n      PermissionModel: SELF_MANAGED\n      Capabilities: [CAPABILITY_IAM]\n      TemplateURL: !Ref TemplateUrl\n      \
-             ManagedExecution: {{Active: true}}\n      # One region after the other, the home region first: what the others join is made there. A \
-             change that\n      # fails in one region must not reach the next.\n      OperationPreferences:\n        RegionConcurrencyType: \
-             SEQUENTIAL\n        RegionOrder: [{}]\n        FailureToleranceCount: 0\n        MaxConcurrentCount: 1\n      \
-             StackInstancesGroup:\n",
-            self.name(),
-            self.name(),
-            order.join(", ")
-        );
+        let given = |name: &str, value: &str, by: usize| {
+            format!("{}- {{ParameterKey: {name}, ParameterValue: !Ref {value}}}\n", " ".repeat(by))
+        };
+        let common: String =
+            self.common_parameters().iter().map(|parameter| given(&parameter.name, &parameter.name, 8)).collect();
+        let mut groups = String::new();
         for site in &self.sites {
-            out += &format!(
+            groups += &format!(
                 "        - DeploymentTargets: {{Accounts: [!Ref AWS::AccountId]}}\n          Regions: [{}]\n",
                 site.place()
             );
-            if !regional.is_empty() {
-                out += "          ParameterOverrides:\n";
+            let overrides = self.overrides(site);
+            if !overrides.is_empty() {
+                groups += "          ParameterOverrides:\n";
             }
-            for (name, ..) in &regional {
-                out += &format!(
-                    "            - {{ParameterKey: {name}, ParameterValue: !Ref {name}{}}}\n",
-                    pascal(site.id.as_str())
-                );
-            }
+            groups += &overrides.iter().map(|(name, value)| given(name, value, 12)).collect::<String>();
         }
-        out
+        let values = [
+            ("app", self.name()),
+            ("parameters", &parameters),
+            ("common", &common),
+            ("order", &order.join(", ")),
+            ("groups", &groups),
+        ];
+        fill(include_str!("stackset.yaml"), &values)
     }
 
     /// The roles as parameters of the stack set's stack.
     pub(super) fn roles(&self) -> String {
         let mut entries = Vec::new();
         for site in &self.sites {
-            for part in self.compute() {
+            for part in self.compute().filter(|part| part.regions.contains(&site.id)) {
                 let key = serves_key(part, site.id);
                 let value = part.serves.contains(site.id).to_string();
                 entries.push((key, value));
@@ -75,32 +58,29 @@ impl Stacks<'_> {
         parameter_file(&entries)
     }
 
-    /// What only the user knows, as parameters of the stack set's stack.
-    pub(super) fn parameters(&self) -> String {
-        let mut entries = vec![(
-            "TemplateUrl".to_owned(),
-            "https://example-bucket.s3.eu-west-1.amazonaws.com/regional.yaml".to_owned(),
-        )];
+    /// What only the user knows, for the stacks of all templates.
+    pub(super) fn example(&self) -> String {
+        let mut entries = vec![("LifeboatImage".to_owned(), "registry.example.com/lifeboat:0.1".to_owned())];
+        if self.has_members() {
+            entries.push(("EtcdImage".into(), "registry.example.com/etcd:3.5".into()));
+        }
         for site in &self.sites {
-            for (name, ..) in self.regional_parameters() {
-                let value = if name.ends_with("Serves") {
-                    continue;
-                } else if name.ends_with("Image") {
-                    let part = self.compute().find(|part| name == format!("{}Image", pascal(part.id.as_str())));
-                    part.filter(|part| part.home == site.id)
-                        .map_or("ami-00000000000000000", |part| part.image())
-                        .to_owned()
-                } else if name == "Peered" {
-                    "false".into()
-                } else {
-                    format!(
-                        "arn:aws:acm:{}:123456789012:certificate/00000000-0000-0000-0000-000000000000",
-                        site.place()
-                    )
+            let there = pascal(site.id.as_str());
+            for Parameter { name, .. } in self.own_parameters(Some(site)) {
+                let value = match name.as_str() {
+                    "CertificateArn" => {
+                        let number = "certificate/00000000-0000-0000-0000-000000000000";
+                        format!("arn:aws:acm:{}:123456789012:{number}", site.place())
+                    }
+                    "AlarmTopic" => String::new(),
+                    // Roles and images have files of their own.
+                    _ => continue,
                 };
-                entries.push((format!("{name}{}", pascal(site.id.as_str())), value));
+                entries.push((format!("{name}{there}"), value));
             }
         }
+        let zones = self.ways.iter().map(|way| format!("{}Zone", pascal(way.host.as_str())));
+        entries.extend(zones.map(|zone| (zone, "Z0123456789ABCDEFGHIJ".into())));
         parameter_file(&entries)
     }
 }

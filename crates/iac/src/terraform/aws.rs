@@ -6,6 +6,7 @@ use lifeboat_model::app::{Kind, Provider, RegionRole};
 
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, short};
 use crate::hcl::{Body, object, quote};
+use crate::members;
 use crate::permissions;
 use crate::registry::{self, Copies};
 use crate::tree::Tree;
@@ -121,6 +122,11 @@ impl<'a> Root<'a> {
         self.parts.iter().any(|part| test(part))
     }
 
+    /// Regions whose nodes have machines.
+    fn node_sites(&self) -> impl Iterator<Item = &'a Site<'a>> {
+        self.sites.iter().copied().filter(|site| !members::runs_in_cluster(self.design, site))
+    }
+
     /// Regions that run components.
     fn data_sites(&self) -> impl Iterator<Item = &'a Site<'a>> {
         self.sites.iter().copied().filter(|site| site.region.role == RegionRole::Data)
@@ -158,12 +164,13 @@ impl<'a> Root<'a> {
         let mut file = Body::default();
         file.comment("Route 53 and IAM are global; their control planes are in us-east-1 whatever region is named.");
         file.block("provider \"aws\"", |body| {
-            body.attribute("region", quote("us-east-1")).blank();
+            body.attribute("region", quote("us-east-1")).attribute("sts_region", "var.sts_region").blank();
             default_tags(body, self.name());
         });
         for site in &self.sites {
             file.blank().block("provider \"aws\"", |body| {
-                body.attribute("alias", quote(site.key())).attribute("region", value_of(site, "place")).blank();
+                body.attribute("alias", quote(site.key())).attribute("region", value_of(site, "place"));
+                body.attribute("sts_region", "var.sts_region").blank();
                 default_tags(body, self.name());
             });
         }
@@ -182,6 +189,18 @@ impl<'a> Root<'a> {
 
     fn outputs(&self) -> Body {
         let mut file = Body::default();
+        file.block("output \"zones\"", |body| {
+            body.attribute("description", quote("Availability zones by region, for zones.auto.tfvars.json."));
+            body.attribute(
+                "value",
+                object(|map| {
+                    for site in &self.sites {
+                        map.attribute(quote(site.id.as_str()), format!("module.network_{}.zones", site.key()));
+                    }
+                }),
+            );
+        });
+        file.blank();
         file.block("output \"lifeboat\"", |body| {
             body.attribute("description", quote("What Lifeboat reads back: `terraform output -json lifeboat`."));
             body.attribute(
@@ -190,7 +209,7 @@ impl<'a> Root<'a> {
                     map.attribute(
                         "nodes",
                         object(|nodes| {
-                            for site in &self.sites {
+                            for site in self.node_sites() {
                                 nodes.attribute(site.key(), format!("module.node_{}.address", site.key()));
                             }
                         }),

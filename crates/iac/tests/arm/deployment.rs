@@ -20,6 +20,11 @@ pub struct Subscription {
 impl Subscription {
     /// What the deployments make that the tree's own README asks for, in its order.
     pub fn of(app: &App, tree: &Tree) -> Self {
+        Self::with_file(app, tree, &format!("app: {}\n", app.name))
+    }
+
+    /// The same with the text of the app's file, which nodes are started with.
+    pub fn with_file(app: &App, tree: &Tree, text: &str) -> Self {
         let mut this = Self::default();
         let commands = tree.files["README.md"].lines().filter_map(|line| line.strip_prefix("    az deployment "));
         for command in commands {
@@ -40,7 +45,7 @@ impl Subscription {
                         }
                     }
                     ("-p", None) => {
-                        for (name, value) in filled_in(app, tree, &pair[1].replacen('@', "arm/", 1)) {
+                        for (name, value) in filled_in(tree, text, &pair[1].replacen('@', "arm/", 1)) {
                             if given.insert(name.clone(), value).is_some() {
                                 this.mistakes.push(format!("{command}: {name} is given twice"));
                             }
@@ -232,14 +237,14 @@ fn id_of(base: &str, kind: &str, name: &str) -> Result<String, String> {
 }
 
 /// A parameter file's values, with what only the user knows as Terraform's example and its tests have it.
-fn filled_in(app: &App, tree: &Tree, path: &str) -> Map<String, Json> {
+fn filled_in(tree: &Tree, text: &str, path: &str) -> Map<String, Json> {
     let file = parsed(tree, path).unwrap_or_else(|| panic!("no {path}"));
     let value = |name: &str, given: &Json| match name {
         "administratorId" => "00000000-0000-0000-0000-000000000003".into(),
         "administratorAddresses" => vec!["203.0.113.7"].into(),
         "etcdImage" => "registry.example.com/etcd:3.5".into(),
         "lifeboatImage" => "registry.example.com/lifeboat:0.1".into(),
-        "lifeboatFile" => format!("app: {}\n", app.name).into(),
+        "lifeboatFile" => text.into(),
         _ => given.clone(),
     };
     let given = file["parameters"].as_object().unwrap().iter();

@@ -12,6 +12,7 @@ use lifeboat_iac::{Options, Tree, generate};
 use lifeboat_model::App;
 
 mod azurerm;
+pub mod boot;
 pub mod stub;
 
 /// The root of the repository.
@@ -94,16 +95,19 @@ pub fn schemas(name: &str) -> Option<PathBuf> {
 /// A program of somebody else's, if it is installed: in `LIFEBOAT_TOOLS` (a folder such as a virtual environment's `bin`)
 /// or on the path.
 pub fn tool(name: &str) -> Option<PathBuf> {
-    let tools = std::env::var_os("LIFEBOAT_TOOLS").unwrap_or_default();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&tools)
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
+    let found = tools(name).next();
     if found.is_none() {
         skipped(&format!("{name} is not installed"));
     }
     found
+}
+
+/// All programs of that name, in the order in which they are looked for.
+pub fn tools(name: &str) -> impl Iterator<Item = PathBuf> + use<'_> {
+    let tools = std::env::var_os("LIFEBOAT_TOOLS").unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&tools).chain(std::env::split_paths(&path)).collect();
+    folders.into_iter().map(move |folder| folder.join(name)).filter(|file| file.is_file())
 }
 
 /// Says that a test was not made, and why.

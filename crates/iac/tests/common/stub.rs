@@ -38,14 +38,27 @@ pub struct Drift {
 struct World {
     schema: Json,
     drifts: Mutex<Vec<Drift>>,
+    /// A region of the provider in which nobody answers.
+    dark: Mutex<Option<String>>,
+}
+
+/// What a provider was configured with: Terraform has a connection for each.
+#[derive(Default)]
+struct Configured {
+    region: String,
+    /// Where it asks who it is.
+    sts: String,
 }
 
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
-/// `target_resource_id`. The replication of ECR and Azure's metric alerts are written here, more of Azure in `azurerm`, as the providers' documentation has them.
+/// `target_resource_id`. The replication of ECR, access to EKS and Azure's metric alerts are written here, more of Azure in `azurerm`, as the
+/// providers' documentation has them.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
     if types.contains_key("aws_ecs_service") {
         types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
+        types.entry("aws_eks_access_entry").or_insert_with(access_entry);
+        types.entry("aws_eks_access_policy_association").or_insert_with(access_policy);
     }
     if types.contains_key("azurerm_cosmosdb_account") {
         types.entry("azurerm_monitor_metric_alert").or_insert_with(metric_alert);
@@ -55,6 +68,30 @@ fn complete(schema: &mut Json) {
         record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
         types.entry("azurerm_private_dns_a_record").or_insert(record);
     }
+}
+
+fn access_entry() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let optional = json!({ "type": "string", "optional": true, "computed": true });
+    json!({ "version": 0, "block": { "attributes": {
+        "id": optional, "cluster_name": required, "principal_arn": required, "type": optional,
+        "access_entry_arn": { "type": "string", "computed": true },
+        "kubernetes_groups": { "type": ["set", "string"], "optional": true },
+    } } })
+}
+
+fn access_policy() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let scope = json!({ "attributes": {
+        "type": required, "namespaces": { "type": ["set", "string"], "optional": true },
+    } });
+    json!({ "version": 0, "block": {
+        "attributes": {
+            "id": { "type": "string", "optional": true, "computed": true },
+            "cluster_name": required, "principal_arn": required, "policy_arn": required,
+        },
+        "block_types": { "access_scope": { "nesting_mode": "list", "min_items": 1, "max_items": 1, "block": scope } },
+    } })
 }
 
 fn metric_alert() -> Json {
@@ -110,7 +147,7 @@ impl Stub {
     pub fn start(source: &'static str, file: &Path, folder: &Path) -> Self {
         let mut schema: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         complete(&mut schema);
-        let world = Arc::new(World { schema, drifts: Mutex::default() });
+        let world = Arc::new(World { schema, drifts: Mutex::default(), dark: Mutex::default() });
         let socket = folder.join(format!("{}.sock", source.replace('/', "-")));
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -146,6 +183,11 @@ impl Stub {
         Json::Object(entries).to_string()
     }
 
+    /// Nobody answers in this region any more.
+    pub fn darken(&self, region: &str) {
+        *self.world.dark.lock().unwrap() = Some(region.to_owned());
+    }
+
     /// Changes the world behind Terraform's back.
     pub fn drift(&self, drift: Drift) {
         self.world.drifts.lock().unwrap().push(drift);
@@ -173,8 +215,9 @@ async fn serve(connection: tokio::net::UnixStream, world: Arc<World>) {
     else {
         return;
     };
+    let configured = Arc::new(Mutex::new(Configured::default()));
     while let Some(Ok((request, mut respond))) = connection.accept().await {
-        let world = world.clone();
+        let (world, configured) = (world.clone(), configured.clone());
         tokio::spawn(async move {
             let method = request.uri().path().to_owned();
             let mut body = request.into_body();
@@ -185,7 +228,7 @@ async fn serve(connection: tokio::net::UnixStream, world: Arc<World>) {
             }
             let answer = method
                 .strip_prefix("/tfplugin6.Provider/")
-                .and_then(|method| world.answer(method, received.get(5..).unwrap_or_default()));
+                .and_then(|method| world.answer_from(&configured, method, received.get(5..).unwrap_or_default()));
             let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
             let Ok(mut stream) = respond.send_response(head, false) else { return };
             let status = if answer.is_some() { "0" } else { "12" };
@@ -205,6 +248,34 @@ async fn serve(connection: tokio::net::UnixStream, world: Arc<World>) {
 }
 
 impl World {
+    /// As [`World::answer`], unless what is asked lies in the dark.
+    fn answer_from(&self, configured: &Mutex<Configured>, method: &str, request: &[u8]) -> Option<Vec<u8>> {
+        let mut configured = configured.lock().unwrap();
+        if method == "ConfigureProvider" {
+            let config = unpack(ConfigureRequest::decode(request).unwrap().config);
+            let text = |name| get(&config, name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (region, sts) = (text("region"), text("sts_region"));
+            *configured = Configured { sts: if sts.is_empty() { region.clone() } else { sts }, region };
+        }
+        let dark = self.dark.lock().unwrap().clone();
+        let silent = |region: &str| dark.as_deref() == Some(region);
+        let diagnostic = || vec![Diagnostic { severity: 1, summary: format!("no answer from {}", configured.region) }];
+        match method {
+            "ConfigureProvider" if silent(&configured.sts) => {
+                Some(ConfigureResponse { diagnostics: diagnostic() }.encode_to_vec())
+            }
+            "ReadResource" | "ReadDataSource" if silent(&configured.region) => {
+                Some(ReadResponse { diagnostics: diagnostic() }.encode_to_vec())
+            }
+            "ApplyResourceChange" if silent(&configured.region) => {
+                let request = PlanRequest::decode(request).unwrap();
+                let response = ApplyResponse { new_state: request.prior, diagnostics: diagnostic() };
+                Some(response.encode_to_vec())
+            }
+            _ => self.answer(method, request),
+        }
+    }
+
     /// `None`: no such method here.
     fn answer(&self, method: &str, request: &[u8]) -> Option<Vec<u8>> {
         Some(match method {
@@ -358,6 +429,7 @@ fn fill_unknown(block: &Json, state: &mut Value, resource: &str) {
     let label = ["name", "identifier", "cluster_identifier", "bucket", "global_cluster_identifier"]
         .iter()
         .find_map(|name| get(state, name).and_then(Value::as_str).map(str::to_owned))
+        .or_else(|| get(state, "tags").and_then(|tags| get(tags, "Name")).and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default();
     // What lies in another has a name that is its own only there.
     let whole =
@@ -542,8 +614,45 @@ struct TypeAndState {
 struct PlanRequest {
     #[prost(string, tag = "1")]
     type_name: String,
+    #[prost(message, optional, tag = "2")]
+    prior: Option<DynamicValue>,
     #[prost(message, optional, tag = "3")]
     proposed: Option<DynamicValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ConfigureRequest {
+    #[prost(message, optional, tag = "2")]
+    config: Option<DynamicValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Diagnostic {
+    #[prost(int32, tag = "1")]
+    severity: i32,
+    #[prost(string, tag = "2")]
+    summary: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ConfigureResponse {
+    #[prost(message, repeated, tag = "1")]
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Responses to reading that came to nothing.
+#[derive(Clone, PartialEq, Message)]
+struct ReadResponse {
+    #[prost(message, repeated, tag = "2")]
+    diagnostics: Vec<Diagnostic>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ApplyResponse {
+    #[prost(message, optional, tag = "1")]
+    new_state: Option<DynamicValue>,
+    #[prost(message, repeated, tag = "3")]
+    diagnostics: Vec<Diagnostic>,
 }
 
 /// Responses whose first field is a state, which are all of them.

@@ -7,7 +7,8 @@ use lifeboat_model::App;
 use lifeboat_model::app::{CheckTarget, Kind, Provider, RegionRole};
 use serde_json::{Value as Json, json};
 
-use super::super::{Workspace, piped};
+use super::super::Workspace;
+use crate::common::boot;
 
 /// The first digits of the example's subscription.
 const UNIQUE: &str = "000000";
@@ -44,11 +45,7 @@ impl Applied {
 
     /// The machines of Lifeboat's nodes, with what they run at boot.
     fn nodes(&self) -> Vec<(&str, &Json, String)> {
-        let script = |values: &Json| {
-            let text =
-                piped(std::process::Command::new("base64").arg("-d"), values["custom_data"].as_str()?.as_bytes());
-            Some(String::from_utf8(text).unwrap())
-        };
+        let script = |values: &Json| Some(boot::decoded(values["custom_data"].as_str()?));
         self.all("azurerm_linux_virtual_machine_scale_set")
             .filter_map(|(address, values)| Some((address, values, script(values)?)))
             .collect()

@@ -111,6 +111,13 @@ pub fn put_flux(api: &Api, app: &App) {
 
 /// Puts the generated project and the Application that the generated ApplicationSet makes there.
 pub fn put_argo(api: &Api, app: &App) {
+    let (application, project) = argo_objects(app);
+    api.put(APPLICATION, application, "argocd-applicationset-controller");
+    api.put(PROJECT, project, "kubectl-client-side-apply");
+}
+
+/// The Application that the generated ApplicationSet makes, and the generated project.
+pub fn argo_objects(app: &App) -> (Value, Value) {
     let files = generated(app);
     let set = objects(&files["kubernetes/argocd/applicationset.yaml"]).remove(0);
     let mut spec = set["spec"]["template"]["spec"].clone();
@@ -122,8 +129,7 @@ pub fn put_argo(api: &Api, app: &App) {
         "metadata": {"name": "shop-ireland", "namespace": "argocd", "ownerReferences": [owner]},
         "status": {"reconciledAt": "2026-11-25T10:00:00Z", "sync": synced("Synced", "1"), "health": {"status": "Healthy"}},
     });
-    api.put(APPLICATION, application, "argocd-applicationset-controller");
-    api.put(PROJECT, objects(&files["kubernetes/argocd/project.yaml"]).remove(0), "kubectl-client-side-apply");
+    (application, objects(&files["kubernetes/argocd/project.yaml"]).remove(0))
 }
 
 pub fn synced(status: &str, revision: &str) -> Value {
@@ -231,6 +237,16 @@ impl Work {
     /// Waits for a state; says what the last one was otherwise.
     pub async fn until(&self, what: &str, is_so: impl Fn(&ComputeState) -> bool) {
         until(what, || self.state().as_ref().is_some_and(&is_so)).await;
+    }
+
+    /// Waits longer for a state, where a real server is at work.
+    pub async fn until_within(&self, patience: Duration, what: &str, is_so: impl Fn(&ComputeState) -> bool) {
+        let until = tokio::time::timeout(patience, async {
+            while !self.state().as_ref().is_some_and(&is_so) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(until.await.is_ok(), "never: {what}; {:?}, {:?}", self.state(), self.journal());
     }
 
     /// Waits for a line of the journal that begins so.

@@ -2,7 +2,7 @@
 
 use lifeboat_model::app::{Kind, Pattern, RegionRole};
 
-use super::{KEY_POLICY_REASON, Root, is_backed_up, provider, value_of};
+use super::{KEY_POLICY_REASON, Root, is_backed_up, parts, provider, value_of};
 use crate::design::{Part, Site};
 use crate::hcl::{Body, list, object, quote};
 
@@ -14,7 +14,8 @@ impl Root<'_> {
                 body.attribute("source", quote("./modules/network")).attribute("providers", provider(site)).blank();
                 body.attribute("name", quote(format!("{}-{}", self.name(), site.id)));
                 body.attribute("region", value_of(site, "place")).attribute("cidr", value_of(site, "cidr"));
-                body.attribute("nat_gateways", self.needs_nat(site));
+                body.attribute("zones", format!("lookup(var.zones, {}, null)", quote(site.id.as_str())))
+                    .attribute("nat_gateways", self.needs_nat(site));
             });
             file.blank();
         }
@@ -187,6 +188,7 @@ impl Root<'_> {
                 body.attribute("partition", "local.partition");
                 body.attribute("vault", format!("{}.name", vault(site)));
                 body.attribute("copy_to", list((next.id != site.id).then(|| format!("{}.arn", vault(next)))));
+                body.attribute("alarm_actions", parts::alarm_topics(site));
             });
             if index + 1 < sites.len() {
                 file.blank();

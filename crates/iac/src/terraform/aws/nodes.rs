@@ -12,7 +12,7 @@ impl Root<'_> {
         file.comment(
             "A Lifeboat node in every region, with leave to move this app's components there and nothing else.",
         );
-        for (index, site) in self.sites.iter().enumerate() {
+        for (index, site) in self.node_sites().enumerate() {
             let key = site.key();
             if index > 0 {
                 file.blank();

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use lifeboat_model::app::{Kind, Pattern, RegionRole, Replication};
 
-use super::{Root, provider, short_name, value_of};
+use super::{Root, provider, short_name, statements, value_of};
 use crate::design::{Part, Site};
+use crate::fargate::Task;
 use crate::hcl::{Body, object, quote};
-use crate::versions::{AURORA_POSTGRESQL, KUBERNETES, POSTGRESQL};
+use crate::permissions;
+use crate::versions::{AURORA_POSTGRESQL, POSTGRESQL};
 
 /// Any moment of the last days can be restored: long enough for a mistake that is found after a weekend.
 const BACKUP_DAYS: u32 = 14;
-
-/// How far behind a replica may be by what S3 undertakes with replication time control.
-const S3_UNDERTAKES: Duration = Duration::from_secs(15 * 60);
 
 /// What runs a component whose file names no instance.
 pub(super) fn default_instance(kind: Kind) -> &'static str {
@@ -98,7 +97,11 @@ impl Root<'_> {
             body.attribute("global_cluster_identifier", quote(format!("{}-{}", self.name(), part.id)));
             body.attribute("engine", quote("aurora-postgresql")).attribute("engine_version", quote(AURORA_POSTGRESQL));
             body.attribute("database_name", quote(key.replace('-', "_"))).attribute("storage_encrypted", "true");
-            body.attribute("deletion_protection", "true");
+            body.attribute("deletion_protection", "true").blank();
+            body.block("lifecycle", |lifecycle| {
+                lifecycle.comment("AWS upgrades minor versions that it no longer supports.");
+                lifecycle.attribute("ignore_changes", "[engine_version]");
+            });
         });
         for site in self.sites_of(part) {
             file.blank().block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
@@ -267,39 +270,26 @@ impl Root<'_> {
 
     fn s3(&self, file: &mut Body, part: &Part) {
         let key = part.key();
-        let bucket = |site: &Site| format!("{}-{}", self.design.full_name(part, site.id), "${local.account}");
-        file.block("locals", |body| {
-            body.comment("Names end in the account, for a bucket's name is unique in the world.");
-            body.attribute(
-                format!("{key}_buckets"),
-                object(|map| {
-                    for site in self.sites_of(part) {
-                        map.attribute(
-                            quote(site.id.as_str()),
-                            format!(
-                                "{{ bucket_arn = \"arn:${{local.partition}}:s3:::{}\", kms_key_arn = local.key_arns[{}] }}",
-                                bucket(site),
-                                quote(site.key())
-                            ),
-                        );
-                    }
-                }),
-            );
-        });
-        for site in self.sites_of(part) {
-            file.blank().block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
+        for (index, site) in self.sites_of(part).into_iter().enumerate() {
+            if index > 0 {
+                file.blank();
+            }
+            file.block(format!("module {}", quote(format!("{key}_{}", site.key()))), |body| {
                 body.attribute("source", quote("./modules/s3")).attribute("providers", provider(site)).blank();
-                body.attribute("app", quote(self.name())).attribute("name", format!("\"{}\"", bucket(site)));
+                body.attribute("app", quote(self.name()));
+                // It ends in the account, for a bucket's name is unique in the world.
+                let name = self.design.full_name(part, site.id);
+                body.attribute("name", format!("\"{name}-${{local.account}}\""));
                 body.attribute("kms_key_arn", format!("local.key_arns[{}]", quote(site.key())));
                 body.attribute(
                     "replicate_to",
-                    format!(
-                        "{{ for region, target in local.{key}_buckets : region => target if region != {} }}",
-                        quote(site.id.as_str())
-                    ),
+                    object(|map| {
+                        for other in self.sites_of(part).into_iter().filter(|other| other.id != site.id) {
+                            map.attribute(quote(other.id.as_str()), format!("module.{key}_{}.target", other.key()));
+                        }
+                    }),
                 );
-                let lag = part.lag_alarm().max(S3_UNDERTAKES);
-                body.blank().attribute("lag_alarm_seconds", lag.as_secs().to_string());
+                body.blank().attribute("lag_alarm_seconds", part.lag_alarm().as_secs().to_string());
                 body.attribute("alarm_actions", alarm_topics(site));
             });
         }
@@ -344,24 +334,37 @@ impl Root<'_> {
                             body.attribute("image_region", value_of(home, "place"));
                         }
                         body.attribute("copy_image", (site.id != part.home).to_string());
+                        body.attribute("component", quote(part.id.as_str()));
                     }
                     Kind::Ecs => {
                         body.attribute("region", value_of(site, "place"));
                         body.attribute("image", quote(part.image_in(self.design, site)));
-                        body.attribute("environment", self.environment(part, site));
+                        let task = Task::of(part.component.size.instance.as_deref());
+                        body.attribute("architecture", quote(task.architecture));
+                        body.attribute("cpu", task.cpu.to_string()).attribute("memory", task.memory.to_string());
                     }
                     _ => {
-                        body.attribute("kubernetes_version", quote(KUBERNETES));
+                        body.attribute("kubernetes_version", "var.kubernetes_version");
+                        body.attribute("clients", "local.clients").attribute("admin_arns", "var.cluster_admin_arns");
                     }
                 }
                 if kind != Kind::Eks {
-                    body.attribute("port", part.port.to_string()).attribute("check_path", quote(&part.check_path));
+                    body.attribute("environment", self.environment(part, site));
+                    body.attribute("port", part.port.to_string());
+                    body.attribute("protocol", quote(if part.ends_tls() { "HTTPS" } else { "HTTP" }));
+                    body.attribute("check_path", quote(&part.check_path));
+                    body.blank().attribute("public", self.design.is_public(part).to_string());
+                    body.attribute("clients", "local.clients");
+                    let allowed = permissions::of_application(self.design, part, site);
+                    if !allowed.is_empty() {
+                        body.attribute("statements", statements(&allowed));
+                    }
                 }
             });
         }
     }
 
-    /// How a container finds the databases that it needs: by names that stay the same whoever writes.
+    /// How an application finds the databases that it needs: by names that stay the same whoever writes.
     fn environment(&self, part: &Part, site: &Site) -> String {
         let needs: Vec<&Part> = part.component.needs.iter().filter_map(|id| self.design.part(id)).collect();
         object(|map| {
@@ -374,6 +377,7 @@ impl Root<'_> {
                             format!("{name}_HOST"),
                             format!("aws_rds_global_cluster.{}.endpoint", database.key()),
                         );
+                        map.attribute(format!("{name}_USER"), quote(part.key()));
                     }
                     Kind::Rds if database.pattern != Pattern::BackupRestore => {
                         // libpq asks them in turn and takes the one that may write.
@@ -384,6 +388,7 @@ impl Root<'_> {
                             .collect();
                         map.attribute(format!("{name}_HOST"), format!("\"{}\"", hosts.join(",")));
                         map.attribute(format!("{name}_TARGET_SESSION_ATTRS"), quote("read-write"));
+                        map.attribute(format!("{name}_USER"), quote(part.key()));
                     }
                     Kind::Dynamodb => {
                         map.attribute(format!("{name}_TABLE"), format!("module.{}.name", database.key()));
@@ -420,6 +425,6 @@ fn restored_here(part: &Part, site: &Site) -> String {
     format!("local.writers[{}] == {}", quote(part.id.as_str()), quote(site.id.as_str()))
 }
 
-fn alarm_topics(site: &Site) -> String {
+pub(super) fn alarm_topics(site: &Site) -> String {
     format!("lookup(var.alarm_topics, {}, [])", quote(site.id.as_str()))
 }

@@ -18,7 +18,7 @@ impl Root<'_> {
             body.attribute(
                 "nodes",
                 object(|map| {
-                    for site in &self.sites {
+                    for site in self.node_sites() {
                         map.attribute(
                             site.key(),
                             format!(

@@ -10,6 +10,7 @@ use crate::design::Part;
 use crate::fragment::json;
 use crate::hcl::{Body, object, quote};
 use crate::members;
+use crate::versions::KUBERNETES;
 
 impl Root<'_> {
     pub(super) fn variables(&self) -> Body {
@@ -24,6 +25,20 @@ impl Root<'_> {
             );
         });
         super::super::role_variables(&mut file);
+        variable(
+            &mut file,
+            "sts_region",
+            "Where each provider asks who it is. Asked in its own region, the one of a dark region would fail, and with it every plan.",
+            "string",
+            Some(&quote(self.sts_region())),
+        );
+        variable(
+            &mut file,
+            "zones",
+            "Availability zones by region, from zones.auto.tfvars.json; asked for where none are named.",
+            "map(list(string))",
+            Some("{}"),
+        );
         if !self.ways.is_empty() {
             variable(
                 &mut file,
@@ -55,6 +70,12 @@ impl Root<'_> {
                 Some("{}"),
             );
         }
+        if self.has(|part| part.component.kind == Kind::Eks) {
+            let description = "Version of the clusters' control planes; raise it before AWS does.";
+            variable(&mut file, "kubernetes_version", description, "string", Some(&quote(KUBERNETES)));
+            let description = "Roles that administer the clusters, besides whoever creates them.";
+            variable(&mut file, "cluster_admin_arns", description, "list(string)", Some("[]"));
+        }
         if !self.copies.is_empty() {
             variable(
                 &mut file,
@@ -70,6 +91,12 @@ impl Root<'_> {
         }
         variable(&mut file, "lifeboat_file", "Path of the file that all this was generated from.", "string", None);
         file
+    }
+
+    /// A region that the app does not depend on.
+    fn sts_region(&self) -> &'static str {
+        let is_free = |place: &&&str| self.sites.iter().all(|site| site.place() != **place);
+        ["us-east-1", "us-west-2", "eu-west-1"].iter().find(is_free).copied().unwrap_or("us-east-1")
     }
 
     pub(super) fn region_values(&self) -> String {

@@ -36,7 +36,7 @@ impl Root<'_> {
         if self.has(Kind::Aks) {
             let description =
                 "Version of Kubernetes, the same in every region; `az aks get-versions` says what is on offer.";
-            variable("kubernetes_version", description, "string", Some(&quote(versions::AKS)));
+            variable("kubernetes_version", description, "string", Some(&quote(versions::KUBERNETES)));
         }
         if self.has(Kind::AzurePostgres) || self.has(Kind::Cosmosdb) {
             let description = "Action groups of Azure Monitor that are told of alarms.";

@@ -7,9 +7,11 @@ resource "aws_security_group" "load_balancer" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
+  for_each = var.public ? { everywhere = "0.0.0.0/0" } : var.clients
+
   security_group_id = aws_security_group.load_balancer.id
-  description       = "Clients"
-  cidr_ipv4         = "0.0.0.0/0"
+  description       = "Clients, ${each.key}"
+  cidr_ipv4         = each.value
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
@@ -27,8 +29,8 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
 resource "aws_lb" "this" {
   name                       = var.short_name
   load_balancer_type         = "application"
-  internal                   = false
-  subnets                    = var.network.public_subnet_ids
+  internal                   = !var.public
+  subnets                    = var.public ? var.network.public_subnet_ids : var.network.private_subnet_ids
   security_groups            = [aws_security_group.load_balancer.id]
   drop_invalid_header_fields = true
   enable_deletion_protection = true
@@ -38,7 +40,7 @@ resource "aws_lb" "this" {
 resource "aws_lb_target_group" "this" {
   name        = var.short_name
   vpc_id      = var.network.vpc_id
-  protocol    = "HTTP"
+  protocol    = var.protocol
   port        = var.port
   target_type = "instance"
 
@@ -46,6 +48,7 @@ resource "aws_lb_target_group" "this" {
 
   health_check {
     path                = var.check_path
+    protocol            = var.protocol
     interval            = 5
     timeout             = 2
     healthy_threshold   = 2

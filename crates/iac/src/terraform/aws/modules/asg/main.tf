@@ -16,6 +16,11 @@ resource "aws_ami_copy" "this" {
   source_ami_region = var.image_region
   encrypted         = true
   kms_key_id        = var.kms_key_arn
+
+  # Copying takes minutes in which the old image has to be there to launch from.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_launch_template" "this" {
@@ -38,6 +43,13 @@ resource "aws_launch_template" "this" {
   monitoring {
     enabled = true
   }
+
+  user_data = base64encode("#cloud-config\n${yamlencode({
+    write_files = [{
+      path    = "/etc/default/${var.component}"
+      content = join("", [for name, value in var.environment : "${name}=${value}\n"])
+    }]
+  })}")
 
   tag_specifications {
     resource_type = "instance"
@@ -127,6 +139,23 @@ resource "aws_iam_role" "this" {
 resource "aws_iam_role_policy_attachment" "session_manager" {
   role       = aws_iam_role.this.name
   policy_arn = "arn:${var.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
+}
+
+resource "aws_iam_role_policy" "data" {
+  count = length(var.statements) > 0 ? 1 : 0
+
+  name = "data"
+  role = aws_iam_role.this.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(var.statements, [{
+      Sid      = "Key"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = var.kms_key_arn
+    }])
+  })
 }
 
 resource "aws_iam_instance_profile" "this" {

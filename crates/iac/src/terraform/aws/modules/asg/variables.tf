@@ -42,6 +42,11 @@ variable "port" {
   type        = number
 }
 
+variable "protocol" {
+  description = "What instances speak at that port: HTTP, or HTTPS where they end TLS themselves."
+  type        = string
+}
+
 variable "check_path" {
   description = "Path that answers 200 on a healthy instance."
   type        = string
@@ -86,4 +91,30 @@ variable "reserved" {
   description = "Instances held in reserve, by zone. Billed like running ones."
   type        = map(number)
   default     = {}
+}
+
+variable "public" {
+  description = "Whether a route leads here. Everything else is reached from the app's networks only."
+  type        = bool
+}
+
+variable "clients" {
+  description = "Address ranges of the app's networks, by region."
+  type        = map(string)
+}
+
+variable "statements" {
+  description = "IAM statements: the data that it needs, in this region."
+  type        = any
+  default     = []
+}
+
+variable "component" {
+  description = "Name of the component; its environment lies in /etc/default below that name."
+  type        = string
+}
+
+variable "environment" {
+  description = "How it finds the data that it needs."
+  type        = map(string)
 }

@@ -63,8 +63,8 @@ resource "aws_rds_cluster" "this" {
   backup_retention_period         = var.backup_days
   copy_tags_to_snapshot           = true
   deletion_protection             = true
-  skip_final_snapshot             = false
-  final_snapshot_identifier       = "${var.name}-final"
+  skip_final_snapshot             = true # of a replica none can be made, and who is one changes
+  delete_automated_backups        = false
   enabled_cloudwatch_logs_exports = ["postgresql"]
 
   tags = { "lifeboat:backup" = var.app }

@@ -55,8 +55,31 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy_attachment" "this" {
-  for_each = toset(["AWSBackupServiceRolePolicyForBackup", "AWSBackupServiceRolePolicyForRestores"])
+  for_each = toset([
+    "AWSBackupServiceRolePolicyForS3Backup",
+    "AWSBackupServiceRolePolicyForS3Restore",
+    "service-role/AWSBackupServiceRolePolicyForBackup",
+    "service-role/AWSBackupServiceRolePolicyForRestores",
+  ])
 
   role       = aws_iam_role.this.name
-  policy_arn = "arn:${var.partition}:iam::aws:policy/service-role/${each.key}"
+  policy_arn = "arn:${var.partition}:iam::aws:policy/${each.key}"
+}
+
+# A backup that has failed for weeks is noticed here, and not when it is needed.
+resource "aws_cloudwatch_metric_alarm" "failed" {
+  for_each = toset(["NumberOfBackupJobsFailed", "NumberOfCopyJobsFailed"])
+
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = "A backup or its copy to another region failed."
+  namespace           = "AWS/Backup"
+  metric_name         = each.key
+  dimensions          = { BackupVaultName = var.vault }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  period              = 3600
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
 }

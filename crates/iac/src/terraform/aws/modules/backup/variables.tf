@@ -34,3 +34,8 @@ variable "copy_to" {
   description = "ARNs of the vaults in other regions."
   type        = list(string)
 }
+
+variable "alarm_actions" {
+  description = "SNS topics that are told of alarms, in the vault's region."
+  type        = list(string)
+}

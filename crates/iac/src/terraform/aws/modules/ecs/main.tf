@@ -26,6 +26,11 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
 
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.architecture
+  }
+
   container_definitions = jsonencode([{
     name                   = "main"
     image                  = var.image
@@ -91,7 +96,22 @@ resource "aws_iam_role" "task" {
   assume_role_policy = local.trust
 }
 
+resource "aws_iam_role_policy" "data" {
+  count = length(var.statements) > 0 ? 1 : 0
+
+  name   = "data"
+  role   = aws_iam_role.task.id
+  policy = jsonencode({ Version = "2012-10-17", Statement = concat(var.statements, [local.key]) })
+}
+
 locals {
+  key = {
+    Sid      = "Key"
+    Effect   = "Allow"
+    Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource = var.kms_key_arn
+  }
+
   trust = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -42,6 +42,11 @@ variable "port" {
   type        = number
 }
 
+variable "protocol" {
+  description = "What instances speak at that port: HTTP, or HTTPS where they end TLS themselves."
+  type        = string
+}
+
 variable "check_path" {
   description = "Path that answers 200 on a healthy task."
   type        = string
@@ -67,20 +72,39 @@ variable "image" {
   type        = string
 }
 
+variable "architecture" {
+  description = "Processor that the image is built for: X86_64 or ARM64."
+  type        = string
+}
+
 variable "cpu" {
   description = "CPU units of a task; 1024 are one core."
-  type        = string
-  default     = "512"
+  type        = number
 }
 
 variable "memory" {
   description = "Memory of a task, in MiB."
-  type        = string
-  default     = "1024"
+  type        = number
 }
 
 variable "environment" {
   description = "Environment variables of the container."
   type        = map(string)
   default     = {}
+}
+
+variable "public" {
+  description = "Whether a route leads here. Everything else is reached from the app's networks only."
+  type        = bool
+}
+
+variable "clients" {
+  description = "Address ranges of the app's networks, by region."
+  type        = map(string)
+}
+
+variable "statements" {
+  description = "IAM statements: the data that it needs, in this region."
+  type        = any
+  default     = []
 }

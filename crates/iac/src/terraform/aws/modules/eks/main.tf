@@ -4,6 +4,8 @@
 # The desired number belongs to the cluster autoscaler and to Lifeboat, hence it is ignored here.
 
 locals {
+  # Graviton, as the letter after the generation says: m7g, c7gn, but not g5.
+  is_arm   = length(regexall("^(a1|[a-z]+[0-9]+[a-z]*g[a-z]*)[.]", var.instance_type)) > 0
   min_size = max(1, var.serving ? var.full_size : var.standby_size) # add-ons need a node even where nothing is served
 }
 
@@ -16,6 +18,11 @@ resource "aws_eks_cluster" "this" {
 
   access_config {
     authentication_mode = "API"
+  }
+
+  # Extended support costs six times as much, and begins by itself where nothing is said.
+  upgrade_policy {
+    support_type = "STANDARD"
   }
 
   vpc_config {
@@ -45,6 +52,7 @@ resource "aws_eks_node_group" "this" {
   node_role_arn   = aws_iam_role.nodes.arn
   subnet_ids      = var.network.private_subnet_ids
   instance_types  = [var.instance_type]
+  ami_type        = local.is_arm ? "AL2023_ARM_64_STANDARD" : "AL2023_x86_64_STANDARD"
 
   scaling_config {
     min_size     = local.min_size
@@ -63,14 +71,74 @@ resource "aws_eks_node_group" "this" {
   depends_on = [aws_iam_role_policy_attachment.nodes]
 }
 
+# Without metrics no autoscaler scales, and without volumes no node of Lifeboat keeps its state.
 resource "aws_eks_addon" "this" {
-  for_each = toset(["coredns", "eks-pod-identity-agent", "kube-proxy", "vpc-cni"])
+  for_each = toset(["aws-ebs-csi-driver", "coredns", "eks-pod-identity-agent", "kube-proxy", "metrics-server", "vpc-cni"])
 
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.key
+  resolve_conflicts_on_create = "OVERWRITE" # a new cluster brings its own of most of them
   resolve_conflicts_on_update = "PRESERVE"
 
+  dynamic "pod_identity_association" {
+    for_each = each.key == "aws-ebs-csi-driver" ? [aws_iam_role.volumes.arn] : []
+
+    content {
+      role_arn        = pod_identity_association.value
+      service_account = "ebs-csi-controller-sa"
+    }
+  }
+
   depends_on = [aws_eks_node_group.this]
+}
+
+# The API is reached from the app's networks: by Argo CD in another region, and by people.
+resource "aws_vpc_security_group_ingress_rule" "api" {
+  for_each = var.clients
+
+  security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
+  description       = "API, from ${each.key}"
+  cidr_ipv4         = each.value
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+resource "aws_eks_access_entry" "admins" {
+  for_each = toset(var.admin_arns)
+
+  cluster_name  = aws_eks_cluster.this.name
+  principal_arn = each.key
+}
+
+resource "aws_eks_access_policy_association" "admins" {
+  for_each = aws_eks_access_entry.admins
+
+  cluster_name  = aws_eks_cluster.this.name
+  principal_arn = each.value.principal_arn
+  policy_arn    = "arn:${var.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+
+  access_scope {
+    type = "cluster"
+  }
+}
+
+resource "aws_iam_role" "volumes" {
+  name = "${var.name}-volumes"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = ["sts:AssumeRole", "sts:TagSession"]
+      Principal = { Service = "pods.eks.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "volumes" {
+  role       = aws_iam_role.volumes.name
+  policy_arn = "arn:${var.partition}:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy"
 }
 
 resource "aws_iam_role" "cluster" {

@@ -49,3 +49,13 @@ variable "kubernetes_version" {
   description = "Version of the control plane, the same in every region."
   type        = string
 }
+
+variable "clients" {
+  description = "Address ranges that reach the API, by region: the app's networks."
+  type        = map(string)
+}
+
+variable "admin_arns" {
+  description = "Roles that administer the cluster, besides whoever creates it."
+  type        = list(string)
+}

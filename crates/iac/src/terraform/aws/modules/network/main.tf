@@ -1,7 +1,11 @@
 # A region's network: public subnets for load balancers, private ones for everything else, in three zones.
 
+# Asked only until the zones are named: while the region is dark nobody answers.
 data "aws_availability_zones" "available" {
-  state = "available"
+  count = var.zones == null ? 1 : 0
+
+  state            = "available"
+  exclude_zone_ids = ["cac1-az3", "use1-az3", "usw1-az2"] # EKS makes no control plane there
 
   filter {
     name   = "opt-in-status"
@@ -10,7 +14,8 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  zones = slice(data.aws_availability_zones.available.names, 0, min(3, length(data.aws_availability_zones.available.names)))
+  found = one(data.aws_availability_zones.available[*].names)
+  zones = var.zones == null ? slice(local.found, 0, min(3, length(local.found))) : var.zones
 
   nat_subnets = { for zone, subnet in aws_subnet.public : zone => subnet if var.nat_gateways }
 }
@@ -36,7 +41,11 @@ resource "aws_subnet" "public" {
   availability_zone = each.key
   cidr_block        = cidrsubnet(var.cidr, 4, each.value)
 
-  tags = { Name = "${var.name}-public-${each.key}" }
+  # By name the controller of load balancers finds the one that has the node's address.
+  tags = {
+    Name                     = "${var.name}-public-${each.value + 1}"
+    "kubernetes.io/role/elb" = "1"
+  }
 }
 
 resource "aws_subnet" "private" {
@@ -46,7 +55,10 @@ resource "aws_subnet" "private" {
   availability_zone = each.key
   cidr_block        = cidrsubnet(var.cidr, 4, each.value + 8)
 
-  tags = { Name = "${var.name}-private-${each.key}" }
+  tags = {
+    Name                              = "${var.name}-private-${each.value + 1}"
+    "kubernetes.io/role/internal-elb" = "1"
+  }
 }
 
 resource "aws_route_table" "public" {

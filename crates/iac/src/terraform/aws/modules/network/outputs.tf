@@ -18,7 +18,12 @@ output "private_subnet_ids" {
   value       = [for subnet in aws_subnet.private : subnet.id]
 }
 
-output "private_route_table_ids" {
-  description = "Route tables of the private subnets."
-  value       = [for table in aws_route_table.private : table.id]
+output "route_table_ids" {
+  description = "Route tables of all subnets: nodes stand in a public one."
+  value       = concat([for table in aws_route_table.private : table.id], [aws_route_table.public.id])
+}
+
+output "zones" {
+  description = "Availability zones in use."
+  value       = local.zones
 }

@@ -17,3 +17,9 @@ variable "nat_gateways" {
   description = "Whether private subnets reach the internet. A region that only keeps backups need not pay for that."
   type        = bool
 }
+
+variable "zones" {
+  description = "Availability zones; null asks for the first three."
+  type        = list(string)
+  default     = null
+}

@@ -95,6 +95,9 @@ resource "aws_autoscaling_group" "this" {
     value               = var.name
     propagate_at_launch = false
   }
+
+  # Its first boot asks AWS for its address and its file.
+  depends_on = [aws_iam_role_policy.this]
 }
 
 resource "aws_security_group" "this" {

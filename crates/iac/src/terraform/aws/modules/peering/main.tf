@@ -1,4 +1,5 @@
-# Private addresses of two regions reach each other: applications a database that fails over, and nodes their etcd.
+# Private addresses of two regions reach each other: applications a database that fails over, and nodes, which are in the public
+# subnets, their etcd.
 
 terraform {
   required_providers {
@@ -30,18 +31,18 @@ resource "aws_vpc_peering_connection_accepter" "this" {
 
 resource "aws_route" "from_one" {
   provider = aws.one
-  count    = length(var.one.private_route_table_ids)
+  count    = length(var.one.route_table_ids)
 
-  route_table_id            = var.one.private_route_table_ids[count.index]
+  route_table_id            = var.one.route_table_ids[count.index]
   destination_cidr_block    = var.other.cidr
   vpc_peering_connection_id = aws_vpc_peering_connection_accepter.this.vpc_peering_connection_id
 }
 
 resource "aws_route" "from_other" {
   provider = aws.other
-  count    = length(var.other.private_route_table_ids)
+  count    = length(var.other.route_table_ids)
 
-  route_table_id            = var.other.private_route_table_ids[count.index]
+  route_table_id            = var.other.route_table_ids[count.index]
   destination_cidr_block    = var.one.cidr
   vpc_peering_connection_id = aws_vpc_peering_connection_accepter.this.vpc_peering_connection_id
 }

@@ -6,18 +6,18 @@ variable "name" {
 variable "one" {
   description = "Outputs of the network module of the region that asks."
   type = object({
-    vpc_id                  = string
-    cidr                    = string
-    private_route_table_ids = list(string)
+    vpc_id          = string
+    cidr            = string
+    route_table_ids = list(string)
   })
 }
 
 variable "other" {
   description = "Outputs of the network module of the region that accepts."
   type = object({
-    vpc_id                  = string
-    cidr                    = string
-    private_route_table_ids = list(string)
+    vpc_id          = string
+    cidr            = string
+    route_table_ids = list(string)
   })
 }
 

@@ -70,8 +70,8 @@ resource "aws_db_instance" "this" {
   backup_retention_period         = var.backup_days
   copy_tags_to_snapshot           = true
   deletion_protection             = true
-  skip_final_snapshot             = false
-  final_snapshot_identifier       = "${var.name}-final"
+  skip_final_snapshot             = true # of a replica none can be made, and who is one changes
+  delete_automated_backups        = false
   auto_minor_version_upgrade      = false
   performance_insights_enabled    = true
   performance_insights_kms_key_id = var.kms_key_arn
