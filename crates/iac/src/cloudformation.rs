@@ -17,7 +17,7 @@ mod parameters;
 mod scripts;
 mod stack_set;
 
-pub(crate) use stack_set::serving;
+pub(crate) use stack_set::{serves_keys, serving};
 
 const FOLDER: &str = "cloudformation";
 
