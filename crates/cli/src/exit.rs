@@ -52,7 +52,11 @@ pub fn despite_its_readers(command: impl FnOnce() -> ExitCode) -> ExitCode {
         }
     }));
     match panic::catch_unwind(panic::AssertUnwindSafe(command)) {
-        Ok(code) => code,
+        // What does not end in a line's end is still to be written.
+        Ok(code) => match std::io::stdout().flush() {
+            Ok(()) => code,
+            Err(error) => lost(&format!("failed printing to stdout: {error}")),
+        },
         Err(payload) => match unprinted(&*payload) {
             Some(why) => lost(why),
             None => panic::resume_unwind(payload),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lifeboat_iac::{Now, Options, Roles, Said, Tree};
+use lifeboat_iac::{Now, Options, Roles, Said};
 use lifeboat_model::{App, ComponentId, RegionId};
 
 use crate::exit::Failure;
@@ -86,8 +86,8 @@ impl Round {
         if let Some((_, (database, _))) = said_twice.next() {
             return Err(Failure::Wrong(format!("lifeboat: --writer {database}=… is there twice: who writes it?")));
         }
-        let tree = lifeboat_iac::generate(&app, &Options::default()).map_err(wrong)?;
-        if !disk::is_directory(&words.out)? || role_files(&tree, &words.out)?.is_empty() {
+        lifeboat_iac::generate(&app, &Options::default()).map_err(wrong)?;
+        if !disk::is_directory(&words.out)? || role_files(&app, &words.out)?.is_empty() {
             return Err(Failure::Wrong(format!(
                 "lifeboat: {}: no role file of {} is here: generate first, or name the directory with --out",
                 words.out.display(),
@@ -99,7 +99,7 @@ impl Round {
         // From here on nobody else writes.
         let _lock = disk::lock(&words.out)?;
         let manifest = own_manifest(&words.out, &app)?;
-        let files = role_files(&tree, &words.out)?;
+        let files = role_files(&app, &words.out)?;
         let said = reading(&app, &words.out, &files)?;
         let before = said.roles.completed(&app).map_err(wrong)?;
         let (after, mut notes) = before.after(&app, &now).map_err(wrong)?;
@@ -153,10 +153,7 @@ impl Round {
 
 /// What the role files of a tree on disk say, as far as there are any.
 pub fn in_tree(app: &App, out: &Path) -> Result<Said, Failure> {
-    match lifeboat_iac::generate(app, &Options::default()) {
-        Ok(tree) => reading(app, out, &role_files(&tree, out)?),
-        Err(_) => Ok(Said::default()),
-    }
+    reading(app, out, &role_files(app, out)?)
 }
 
 fn reading(app: &App, out: &Path, files: &BTreeMap<String, String>) -> Result<Said, Failure> {
@@ -164,11 +161,11 @@ fn reading(app: &App, out: &Path, files: &BTreeMap<String, String>) -> Result<Sa
 }
 
 /// The role files that lie on disk.
-fn role_files(tree: &Tree, out: &Path) -> Result<BTreeMap<String, String>, Failure> {
+fn role_files(app: &App, out: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let mut files = BTreeMap::new();
-    for path in &tree.kept {
-        if let Some(text) = disk::read(&out.join(path))? {
-            files.insert(path.clone(), text);
+    for path in Said::paths(app) {
+        if let Some(text) = disk::read(&out.join(&path))? {
+            files.insert(path, text);
         }
     }
     Ok(files)

@@ -14,6 +14,7 @@ const STACKS: &str = "cloudformation/roles.json";
 
 const HEAD: &str = "\
 app: shop
+failover: {mode: approve}
 regions:
   stockholm: {place: aws/eu-north-1}
   frankfurt: {place: aws/eu-central-1}
@@ -94,22 +95,20 @@ fn all() -> String {
 
 #[test]
 fn what_was_cut_short_is_no_edit_whatever_the_file_says_next() {
-    let (first, second, third) = (all(), all().replace("count: 6", "count: 9"), all().replace("count: 6", "count: 12"));
-    let place = Place::generated(&first);
-    for next in [&first, &third] {
+    let second = format!("{}  files: {{kind: s3, writer: stockholm, standbys: {{frankfurt: asynchronous}}}}\n", all());
+    let place = Place::generated(&all());
+    for next in [all(), all().replace("count: 6", "count: 9")] {
         place.write(&second);
-        // A folder that takes nothing new is a disk that is full from there on: what comes before it by name is written.
-        fs::set_permissions(place.at("terraform/aws"), Permissions::from_mode(0o500)).unwrap();
-        let limited = Command::new("sh")
-            .args(["-c", "ulimit -f 20; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lifeboat"), "generate"])
-            .arg(place.0.path().join("lifeboat.yaml"))
-            .arg("--out")
-            .arg(place.infra())
-            .output()
-            .unwrap();
-        fs::set_permissions(place.at("terraform/aws"), Permissions::from_mode(0o755)).unwrap();
-        assert!(!limited.status.success(), "cut short");
-        place.write(next);
+        // A limit of ten kilobytes ends it in the middle of the first long file, as a full disk or a kill would.
+        let limited = ["-c", "ulimit -f 20; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lifeboat")];
+        let words = place.command("generate", &[]);
+        let cut = Command::new("sh").args(limited).args(words.get_args()).output().unwrap();
+        assert!(
+            !cut.status.success() && place.read("README.md").contains("files"),
+            "something was written, and not all"
+        );
+        assert!(!place.read("cloudformation/regional.yaml").contains("Files"));
+        place.write(&next);
         let said = place.succeeds("generate", &[]);
         assert!(!said.contains("edit"), "{said}");
         place.succeeds("generate", &["--check"]);
@@ -303,4 +302,31 @@ fn a_file_full_of_mistakes_is_answered_at_once() {
     let began = std::time::Instant::now();
     place.fails("generate", &[], 2, "19900 more are not listed");
     assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_image_is_a_name_and_nothing_else() {
+    let place = Place::new();
+    place.write(&all());
+    for image in ["", "a\nExecStartPre=/bin/evil", "a b", "x%n", "$(id)"] {
+        place.fails("generate", &["--image", image], 2, "--image");
+        place.fails("generate", &["--etcd-image", image], 2, "--etcd-image");
+    }
+    place.fails("generate", &["--repository", ""], 2, "--repository");
+    place.succeeds("generate", &["--image", "[2001:db8::1]:5000/lifeboat@sha256:0123"]);
+}
+
+/// Whatever the file says of an instance is one value in the templates.
+#[test]
+fn an_instance_is_quoted() {
+    for instance in ["m7g.large #big", "*x", "a\\nb: c", " - a", "x${y}"] {
+        let file = format!(
+            "{HEAD}  web: {{kind: asg, pattern: warm-standby, size: {{instance: \"{instance}\", image: ami-0123456789abcdef0}}}}\n"
+        );
+        let place = Place::generated(&file);
+        let template = place.read("cloudformation/regional.yaml");
+        let line = template.lines().find(|line| line.contains("InstanceType: \"")).unwrap_or(&template);
+        let written: String = serde_json::from_str(line.split_once(": ").unwrap().1).unwrap();
+        assert_eq!(written, instance.replace("\\n", "\n"));
+    }
 }

@@ -151,6 +151,10 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     if !unmade.is_empty() {
         return Err(unmade);
     }
+    let twice = names::twice(&design, &tree);
+    if !twice.is_empty() {
+        return Err(twice);
+    }
     tree.warnings.extend(left_out(&design, options));
     readme::write(&design, &mut tree);
     tree.seal(&app.name);

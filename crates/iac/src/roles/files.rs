@@ -32,6 +32,14 @@ struct One {
 const MEND: &str = "mend it; or remove it and generate: it is written anew as the other role files say";
 
 impl Said {
+    /// Where the role files of an app are, of every tool, whether or not it can be generated for it now.
+    pub fn paths(app: &App) -> Vec<String> {
+        let tools = ["arm/roles.json", "cloudformation/roles.json"].map(str::to_owned);
+        let terraform = ["aws", "azure"].map(|cloud| format!("terraform/{cloud}/roles.auto.tfvars.json"));
+        let clusters = app.regions.keys().map(|region| format!("kubernetes/roles/{region}/kustomization.yaml"));
+        tools.into_iter().chain(terraform).chain(clusters).collect()
+    }
+
     /// What these role files say (content by path), of whatever tools. Paths that are no role files are passed over.
     ///
     /// # Errors
