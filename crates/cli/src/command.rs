@@ -360,13 +360,13 @@ pub struct Generate {
     #[arg(long, value_delimiter = ',', value_name = "TOOL")]
     pub target: Vec<String>,
     /// URL of the Git repository into which the code is committed, for Argo CD and Flux
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     pub repository: Option<String>,
     /// Container image of Lifeboat
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub image: Option<String>,
     /// Container image of etcd
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub etcd_image: Option<String>,
     /// Write nothing; exit 1 where the directory is not as it would be generated
     #[arg(long)]
@@ -400,6 +400,23 @@ pub struct Roles {
     /// Whom to ask, and how to answer
     #[command(flatten)]
     pub asked: Asked,
+}
+
+/// An image's name. It goes into files of many forms, so nothing else is taken that would mean something in one of them.
+fn image(text: &str) -> Result<String, String> {
+    match text.chars().find(|&c| !c.is_ascii_alphanumeric() && !"._-/:@[]".contains(c)) {
+        Some(c) => Err(format!("an image's name has letters, digits and ._-/:@ only, and not {c:?}")),
+        None if text.is_empty() => Err("an image has a name, as in registry.example.com/lifeboat:0.1".into()),
+        None => Ok(text.into()),
+    }
+}
+
+/// The address of a repository, in a line.
+fn url(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("expected an address without spaces, as in https://git.example.com/infra.git".into());
+    }
+    Ok(text.into())
 }
 
 /// `DATABASE=REGION`

@@ -1,6 +1,7 @@
 //! How commands end, and what scripts can tell from it.
 
 use std::any::Any;
+use std::io::Write as _;
 use std::panic;
 use std::process::ExitCode;
 
@@ -27,7 +28,8 @@ impl Failure {
 
     /// For people.
     pub fn tell(&self) {
-        eprintln!("{}", self.text());
+        // The code says as much where nobody can be told.
+        let _ = writeln!(std::io::stderr(), "{}", self.text());
     }
 
     /// What people are told.
@@ -39,23 +41,40 @@ impl Failure {
     }
 }
 
-/// Runs a command, which ends without a word where nobody reads what it prints any more: as what `head` has read enough of. Everything it
-/// holds is dropped before, such as the servers of a drill. Shells know 141 as the end by a broken pipe.
-pub fn quietly_when_unread(command: impl FnOnce() -> ExitCode) -> ExitCode {
+/// Runs a command. Where nobody reads what it prints any more, as what `head` has read enough of, it ends without a word; where that
+/// cannot be written, as on a full disk, with one and with 1. Everything it holds is dropped before, such as the servers of a drill.
+/// Shells know 141 as the end by a broken pipe.
+pub fn despite_its_readers(command: impl FnOnce() -> ExitCode) -> ExitCode {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        if !is_unread(panic.payload()) {
+        if unprinted(panic.payload()).is_none() {
             usual(panic);
         }
     }));
     match panic::catch_unwind(panic::AssertUnwindSafe(command)) {
-        Ok(code) => code,
-        Err(payload) if is_unread(&*payload) => ExitCode::from(141),
-        Err(payload) => panic::resume_unwind(payload),
+        // What does not end in a line's end is still to be written.
+        Ok(code) => match std::io::stdout().flush() {
+            Ok(()) => code,
+            Err(error) => lost(&format!("failed printing to stdout: {error}")),
+        },
+        Err(payload) => match unprinted(&*payload) {
+            Some(why) => lost(why),
+            None => panic::resume_unwind(payload),
+        },
     }
 }
 
-/// Whether it is what `println!` says of a closed pipe.
-fn is_unread(payload: &(dyn Any + Send)) -> bool {
-    payload.downcast_ref::<String>().is_some_and(|said| said.contains("failed printing to stdout: Broken pipe"))
+/// How a command ends that could not print to standard output, or to standard error.
+pub fn lost(why: &str) -> ExitCode {
+    if why.contains("stdout: Broken pipe") {
+        return ExitCode::from(141);
+    }
+    // Where standard error takes nothing either, the code has to do.
+    let _ = writeln!(std::io::stderr(), "lifeboat: {why}");
+    ExitCode::FAILURE
+}
+
+/// What `println!` and `eprintln!` say of a stream that takes nothing.
+fn unprinted(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<String>().map(String::as_str).filter(|said| said.starts_with("failed printing to std"))
 }

@@ -9,15 +9,17 @@ use crate::exit::Failure;
 
 /// The app that a file declares.
 pub fn read(path: &Path) -> Result<App, Failure> {
-    let bytes = bytes(path)?;
-    lifeboat_model::parse_bytes(&bytes)
-        .map_err(|problems| Failure::Wrong(render(path, &String::from_utf8_lossy(&bytes), &problems)))
+    Ok(read_with_text(path)?.0)
 }
 
-/// The same with the file's text, for those who have something to say about it.
+/// The same with the file's text, for those who have something to say about it. Read once: it may be a pipe.
 pub fn read_with_text(path: &Path) -> Result<(App, String), Failure> {
-    let text = String::from_utf8_lossy(&bytes(path)?).into_owned();
-    Ok((read(path)?, text))
+    let bytes = bytes(path)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    match lifeboat_model::parse_bytes(&bytes) {
+        Ok(app) => Ok((app, text)),
+        Err(problems) => Err(Failure::Wrong(render(path, &text, &problems))),
+    }
 }
 
 /// The directory of a file, at which relative paths of certificates start.

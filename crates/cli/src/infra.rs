@@ -1,68 +1,205 @@
 //! `lifeboat generate` and `lifeboat diff`: infrastructure as code from the file, never over a hand edit by accident.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 
-use lifeboat_iac::{Difference, DifferenceKind, MANIFEST, Options, Seen, Target, Tree, check, manifest_paths};
-use lifeboat_model::{Places, RegionId};
+use lifeboat_iac::{Difference, DifferenceKind, MANIFEST, Manifest, Options, Said, Seen, Target, Tree, check};
+use lifeboat_model::{App, Places, RegionId};
 
 use crate::command::{Diff, Generate};
 use crate::exit::Failure;
-use crate::{ask, file};
+use crate::{ask, disk, file, roles};
+
+/// Of so many problems each is shown in the file; nobody reads more, and each takes a look through the whole file.
+const MOST_SHOWN: usize = 100;
 
 /// `lifeboat generate`
 pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
-    let Compared { tree, existing, differences } = compare(generate)?;
+    let out = &generate.out;
     if generate.check {
-        show(&generate.out, &differences);
-        return Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        let compared = compare(generate)?;
+        show(out, &compared);
+        return Ok(if compared.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    // Nothing is made for a file that cannot be generated.
+    app(generate)?;
+    if !disk::is_directory(out)? {
+        std::fs::create_dir_all(out).map_err(|error| disk::failed(out, &error))?;
+    }
+    let _lock = disk::lock(out)?;
+    let compared = compare(generate)?;
+    let differences = &compared.differences;
     if !generate.overwrite && differences.iter().any(|difference| difference.kind.loses_an_edit()) {
-        show(&generate.out, &differences);
+        show(out, &compared);
         return Err(Failure::Failed(
             "nothing was written: it would lose what was edited by hand (--overwrite writes all the same)".into(),
         ));
     }
-    // The manifest last: whatever keeps this from its end, the next run can still tell a hand edit from what was written here.
-    let (manifest, others): (Vec<_>, Vec<_>) = tree.files.iter().partition(|(path, _)| *path == MANIFEST);
-    for (path, content) in others.into_iter().chain(manifest) {
-        if tree.kept.contains(path) && existing.contains_key(path) || existing.get(path) == Some(content) {
-            continue;
-        }
-        write(&generate.out.join(path), content)?;
-    }
-    for difference in &differences {
-        if matches!(difference.kind, DifferenceKind::Obsolete | DifferenceKind::ObsoleteEdited) {
-            remove(&generate.out, &difference.path)?;
-        }
-    }
-    for difference in &differences {
+    write(out, &compared)?;
+    for difference in differences {
         println!("{:<24} {}", difference.kind.as_written(), difference.path);
     }
-    println!("{}: {} files; {}", generate.out.display(), tree.files.len(), in_all(&differences));
+    compared.roles.iter().for_each(|line| println!("{line}"));
+    println!("{}: {} files; {}", out.display(), compared.tree.files.len(), in_all(differences));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whatever keeps this from its end, the next run tells a hand edit from what was written here, by a manifest that has the hashes of
+/// before and after until everything is in its place.
+fn write(out: &Path, compared: &Compared) -> Result<(), Failure> {
+    let Compared { tree, existing, before, differences, .. } = compared;
+    let manifest = &tree.files[MANIFEST];
+    if differences.is_empty() && existing.get(MANIFEST) == Some(manifest) {
+        return Ok(());
+    }
+    let after = Manifest::read(manifest).map_err(Failure::Failed)?;
+    disk::write(&out.join(MANIFEST), &before.with(&after).to_string(), false)?;
+    for Difference { path, kind } in differences {
+        match kind {
+            DifferenceKind::Missing
+            | DifferenceKind::Outdated
+            | DifferenceKind::Edited
+            | DifferenceKind::Incomplete => disk::write(&out.join(path), &tree.files[path], Tree::is_program(path))?,
+            DifferenceKind::NotRunnable => disk::let_run(&out.join(path))?,
+            DifferenceKind::Obsolete | DifferenceKind::ObsoleteEdited => disk::remove(out, path)?,
+        }
+    }
+    disk::write(&out.join(MANIFEST), manifest, false)
 }
 
 /// What would be generated, what lies there, and how they differ.
 struct Compared {
     tree: Tree,
     existing: BTreeMap<String, String>,
+    before: Manifest,
     differences: Vec<Difference>,
+    /// What becomes of the roles of components that are new or gone.
+    roles: Vec<String>,
+}
+
+/// The app, which can be generated, with its file's text.
+fn app(generate: &Generate) -> Result<(App, String), Failure> {
+    let (app, text) = file::read_with_text(&generate.file)?;
+    tree(generate, &app, &text, &options(generate)?)?;
+    Ok((app, text))
+}
+
+fn tree(generate: &Generate, app: &App, text: &str, options: &Options) -> Result<Tree, Failure> {
+    lifeboat_iac::generate(app, options)
+        .map_err(|problems| Failure::Wrong(file::render(&generate.file, text, &placed(text, &problems))))
 }
 
 /// Compares; what the user should know besides goes to standard error.
 fn compare(generate: &Generate) -> Result<Compared, Failure> {
+    let out = &generate.out;
     let (app, text) = file::read_with_text(&generate.file)?;
-    let tree = lifeboat_iac::generate(&app, &options(generate)?)
-        .map_err(|problems| Failure::Wrong(file::render(&generate.file, &text, &placed(&text, &problems))))?;
-    if !tree.warnings.is_empty() {
-        eprintln!("{}\n", file::render_warnings(&generate.file, &text, &placed(&text, &tree.warnings)));
+    let mut options = options(generate)?;
+    let first = tree(generate, &app, &text, &options)?;
+    disk::is_directory(out)?;
+    let before = match manifest(out, &app) {
+        Ok(before) => before,
+        Err(Other::App(before, _)) if generate.overwrite => before,
+        Err(Other::Garbage(_)) if generate.overwrite => Manifest::default(),
+        Err(Other::App(_, why) | Other::Garbage(why)) => {
+            return Err(Failure::Wrong(format!("{why}\n  --overwrite generates all the same; role files are kept")));
+        }
+        Err(Other::Unreadable(failure)) => return Err(failure),
+    };
+    let said = roles::in_tree(&app, out)?;
+    if !said.disagreements.is_empty() {
+        return Err(Failure::Failed(format!(
+            "{}: the role files disagree: {}\n  `lifeboat roles` brings all of them up to what is",
+            out.display(),
+            said.disagreements.join("; ")
+        )));
     }
-    let existing = existing(&generate.out, &tree)?;
-    let differences = check(&tree, &existing);
-    Ok(Compared { tree, existing, differences })
+    options.roles = said.roles.clone();
+    let tree = tree(generate, &app, &text, &options)?;
+    if !first.warnings.is_empty() {
+        eprintln!("{}\n", file::render_warnings(&generate.file, &text, &placed(&text, &first.warnings)));
+    }
+    let existing = existing(out, &tree, &before)?;
+    let mut differences = check(&tree, &before, &existing);
+    let differs: BTreeSet<&str> = differences.iter().map(|difference| difference.path.as_str()).collect();
+    let not_runnable: Vec<Difference> = existing
+        .keys()
+        .filter(|path| tree.files.contains_key(*path) && !differs.contains(path.as_str()))
+        .filter(|path| Tree::is_program(path) && !disk::may_run(&out.join(path)))
+        .map(|path| Difference { path: path.clone(), kind: DifferenceKind::NotRunnable })
+        .collect();
+    differences.extend(not_runnable);
+    for path in strangers(out, &tree, &before) {
+        eprintln!("lifeboat: {}: not generated, and Terraform takes it with the rest", out.join(path).display());
+    }
+    let roles = changed_roles(&app, &said, &differences)?;
+    Ok(Compared { tree, existing, before, differences, roles })
+}
+
+/// A manifest that is not this app's.
+enum Other {
+    App(Manifest, String),
+    Garbage(String),
+    Unreadable(Failure),
+}
+
+/// What a directory's manifest says, unless it is another app's.
+fn manifest(out: &Path, app: &App) -> Result<Manifest, Other> {
+    let path = out.join(MANIFEST);
+    let Some(text) = disk::read(&path).map_err(Other::Unreadable)? else { return Ok(Manifest::default()) };
+    let manifest = Manifest::read(&text).map_err(|why| {
+        let advice = "restore it, or remove it: what differs passes for edited then";
+        Other::Garbage(format!("lifeboat: {}: {why}\n  {advice}", path.display()))
+    })?;
+    match &manifest.app {
+        Some(other) if *other != app.name => {
+            let why = format!("lifeboat: {}: generated for the app `{other}`, not for `{}`", out.display(), app.name);
+            Err(Other::App(manifest, format!("{why}\n  name another directory with --out")))
+        }
+        Some(_) | None => Ok(manifest),
+    }
+}
+
+/// The manifest of a directory that nothing is generated into; another app's is refused.
+pub fn own_manifest(out: &Path, app: &App) -> Result<Manifest, Failure> {
+    manifest(out, app).map_err(|other| match other {
+        Other::App(_, why) | Other::Garbage(why) => Failure::Wrong(why),
+        Other::Unreadable(failure) => failure,
+    })
+}
+
+/// Files that Terraform reads with the generated ones, and of which nothing is known here: left behind, or somebody's own.
+fn strangers(out: &Path, tree: &Tree, before: &Manifest) -> Vec<String> {
+    let is_code = |name: &str| name.ends_with(".tf") || name.ends_with(".tf.json");
+    let folders: BTreeSet<&str> =
+        tree.files.keys().filter(|path| is_code(path)).filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
+    let known: BTreeSet<&str> = tree.files.keys().map(String::as_str).chain(before.paths()).collect();
+    let mut found = Vec::new();
+    for folder in folders {
+        let entries = std::fs::read_dir(out.join(folder)).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_code(name));
+        found.extend(names.map(|name| format!("{folder}/{name}")).filter(|path| !known.contains(path.as_str())));
+    }
+    found.sort();
+    found
+}
+
+/// What is done about components of which the role files do not know, or which only they know.
+fn changed_roles(app: &App, said: &Said, differences: &[Difference]) -> Result<Vec<String>, Failure> {
+    if !differences.iter().any(|difference| difference.kind == DifferenceKind::Incomplete) {
+        return Ok(Vec::new());
+    }
+    let completed = said
+        .roles
+        .completed(app)
+        .map_err(|problems| Failure::Wrong(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let added = completed.serving.iter().filter(|(id, _)| !said.roles.serving.contains_key(*id));
+    let mut lines: Vec<String> = added
+        .map(|(id, regions)| format!("  {id} is new in the role files: serves in {}", roles::listed(regions)))
+        .collect();
+    let gone = said.gone.iter().map(|(path, id)| format!("  {id} is gone, and so is its role in {path}"));
+    lines.extend(gone);
+    Ok(lines)
 }
 
 /// Counts of what was written.
@@ -76,11 +213,12 @@ fn in_all(differences: &[Difference]) -> String {
     }
 }
 
-fn show(out: &Path, differences: &[Difference]) {
-    for difference in differences {
+fn show(out: &Path, compared: &Compared) {
+    for difference in &compared.differences {
         println!("{:<36} {}", difference.kind.as_str(), difference.path);
     }
-    if differences.is_empty() {
+    compared.roles.iter().for_each(|line| println!("{line}"));
+    if compared.differences.is_empty() {
         println!("{} is as it would be generated", out.display());
     }
 }
@@ -88,17 +226,27 @@ fn show(out: &Path, differences: &[Difference]) {
 /// The same problems with their places in the file.
 pub fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_model::Problem> {
     let places = Places::of(text);
-    problems.iter().map(|found| places.problem(&found.field, &found.message, &found.advice)).collect()
+    let mut shown: Vec<lifeboat_model::Problem> = problems
+        .iter()
+        .take(MOST_SHOWN)
+        .map(|found| places.problem(&found.field, &found.message, &found.advice))
+        .collect();
+    if problems.len() > MOST_SHOWN {
+        let message = format!("{} more are not listed", problems.len() - MOST_SHOWN);
+        shown.push(places.problem("", message, "those above to be put right first"));
+    }
+    shown
 }
 
 /// `lifeboat diff`: the code with what would be generated, and the regions as they were seen with the file and with each other.
 pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
     // Without a tree there is nothing to compare but the regions.
     let has_tree = diff.observed.is_empty() || diff.generate.out.exists();
-    let code = if has_tree { compare(&diff.generate)?.differences } else { Vec::new() };
-    if has_tree && !diff.asked.json {
-        show(&diff.generate.out, &code);
+    let compared = if has_tree { Some(compare(&diff.generate)?) } else { None };
+    if let Some(compared) = compared.as_ref().filter(|_| !diff.asked.json) {
+        show(&diff.generate.out, compared);
     }
+    let code = compared.map_or_else(Vec::new, |compared| compared.differences);
     let regions = if diff.observed.is_empty() { Vec::new() } else { drift(diff).await? };
     if diff.asked.json {
         let code: Vec<_> = code
@@ -115,7 +263,7 @@ pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
 async fn drift(diff: &Diff) -> Result<Vec<lifeboat_model::status::Difference>, Failure> {
     let (app, text) = file::read_with_text(&diff.generate.file)?;
     let wrong = |path: &Path, why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
-    let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.serving, ..Seen::default() };
+    let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.roles.serving, ..Seen::default() };
     for observed in &diff.observed {
         let path = &observed.path;
         let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
@@ -178,65 +326,12 @@ fn options(generate: &Generate) -> Result<Options, Failure> {
 }
 
 /// What lies on disk of what is generated, or was generated before.
-fn existing(out: &Path, tree: &Tree) -> Result<BTreeMap<String, String>, Failure> {
+fn existing(out: &Path, tree: &Tree, before: &Manifest) -> Result<BTreeMap<String, String>, Failure> {
     let mut existing = BTreeMap::new();
-    let manifest = read(&out.join(MANIFEST))?;
-    let before: Vec<String> = manifest.iter().flat_map(|text| manifest_paths(text)).map(str::to_owned).collect();
-    for path in tree.files.keys().cloned().chain(before) {
-        // A manifest is a file like any other: what it names must not lead out of the directory.
-        if Path::new(&path).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
-            return Err(Failure::Wrong(format!(
-                "lifeboat: {}: `{path}` leads out of the directory",
-                out.join(MANIFEST).display()
-            )));
-        }
-        if let Some(content) = read(&out.join(&path))? {
-            existing.insert(path, content);
+    for path in tree.files.keys().map(String::as_str).chain(before.paths()) {
+        if let Some(content) = disk::read(&out.join(path))? {
+            existing.insert(path.to_owned(), content);
         }
     }
     Ok(existing)
-}
-
-/// A file's text; `None`: there is none.
-pub fn read(path: &Path) -> Result<Option<String>, Failure> {
-    match std::fs::read(path) {
-        // What is no text was not generated: shown as an edit, never read as one.
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound) => Ok(None),
-        Err(error) => Err(failed(path, &error)),
-    }
-}
-
-/// Takes a file away, and the directories that are empty without it.
-fn remove(out: &Path, path: &str) -> Result<(), Failure> {
-    let path = out.join(path);
-    std::fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
-    for directory in path.ancestors().skip(1).take_while(|directory| *directory != out) {
-        if std::fs::remove_dir(directory).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Aside first, then into place: an interrupted run leaves whole files.
-pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
-    let mode = if path.extension().is_some_and(|extension| extension == "sh") { 0o755 } else { 0o644 };
-    let written = std::fs::write(&aside, content)
-        .and_then(|()| std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(mode)))
-        .and_then(|()| std::fs::rename(&aside, path));
-    written.map_err(|error| {
-        // Half a file on a full disk is worth nothing; where it cannot be removed either, the first error is the one to tell.
-        let _ = std::fs::remove_file(&aside);
-        failed(path, &error)
-    })
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("{}: {error}", path.display()))
 }

@@ -6,6 +6,7 @@
 mod ask;
 mod certs;
 mod command;
+mod disk;
 mod evidence;
 mod exit;
 mod file;
@@ -24,8 +25,14 @@ use crate::command::{Arguments, Verb};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    exit::quietly_when_unread(|| run(arguments))
+    match Arguments::try_parse() {
+        Ok(arguments) => exit::despite_its_readers(|| run(arguments)),
+        // Help, the version, or what is wrong with the words.
+        Err(said) => match said.print() {
+            Err(error) if !said.use_stderr() => exit::lost(&format!("failed printing to stdout: {error}")),
+            Ok(()) | Err(_) => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
+        },
+    }
 }
 
 fn run(arguments: Arguments) -> ExitCode {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lifeboat_iac::{Now, Options, Roles, Tree};
+use lifeboat_iac::{Now, Options, Roles, Said};
 use lifeboat_model::{App, ComponentId, RegionId};
 
 use crate::exit::Failure;
-use crate::infra::{placed, read, write};
-use crate::{ask, command, file};
+use crate::infra::{own_manifest, placed};
+use crate::{ask, command, disk, file};
 
 /// From one question of `--follow` to the next.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -78,19 +78,34 @@ impl Round {
         let wrong = |problems: Vec<lifeboat_iac::Problem>| {
             Failure::Wrong(file::render(&words.file, &text, &placed(&text, &problems)))
         };
-        let tree = lifeboat_iac::generate(&app, &Options::default()).map_err(wrong)?;
-        let files = role_files(&tree, &words.out)?;
-        if files.is_empty() {
+        let mut said_twice = words
+            .writer
+            .iter()
+            .enumerate()
+            .filter(|(index, (database, _))| words.writer.iter().take(*index).any(|(other, _)| other == database));
+        if let Some((_, (database, _))) = said_twice.next() {
+            return Err(Failure::Wrong(format!("lifeboat: --writer {database}=… is there twice: who writes it?")));
+        }
+        lifeboat_iac::generate(&app, &Options::default()).map_err(wrong)?;
+        if !disk::is_directory(&words.out)? || role_files(&app, &words.out)?.is_empty() {
             return Err(Failure::Wrong(format!(
                 "lifeboat: {}: no role file of {} is here: generate first, or name the directory with --out",
                 words.out.display(),
                 app.name
             )));
         }
-        let before = reading(&app, &words.out, &files)?;
         let mut now = if words.offline { Now::default() } else { told(words).await? };
         now.writers.extend(words.writer.iter().cloned());
+        // From here on nobody else writes.
+        let _lock = disk::lock(&words.out)?;
+        let manifest = own_manifest(&words.out, &app)?;
+        let files = role_files(&app, &words.out)?;
+        let said = reading(&app, &words.out, &files)?;
+        let before = said.roles.completed(&app).map_err(wrong)?;
         let (after, mut notes) = before.after(&app, &now).map_err(wrong)?;
+        for disagreement in &said.disagreements {
+            notes.push(format!("the role files disagreed: {disagreement}"));
+        }
         for (database, writer) in &before.writers {
             if !now.writers.contains_key(database) {
                 notes.push(format!(
@@ -100,14 +115,28 @@ impl Round {
         }
         let options = Options { roles: after.clone(), ..Options::default() };
         let tree = lifeboat_iac::generate(&app, &options).map_err(wrong)?;
-        let outdated =
-            tree.files.iter().filter(|(path, content)| files.get(*path).is_some_and(|found| found != *content));
+        // One that is missing where its tool's other files are was taken away; a tool that was not generated has none.
+        let tools: BTreeSet<&str> = manifest.paths().filter_map(tool).collect();
+        let is_outdated = |path: &str, content: &String| match files.get(path) {
+            Some(found) => found != content,
+            None => tool(path).is_some_and(|tool| tools.contains(tool)),
+        };
         let mut changed = Vec::new();
-        for (path, content) in outdated {
+        for path in &tree.kept {
+            let content = &tree.files[path];
+            if !is_outdated(path, content) {
+                continue;
+            }
             if !words.check {
-                write(&words.out.join(path), content)?;
+                disk::write(&words.out.join(path), content, false)?;
+            }
+            if !files.contains_key(path) {
+                notes.push(format!("{path} was missing"));
             }
             changed.push(path.clone());
+        }
+        for (path, id) in said.gone.iter().filter(|(path, _)| changed.contains(path)) {
+            notes.push(format!("{id} is gone, and so is its role in {path}"));
         }
         Ok(Self { before, after, notes, changed })
     }
@@ -123,26 +152,32 @@ impl Round {
 }
 
 /// What the role files of a tree on disk say, as far as there are any.
-pub fn in_tree(app: &App, out: &Path) -> Result<Roles, Failure> {
-    match lifeboat_iac::generate(app, &Options::default()) {
-        Ok(tree) => reading(app, out, &role_files(&tree, out)?),
-        Err(_) => Ok(Roles::default()),
-    }
+pub fn in_tree(app: &App, out: &Path) -> Result<Said, Failure> {
+    reading(app, out, &role_files(app, out)?)
 }
 
-fn reading(app: &App, out: &Path, files: &BTreeMap<String, String>) -> Result<Roles, Failure> {
-    Roles::read(app, files).map_err(|why| Failure::Wrong(format!("lifeboat: {}: {why}", out.display())))
+fn reading(app: &App, out: &Path, files: &BTreeMap<String, String>) -> Result<Said, Failure> {
+    Said::read(app, files).map_err(|why| Failure::Wrong(format!("lifeboat: {}", out.join(why).display())))
 }
 
 /// The role files that lie on disk.
-fn role_files(tree: &Tree, out: &Path) -> Result<BTreeMap<String, String>, Failure> {
+fn role_files(app: &App, out: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let mut files = BTreeMap::new();
-    for path in &tree.kept {
-        if let Some(text) = read(&out.join(path))? {
-            files.insert(path.clone(), text);
+    for path in Said::paths(app) {
+        if let Some(text) = disk::read(&out.join(&path))? {
+            files.insert(path, text);
         }
     }
     Ok(files)
+}
+
+/// Whose file it is: `cloudformation` of `cloudformation/roles.json`, `terraform/aws` of what lies there.
+fn tool(path: &str) -> Option<&str> {
+    let (folder, rest) = path.split_once('/')?;
+    match folder {
+        "terraform" => rest.find('/').map(|end| &path[..folder.len() + 1 + end]),
+        _ => Some(folder),
+    }
 }
 
 /// What the nodes say.
@@ -163,7 +198,6 @@ async fn told(words: &command::Roles) -> Result<Now, Failure> {
 
 /// What is different, a line each.
 fn changes(before: &Roles, after: &Roles) -> Vec<String> {
-    let names = |regions: &BTreeSet<RegionId>| regions.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", ");
     let mut lines = Vec::new();
     let mut line = |id: &ComponentId, verb: &str, was: Option<String>, is: String| {
         if let Some(was) = was.filter(|was| *was != is) {
@@ -175,7 +209,12 @@ fn changes(before: &Roles, after: &Roles) -> Vec<String> {
         line(id, "is written in", was, region.to_string());
     }
     for (id, regions) in &after.serving {
-        line(id, "serves in", before.serving.get(id).map(names), names(regions));
+        line(id, "serves in", before.serving.get(id).map(listed), listed(regions));
     }
     lines
+}
+
+/// Regions, for people.
+pub fn listed(regions: &BTreeSet<RegionId>) -> String {
+    regions.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", ")
 }

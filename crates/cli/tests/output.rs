@@ -24,6 +24,44 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
     }
 }
 
+/// A full disk is an error like others, whatever is printed.
+#[test]
+fn what_cannot_be_printed_is_said_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/aws/warm-standby.yaml");
+    let (file, infra) = (file.to_str().unwrap(), folder.path().join("infra"));
+    let out = infra.to_str().unwrap();
+    for words in [
+        &["schema"][..],
+        &["regions"],
+        &["completions", "bash"],
+        &["--help"],
+        &["validate", file],
+        &["validate", file, "--json"],
+        &["plan", file],
+        &["generate", file, "--out", out],
+        &["generate", file, "--out", out, "--check"],
+        &["diff", file, "--out", out],
+        &["diff", file, "--out", out, "--json"],
+        &["roles", file, "--out", out, "--offline", "--writer", "orders=frankfurt"],
+        &["roles", file, "--out", out, "--offline", "--writer", "orders=stockholm", "--json"],
+    ] {
+        let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let run = |stderr: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+            command.args(words).stdout(full()).stderr(stderr).spawn().unwrap().wait_with_output().unwrap()
+        };
+        let output = run(Stdio::piped());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(
+            said.ends_with("lifeboat: failed printing to stdout: No space left on device (os error 28)\n"),
+            "{words:?}: {said}"
+        );
+        assert_eq!(run(full()).status.code(), Some(1), "{words:?}: neither stream takes anything");
+    }
+}
+
 /// With a generated tree and with observations, what is printed is one value still.
 #[test]
 fn a_comparison_in_json_is_json() {

@@ -5,8 +5,8 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole};
 
 use crate::Problem;
 use crate::design::{Design, Part, Site, Way, pascal};
-use crate::members;
 use crate::tree::Tree;
+use crate::{members, names};
 
 mod components;
 mod foundation;
@@ -17,7 +17,7 @@ mod parameters;
 mod scripts;
 mod stack_set;
 
-pub(crate) use stack_set::serving;
+pub(crate) use stack_set::{serves_keys, serving};
 
 const FOLDER: &str = "cloudformation";
 
@@ -49,6 +49,11 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) -> Result<(), Problem> {
     let (regional, stack_set, global) = (stacks.regional(), stacks.stack_set(), stacks.global());
     if let Some(problem) = too_large(&[&regional, &stack_set, global.as_deref().unwrap_or_default()]) {
         return Err(problem);
+    }
+    for template in [&regional, &stack_set, global.as_ref().unwrap_or(&regional)] {
+        if let Some(problem) = names::twice_in_template(&stacks.parts, &stacks.ways, template) {
+            return Err(problem);
+        }
     }
     tree.put(format!("{FOLDER}/regional.yaml"), regional);
     tree.put(format!("{FOLDER}/stackset.yaml"), stack_set);

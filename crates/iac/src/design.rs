@@ -82,12 +82,10 @@ impl<'a> Design<'a> {
             .filter_map(|(id, component)| part(app, id, component, &mut problems, &mut warnings))
             .collect();
         problems.extend(names::clashes(&parts, &sites));
-        if problems.is_empty() {
-            let ways = ways(app, &parts);
-            Ok(Self { app, sites, parts, ways, warnings })
-        } else {
-            Err(problems)
-        }
+        problems.extend(names::unfit(app, &parts, &sites));
+        let ways = ways(app, &parts);
+        problems.extend(names::alike(&ways));
+        if problems.is_empty() { Ok(Self { app, sites, parts, ways, warnings }) } else { Err(problems) }
     }
 
     /// The same with the roles that these components have now.

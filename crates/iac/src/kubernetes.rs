@@ -229,9 +229,11 @@ impl Clusters<'_> {
                 patches += &delete("externaldns.k8s.io/v1alpha1", "DNSEndpoint", &record_name(way.host));
             }
         }
-        let mut out = String::from(
-            "# What this region is at the moment, as `lifeboat roles` writes it. Do not edit to fail over: use `lifeboat`.\napiVersion: \
+        let here = self.parts.iter().filter(|part| part.regions.contains(&site.id));
+        let mut out = format!(
+            "# What this region is at the moment, as `lifeboat roles` writes it. Do not edit to fail over: use `lifeboat`.\n{}\napiVersion: \
              kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
+            roles_line(here.map(|part| (part.id.as_str(), part.serves.contains(site.id))))
         );
         if !patches.is_empty() {
             out += &format!("patches:\n{patches}");
@@ -271,6 +273,29 @@ impl Clusters<'_> {
         self.fill(&out, self.sites[0].id)
     }
 }
+
+/// The roles in words, which are read back: `# Roles: web serves, api stands by`.
+pub(crate) fn roles_line<'a>(parts: impl Iterator<Item = (&'a str, bool)>) -> String {
+    let roles: Vec<String> =
+        parts.map(|(id, serves)| format!("{id} {}", if serves { SERVES } else { STANDS_BY })).collect();
+    format!("{ROLES}{}", if roles.is_empty() { "none".into() } else { roles.join(", ") })
+}
+
+/// The role of a component in such a line.
+pub(crate) fn role_in(file: &str, component: &str) -> Option<bool> {
+    let roles = file.lines().find_map(|line| line.strip_prefix(ROLES))?;
+    let (_, role) = roles.split(", ").filter_map(|role| role.split_once(' ')).find(|(id, _)| *id == component)?;
+    Some(role == SERVES)
+}
+
+/// Whether the roles stand in words in a file; early versions wrote only what follows from them.
+pub(crate) fn has_roles(file: &str) -> bool {
+    file.lines().any(|line| line.starts_with(ROLES))
+}
+
+const ROLES: &str = "# Roles: ";
+const SERVES: &str = "serves";
+const STANDS_BY: &str = "stands by";
 
 /// A patch that takes an object away.
 pub(crate) fn delete(version: &str, kind: &str, name: &str) -> String {

@@ -31,6 +31,7 @@ mod problem;
 mod readme;
 mod registry;
 mod roles;
+mod strict;
 mod terraform;
 mod tree;
 mod versions;
@@ -39,8 +40,8 @@ pub use drift::{Observations, Observed, drift};
 pub use members::member_names;
 pub use observe::{Seen, observe};
 pub use problem::Problem;
-pub use roles::{Now, Roles};
-pub use tree::{Difference, DifferenceKind, MANIFEST, Tree, check, manifest_paths};
+pub use roles::{Now, Roles, Said};
+pub use tree::{Difference, DifferenceKind, MANIFEST, Manifest, Tree, check};
 
 use design::Design;
 
@@ -127,7 +128,7 @@ impl Default for Options {
 /// # Errors
 /// Whatever of the file cannot be generated, all of it at once.
 pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
-    let design = Design::of(app)?.with(&options.roles);
+    let design = Design::of(app)?.with(&options.roles.completed(app)?);
     let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
     if options.targets.iter().any(|target| target.makes_nodes()) {
         tree.warnings.extend(members::warnings(&design));
@@ -150,9 +151,13 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     if !unmade.is_empty() {
         return Err(unmade);
     }
+    let twice = names::twice(&design, &tree);
+    if !twice.is_empty() {
+        return Err(twice);
+    }
     tree.warnings.extend(left_out(&design, options));
     readme::write(&design, &mut tree);
-    tree.seal();
+    tree.seal(&app.name);
     Ok(tree)
 }
 

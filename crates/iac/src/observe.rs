@@ -4,24 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::{App, ComponentId, RegionId};
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::design::Design;
-use crate::{Observations, Problem};
+use crate::{Observations, Problem, strict};
 
+mod file;
 pub(crate) mod kubernetes;
 mod terraform;
-
-/// A file of observations.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    observed: Observations,
-    /// Which regions serve now, by compute component; left out: as the role files say.
-    #[serde(default)]
-    serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
-}
 
 /// What one file tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,14 +35,13 @@ impl Seen {
 /// Reads what a tool has said; what it is, is told by its form. `region`: whose cluster `kubectl` was asked.
 ///
 /// # Errors
-/// Text that is none of these, or speaks of what the app has not.
+/// Text that is none of these, says a thing twice, or speaks of what the app has not: line, field, and what was expected.
 pub fn observe(app: &App, region: Option<&RegionId>, text: &str) -> Result<Seen, String> {
-    let json: Json = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let json: Json = strict::json(text).map_err(|why| format!("not JSON: {why}"))?;
     let design =
         Design::of(app).map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))?;
     let seen = if json.get("observed").is_some() {
-        let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        Seen { observations: file.observed, serving: file.serving }
+        file::read(&design, text, &json)?
     } else if let Some(state) = ["/values", "/prior_state/values"].iter().find_map(|path| json.pointer(path)) {
         Seen { observations: terraform::observations(&design, state), ..Seen::default() }
     } else if json.get("items").is_some_and(Json::is_array) {

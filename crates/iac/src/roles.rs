@@ -7,10 +7,14 @@ use lifeboat_model::app::{Kind, Pattern, RoutePolicy};
 use lifeboat_model::status::Status;
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
+use crate::Problem;
 use crate::design::{Design, Part};
-use crate::{Problem, observe};
+
+mod files;
+
+pub use files::Said;
+pub(crate) use files::say_the_same;
 
 /// What the role files say. A component that is not in it has its first role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,35 +49,22 @@ impl Now {
 }
 
 impl Roles {
-    /// What the role files of a tree say (content by path), of the tools that there are. Paths that are no role files are passed over.
+    /// The same with the compute that it does not name, where the databases behind it are written. Nothing at all stays nothing: that is
+    /// what everything starts as.
     ///
     /// # Errors
-    /// A role file that cannot be read, with its path.
-    pub fn read(app: &App, files: &BTreeMap<String, String>) -> Result<Self, String> {
-        let mut found = Self::default();
-        let mut add = |more: Self| {
-            more.writers.into_iter().for_each(|(id, region)| _ = found.writers.entry(id).or_insert(region));
-            more.serving.into_iter().for_each(|(id, regions)| _ = found.serving.entry(id).or_insert(regions));
-        };
-        let wrong = |path: &str, error: serde_json::Error| format!("{path}: {error}");
-        for (path, text) in files {
-            if path.ends_with("/roles.auto.tfvars.json") {
-                add(serde_json::from_str(text).map_err(|error| wrong(path, error))?);
-            } else if path == "arm/roles.json" {
-                let file: Json = serde_json::from_str(text).map_err(|error| wrong(path, error))?;
-                let value = file.pointer("/parameters/roles/value").cloned().unwrap_or_default();
-                add(serde_json::from_value(value).map_err(|error| wrong(path, error))?);
-            }
+    /// As [`after`](Self::after).
+    pub fn completed(&self, app: &App) -> Result<Self, Vec<Problem>> {
+        if *self == Self::default() {
+            return Ok(self.clone());
         }
-        if let Ok(design) = Design::of(app) {
-            if let Some(text) = files.get("cloudformation/roles.json") {
-                let file: Json =
-                    serde_json::from_str(text).map_err(|error| wrong("cloudformation/roles.json", error))?;
-                add(Self { serving: crate::cloudformation::serving(&design, &file), ..Self::default() });
-            }
-            add(Self { serving: observe::kubernetes::serving(&design, files), ..Self::default() });
+        let now = Now { writers: self.writers.clone(), routes: BTreeMap::new() };
+        let (after, _) = self.after(app, &now)?;
+        let mut roles = self.clone();
+        for (id, regions) in after.serving {
+            roles.serving.entry(id).or_insert(regions);
         }
-        Ok(found)
+        Ok(roles)
     }
 
     /// The same after what is known now. Compute serves where the databases behind it are written; without databases, where its routes lead;
@@ -202,7 +193,7 @@ mod tests {
     fn what_is_written_is_read_back_and_follows_what_moves() {
         let app = app();
         let first = kept(&app, Roles::default());
-        let roles = Roles::read(&app, &first).unwrap();
+        let roles = Said::read(&app, &first).unwrap().roles;
         assert_eq!(kept(&app, roles.clone()), first, "reading and writing changes nothing");
         assert_eq!(roles.after(&app, &Now::default()).unwrap(), (roles.clone(), vec![]));
 
@@ -226,7 +217,7 @@ mod tests {
         }
         for folder in ["terraform/", "cloudformation/", "kubernetes/"] {
             let own = files.clone().into_iter().filter(|(path, _)| path.starts_with(folder)).collect();
-            let read = Roles::read(&app, &own).unwrap();
+            let read = Said::read(&app, &own).unwrap().roles;
             assert!(!read.serving.is_empty(), "{folder}");
             for (id, regions) in &read.serving {
                 assert_eq!(moved.serving[id], *regions, "{folder} {id}");
@@ -242,6 +233,70 @@ mod tests {
         {
             let now = Now { writers: [(database.into(), region.into())].into(), ..Now::default() };
             assert_eq!(Roles::default().after(&app, &now).unwrap_err()[0].message, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_added_after_a_failover_follows_what_it_needs_and_what_is_gone_is_named() {
+        let app = app();
+        let mut smaller = app.clone();
+        smaller.components.remove("web");
+        let now = Now { writers: [("orders".into(), "b".into())].into(), ..Now::default() };
+        let (moved, _) =
+            Said::read(&smaller, &kept(&smaller, Roles::default())).unwrap().roles.after(&smaller, &now).unwrap();
+        let before = kept(&smaller, moved);
+        let said = Said::read(&app, &before).unwrap();
+        assert!(!said.roles.serving.contains_key("web"));
+        let after = kept(&app, said.roles);
+        let read = Said::read(&app, &after).unwrap();
+        assert_eq!((&read.roles.serving["web"], &read.roles.writers["orders"]), (&["b".into()].into(), &"b".into()));
+        assert_eq!((read.gone, read.disagreements), (BTreeSet::new(), vec![]));
+
+        let gone = Said::read(&smaller, &after).unwrap().gone;
+        let paths: Vec<(&str, &str)> = gone.iter().map(|(path, id)| (path.as_str(), id.as_str())).collect();
+        assert_eq!(paths, [("cloudformation/roles.json", "Web"), ("terraform/aws/roles.auto.tfvars.json", "web")]);
+    }
+
+    #[test]
+    fn role_files_that_disagree_are_named() {
+        let app = app();
+        let mut files = kept(&app, Roles::default());
+        let text = files.get_mut("terraform/aws/roles.auto.tfvars.json").unwrap();
+        *text = text.replace("\"web\": [\"a\"]", "\"web\": [\"b\"]");
+        let said = Said::read(&app, &files).unwrap();
+        let expected = "web serves in a by cloudformation/roles.json, b by terraform/aws/roles.auto.tfvars.json";
+        assert_eq!(said.disagreements, [expected]);
+    }
+
+    #[test]
+    fn a_role_file_that_would_lose_something_is_refused() {
+        let app = app();
+        let terraform = "terraform/aws/roles.auto.tfvars.json";
+        let (stack, pods) = ("cloudformation/roles.json", "kubernetes/roles/a/kustomization.yaml");
+        for (path, text, expected) in [
+            (terraform, "", "it is empty"),
+            (terraform, "[]", "[]; expected an object with `writers`, `serving`"),
+            (terraform, "{\"mine\": 1}", "line 1, column 10: mine: unknown, and lost"),
+            (
+                terraform,
+                "{\"serving\": {\n\"web\": [\"mars\"]}}",
+                "line 2, column 1: serving.web: web is not in \"mars\"; expected one of a, b",
+            ),
+            (terraform, "{\"writers\": {\"orders\": \"c\"}}", "orders is not in \"c\""),
+            (terraform, "{\"writers\": {\"orders\": \"a\", \"orders\": \"b\"}}", "`orders` is there twice at line 1"),
+            (terraform, "{\"serving\": {\"web\": \"a\"}}", "expected a list of regions"),
+            (stack, "{}", "{}; expected a list of"),
+            (stack, "[{\"a\": 1}]", "entry 1: {\"a\":1}; expected"),
+            (
+                stack,
+                "[{\"ParameterKey\": \"WebServesA\", \"ParameterValue\": \"yes\"}]",
+                "entry 1: WebServesA is \"yes\"; expected",
+            ),
+            (stack, "[{\"ParameterKey\": \"Mine\", \"ParameterValue\": \"1\"}]", "entry 1: Mine is no role"),
+            (pods, "garbage", "it is no Kustomize component"),
+        ] {
+            let said = Said::read(&app, &[(path.to_owned(), text.to_owned())].into()).unwrap_err();
+            assert!(said.starts_with(path) && said.contains(expected), "{text}: {said}");
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What was generated, and how it compares with what lies on disk.
 //!
 //! Regenerating must never overwrite a hand edit silently. So the tree carries a manifest with a hash of every file
-//! as it was generated; a file on disk that matches neither the new content nor the old hash was edited by hand.
+//! as it was generated; a file on disk that matches neither the new content nor the old hash was edited by hand. While files are being
+//! written it has both hashes of each ([`Manifest::with`]): whatever keeps that from its end, nothing generated is taken for an edit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt;
 
-use crate::Problem;
+use lifeboat_model::AppName;
+
+use crate::{Problem, roles};
 
 /// Path of the manifest in the tree.
 pub const MANIFEST: &str = ".lifeboat-generated";
@@ -16,7 +19,7 @@ pub const MANIFEST: &str = ".lifeboat-generated";
 pub struct Tree {
     /// Content by path.
     pub files: BTreeMap<String, String>,
-    /// Role files: only written where there is none, and by `lifeboat roles` from then on.
+    /// Role files: `lifeboat roles` writes them; generating only gives them the components that are new, and takes those that are gone.
     pub kept: BTreeSet<String>,
     /// What the user should know, though everything could be generated.
     pub warnings: Vec<Problem>,
@@ -40,6 +43,10 @@ pub enum DifferenceKind {
     Outdated,
     /// It was changed by hand since it was generated, or was there before: overwriting loses that.
     Edited,
+    /// A role file that has not the components which the app has. The roles that it has are kept.
+    Incomplete,
+    /// A program that its owner may not run.
+    NotRunnable,
     /// It was generated before and is not any more; untouched, so safe to remove.
     Obsolete,
     /// It was generated before and is not any more, but was changed by hand.
@@ -51,7 +58,7 @@ impl DifferenceKind {
     pub fn loses_an_edit(self) -> bool {
         match self {
             Self::Edited | Self::ObsoleteEdited => true,
-            Self::Missing | Self::Outdated | Self::Obsolete => false,
+            Self::Missing | Self::Outdated | Self::Incomplete | Self::NotRunnable | Self::Obsolete => false,
         }
     }
 
@@ -61,6 +68,8 @@ impl DifferenceKind {
             Self::Missing => "missing",
             Self::Outdated => "outdated",
             Self::Edited => "edited by hand",
+            Self::Incomplete => "role file of other components",
+            Self::NotRunnable => "not executable",
             Self::Obsolete => "no longer generated",
             Self::ObsoleteEdited => "no longer generated, edited by hand",
         }
@@ -72,6 +81,8 @@ impl DifferenceKind {
             Self::Missing => "new",
             Self::Outdated => "changed",
             Self::Edited => "changed, hand edit lost",
+            Self::Incomplete => "role file, roles kept",
+            Self::NotRunnable => "made executable",
             Self::Obsolete => "removed",
             Self::ObsoleteEdited => "removed, hand edit lost",
         }
@@ -94,50 +105,129 @@ impl Tree {
     }
 
     /// Writes the manifest, over everything that is there: the last step of generating.
-    pub(crate) fn seal(&mut self) {
-        let mut manifest = String::from("# What `lifeboat generate` wrote, so that it can tell a hand edit.\n");
+    pub(crate) fn seal(&mut self, app: &AppName) {
+        let mut manifest = Manifest { app: Some(app.clone()), ..Manifest::default() };
         for (path, content) in self.files.iter().filter(|(path, _)| !self.kept.contains(*path)) {
-            let _ = writeln!(manifest, "{:016x}  {path}", hash(content));
+            manifest.files.insert(path.clone(), [hash(content)].into());
         }
-        self.put(MANIFEST, manifest);
+        self.put(MANIFEST, manifest.to_string());
+    }
+
+    /// Whether a file is a program, which its owner has to be able to run.
+    pub fn is_program(path: &str) -> bool {
+        path.ends_with(".sh")
     }
 }
 
-/// What differs between the tree and the `existing` files (content by path: at least those of the tree and those that
-/// the existing manifest names). Empty: the directory is as it would be generated. The manifest itself is not reported.
-pub fn check(tree: &Tree, existing: &BTreeMap<String, String>) -> Vec<Difference> {
-    let before = existing.get(MANIFEST).map_or_else(BTreeMap::new, |text| read_manifest(text));
-    let untouched = |path: &str, content: &str| before.get(path) == Some(&hash(content));
+/// What a manifest says: whose tree it is, and what was generated there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// The app, unless an early version wrote it.
+    pub app: Option<AppName>,
+    /// The hashes that each file has had, by path.
+    files: BTreeMap<String, BTreeSet<u64>>,
+}
+
+const FIRST_LINE: &str = "# What `lifeboat generate` wrote, so that it can tell a hand edit.";
+const APP_LINE: &str = "# App: ";
+const LAST_LINE: &str = "# End.";
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// The line that is none of a manifest's, or what is missing: without its hashes every file would pass for an edit, or for none.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let mut manifest = Self::default();
+        let mut is_whole = false;
+        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
+            if let Some(app) = line.strip_prefix(APP_LINE) {
+                manifest.app = Some(app.into());
+            } else if line.starts_with('#') {
+                is_whole = line == LAST_LINE;
+            } else {
+                let (path, hash) =
+                    entry(line).ok_or_else(|| format!("line {number}: expected a hash, two spaces and a path"))?;
+                // A manifest is a file like any other: what it names must not lead out of the directory.
+                if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                    return Err(format!("line {number}: `{path}` leads out of the directory"));
+                }
+                manifest.files.entry(path.into()).or_default().insert(hash);
+            }
+        }
+        if manifest.files.is_empty() {
+            return Err("it names no file".into());
+        }
+        // Early versions wrote neither the app nor the end.
+        if manifest.app.is_some() && !is_whole {
+            return Err(format!("its end is missing: expected the last line `{LAST_LINE}`"));
+        }
+        Ok(manifest)
+    }
+
+    /// The paths that it names: what has to be read before [`check`] besides the tree's own paths.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Both what was there before and what is about to be: to be written before a file is.
+    #[must_use]
+    pub fn with(&self, after: &Self) -> Self {
+        let mut both = after.clone();
+        for (path, hashes) in &self.files {
+            both.files.entry(path.clone()).or_default().extend(hashes);
+        }
+        both
+    }
+
+    fn has(&self, path: &str, content: &str) -> bool {
+        self.files.get(path).is_some_and(|hashes| hashes.contains(&hash(content)))
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{FIRST_LINE}")?;
+        if let Some(app) = &self.app {
+            writeln!(f, "{APP_LINE}{app}")?;
+        }
+        for (path, hashes) in &self.files {
+            for hash in hashes {
+                writeln!(f, "{hash:016x}  {path}")?;
+            }
+        }
+        if self.app.is_some() { writeln!(f, "{LAST_LINE}") } else { Ok(()) }
+    }
+}
+
+fn entry(line: &str) -> Option<(&str, u64)> {
+    let (hash, path) = line.split_once("  ")?;
+    (hash.len() == 16).then_some(())?;
+    Some((path, u64::from_str_radix(hash, 16).ok()?))
+}
+
+/// What differs between the tree and the `existing` files (content by path: at least those of the tree and those that `before`, the
+/// existing manifest, names). Empty: the directory is as it would be generated. The manifest itself is not reported.
+pub fn check(tree: &Tree, before: &Manifest, existing: &BTreeMap<String, String>) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (path, content) in tree.files.iter().filter(|(path, _)| *path != MANIFEST) {
         let kind = match existing.get(path) {
             None => DifferenceKind::Missing,
-            Some(found) if found == content || tree.kept.contains(path) => continue,
-            Some(found) if untouched(path, found) => DifferenceKind::Outdated,
+            Some(found) if found == content => continue,
+            Some(found) if tree.kept.contains(path) && roles::say_the_same(found, content) => continue,
+            Some(_) if tree.kept.contains(path) => DifferenceKind::Incomplete,
+            Some(found) if before.has(path, found) => DifferenceKind::Outdated,
             Some(_) => DifferenceKind::Edited,
         };
         differences.push(Difference { path: path.clone(), kind });
     }
-    for path in before.keys().filter(|path| !tree.files.contains_key(**path)) {
-        let Some(found) = existing.get(*path) else { continue };
-        let kind = if untouched(path, found) { DifferenceKind::Obsolete } else { DifferenceKind::ObsoleteEdited };
-        differences.push(Difference { path: (*path).into(), kind });
+    for path in before.files.keys().filter(|path| !tree.files.contains_key(*path)) {
+        let Some(found) = existing.get(path) else { continue };
+        let kind = if before.has(path, found) { DifferenceKind::Obsolete } else { DifferenceKind::ObsoleteEdited };
+        differences.push(Difference { path: path.clone(), kind });
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
     differences
-}
-
-/// The paths that a manifest names: what has to be read before [`check`] besides the tree's own paths.
-pub fn manifest_paths(manifest: &str) -> Vec<&str> {
-    read_manifest(manifest).into_keys().collect()
-}
-
-fn read_manifest(text: &str) -> BTreeMap<&str, u64> {
-    let entry = |line: &'_ str| -> Option<(usize, u64)> {
-        let (hash, path) = line.split_once("  ")?;
-        Some((line.len() - path.len(), u64::from_str_radix(hash, 16).ok()?))
-    };
-    text.lines().filter_map(|line| entry(line).map(|(start, hash)| (&line[start..], hash))).collect()
 }
 
 /// FNV-1a: tells an edit from none, guards against nobody.
@@ -146,6 +236,7 @@ pub(crate) fn hash(text: &str) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 mod tests {
     use super::*;
 
@@ -154,9 +245,18 @@ mod tests {
         for (path, content) in files {
             tree.put(*path, *content);
         }
-        tree.put_kept("roles", "writer: a");
-        tree.seal();
+        tree.put_kept("roles.json", "{\"writers\": {\"orders\": \"a\"}}");
+        tree.seal(&"shop".into());
         tree
+    }
+
+    fn manifest(files: &BTreeMap<String, String>) -> Manifest {
+        Manifest::read(&files[MANIFEST]).unwrap()
+    }
+
+    fn found(tree: &Tree, before: &Manifest, disk: &BTreeMap<String, String>) -> Vec<String> {
+        let said = |found: Difference| format!("{}: {}", found.path, found.kind.as_str());
+        check(tree, before, disk).into_iter().map(said).collect()
     }
 
     #[test]
@@ -164,13 +264,11 @@ mod tests {
         let old = tree(&[("same", "1"), ("changed", "1"), ("edited", "1"), ("gone", "1"), ("gone-edited", "1")]);
         let new = tree(&[("same", "1"), ("changed", "2"), ("edited", "2"), ("added", "1"), ("in-the-way", "1")]);
         let mut disk = old.files.clone();
-        for path in ["edited", "gone-edited", "in-the-way", "roles"] {
+        for path in ["edited", "gone-edited", "in-the-way"] {
             disk.insert(path.into(), "by hand\n".into());
         }
-        let found: Vec<String> =
-            check(&new, &disk).into_iter().map(|found| format!("{}: {}", found.path, found.kind.as_str())).collect();
         assert_eq!(
-            found,
+            found(&new, &manifest(&disk), &disk),
             [
                 "added: missing",
                 "changed: outdated",
@@ -185,15 +283,59 @@ mod tests {
     #[test]
     fn what_was_just_written_does_not_differ() {
         let tree = tree(&[("a", "1"), ("b/c", "2")]);
-        assert_eq!(check(&tree, &tree.files), []);
+        assert_eq!(check(&tree, &manifest(&tree.files), &tree.files), []);
+    }
+
+    /// Written up to any file, by a version of the app's file that nobody goes on with.
+    #[test]
+    fn what_was_written_half_is_nobodys_edit() {
+        let old = tree(&[("a", "1"), ("b", "1"), ("only-old", "1")]);
+        let half = tree(&[("a", "2"), ("b", "2"), ("only-half", "2")]);
+        let [new, reverted] = [tree(&[("a", "3"), ("b", "3")]), old.clone()];
+        let writing = manifest(&old.files).with(&manifest(&half.files));
+        let mut disk = old.files.clone();
+        for path in ["a", "only-half"] {
+            disk.insert(path.into(), half.files[path].clone());
+            let before = Manifest::read(&writing.to_string()).unwrap();
+            for next in [&new, &reverted, &half] {
+                let lost = |found: &&Difference| found.kind.loses_an_edit();
+                assert_eq!(check(next, &before, &disk).iter().filter(lost).count(), 0);
+            }
+        }
+        disk.insert("b".into(), "by hand\n".into());
+        assert!(found(&new, &writing, &disk).contains(&"b: edited by hand".to_owned()));
     }
 
     #[test]
-    fn a_role_file_is_written_once_and_then_left_alone() {
+    fn a_role_file_is_left_alone_as_long_as_it_is_complete() {
         let tree = tree(&[]);
-        assert_eq!(
-            check(&tree, &BTreeMap::new()),
-            [Difference { path: "roles".into(), kind: DifferenceKind::Missing }]
-        );
+        assert_eq!(found(&tree, &Manifest::default(), &BTreeMap::new()), ["roles.json: missing"]);
+        for (text, expected) in [
+            ("{\n  \"writers\": { \"orders\": \"a\" } }", &[][..]),
+            ("{\"writers\": {}}", &["roles.json: role file of other components"]),
+        ] {
+            let disk = [("roles.json".to_owned(), text.to_owned())].into();
+            assert_eq!(found(&tree, &Manifest::default(), &disk), expected);
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_none_is_told() {
+        let whole = tree(&[("a", "1"), ("b", "1")]).files.remove(MANIFEST).unwrap();
+        assert_eq!(Manifest::read(&whole).unwrap().app, Some("shop".into()));
+        let early = "# What `lifeboat generate` wrote, so that it can tell a hand edit.\n0123456789abcdef  a\n";
+        assert_eq!(Manifest::read(early).unwrap().paths().collect::<Vec<_>>(), ["a"]);
+        for (text, expected) in [
+            (String::new(), "it names no file"),
+            (whole.replace("# End.\n", ""), "its end is missing"),
+            (whole[..whole.len() - 12].to_owned(), "line 4: expected a hash"),
+            (whole.replace("  a\n", "\n"), "line 3: expected a hash"),
+            (format!("<<<<<<< HEAD\n{whole}"), "line 1: expected a hash"),
+            (whole.replace("  a\n", "  ../a\n"), "line 3: `../a` leads out"),
+            (whole.replace("  a\n", "  /a\n"), "line 3: `/a` leads out"),
+        ] {
+            let said = Manifest::read(&text).unwrap_err();
+            assert!(said.starts_with(expected), "{text}: {said}");
+        }
     }
 }

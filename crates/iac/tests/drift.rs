@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use common::{example, root, tree_of};
-use lifeboat_iac::{Roles, Seen, drift, observe};
+use lifeboat_iac::{Said, Seen, drift, observe};
 use serde_json::{Value as Json, json};
 
 mod common;
@@ -24,7 +24,7 @@ fn cluster(image: &str, least: u32, log: &str, password: &str) -> Json {
 
 fn differences(frankfurt: Json, ireland: Json) -> Vec<String> {
     let app = example("kubernetes/warm-standby");
-    let mut seen = Seen { serving: Roles::read(&app, &tree_of(&app).files).unwrap().serving, ..Seen::default() };
+    let mut seen = Seen { serving: Said::read(&app, &tree_of(&app).files).unwrap().roles.serving, ..Seen::default() };
     for (region, list) in [("frankfurt", frankfurt), ("ireland", ireland)] {
         seen.add(observe(&app, Some(&region.into()), &list.to_string()).unwrap());
     }

@@ -7,12 +7,16 @@
 use std::collections::BTreeMap;
 
 use common::{example, examples, tree_of};
-use lifeboat_iac::{DifferenceKind, MANIFEST, Options, Problem, Target, Tree, check, generate};
+use lifeboat_iac::{DifferenceKind, MANIFEST, Manifest, Options, Problem, Said, Target, Tree, check, generate};
 use lifeboat_model::app::{Kind, Pattern};
 
 mod common;
 
 const FOLDERS: [&str; 3] = ["aws", "azure", "kubernetes"];
+
+fn manifest(files: &BTreeMap<String, String>) -> Manifest {
+    Manifest::read(&files[MANIFEST]).unwrap()
+}
 
 /// Everything but the modules, which lie in the source as they are written, and the hashes.
 fn kept(tree: &Tree) -> String {
@@ -67,8 +71,10 @@ fn a_change_of_size_changes_the_sizes_only() {
     let before = tree_of(&app);
     let mut larger = app.clone();
     larger.components.get_mut("web").unwrap().size.count = Some(9);
-    let paths: Vec<String> =
-        check(&tree_of(&larger), &before.files).into_iter().map(|difference| difference.path).collect();
+    let paths: Vec<String> = check(&tree_of(&larger), &manifest(&before.files), &before.files)
+        .into_iter()
+        .map(|difference| difference.path)
+        .collect();
     assert_eq!(paths, ["cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
 }
 
@@ -97,12 +103,20 @@ fn adding_a_region_leaves_the_addresses_of_the_others() {
 #[test]
 fn an_edit_and_a_role_survive_generating_again() {
     let app = example("aws/warm-standby");
-    let tree = tree_of(&app);
-    let mut disk = tree.files.clone();
-    disk.insert("terraform/aws/roles.auto.tfvars.json".into(), "{\"writers\": {\"orders\": \"frankfurt\"}}\n".into());
-    assert_eq!(check(&tree, &disk), []);
+    let mut disk = tree_of(&app).files;
+    let role = "terraform/aws/roles.auto.tfvars.json";
+    disk.insert(
+        role.into(),
+        "{\"writers\": {\"orders\": \"frankfurt\"}, \"serving\": {\"web\": [\"frankfurt\"]}}\n".into(),
+    );
+    let files = [(role.to_owned(), disk[role].clone())].into();
+    let roles = Said::read(&app, &files).unwrap().roles;
+    let tree = generate(&app, &Options { roles, ..Options::default() }).unwrap();
+    disk.insert("cloudformation/roles.json".into(), tree.files["cloudformation/roles.json"].clone());
+    let before = manifest(&disk);
+    assert_eq!(check(&tree, &before, &disk), []);
     disk.get_mut("terraform/aws/web.tf").unwrap().push_str("# by hand\n");
-    let found = check(&tree, &disk);
+    let found = check(&tree, &before, &disk);
     assert_eq!(
         (found.len(), found[0].path.as_str(), found[0].kind),
         (1, "terraform/aws/web.tf", DifferenceKind::Edited)

@@ -90,6 +90,12 @@ fn serves_key(part: &Part, region: &RegionId) -> String {
     format!("{}Serves{}", pascal(part.id.as_str()), pascal(region.as_str()))
 }
 
+/// The parameters that say which components serve where.
+pub(crate) fn serves_keys<'a>(design: &'a Design) -> BTreeMap<String, &'a ComponentId> {
+    let compute = design.parts.iter().filter(|part| !part.component.kind.is_database());
+    compute.flat_map(|part| part.regions.iter().map(|region| (serves_key(part, region), part.id))).collect()
+}
+
 /// Which regions serve, as the stack set's parameters say.
 pub(crate) fn serving(design: &Design, parameters: &Json) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
     let value = |key: &str| {

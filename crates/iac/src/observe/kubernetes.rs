@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::design::Design;
+use crate::kubernetes::{has_roles, role_in};
 use crate::{Observations, Observed};
 
 /// What a cluster's list says of the app's deployments and of the secrets that they read.
@@ -62,8 +63,8 @@ fn secret(item: &Json, observed: &mut Observed) {
     }
 }
 
-/// Which regions serve: their role takes no route's record away, and has the full size as the least number of pods. Where neither tells a
-/// serving region from another, nothing depends on it.
+/// Which regions serve, as their role says. Early versions wrote no words: there a region serves whose role takes no route's record away
+/// and has the full size as the least number of pods; where neither tells a serving region from another, nothing depends on it.
 pub(crate) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
     let mut found = BTreeMap::new();
     for part in design.parts_of(Kind::Deployment) {
@@ -71,10 +72,17 @@ pub(crate) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTre
         let mut is_known = false;
         for region in &part.regions {
             let Some(role) = files.get(&format!("kubernetes/roles/{region}/kustomization.yaml")) else { continue };
-            is_known = true;
-            let loses_record =
-                design.ways.iter().any(|way| way.to == part.id && role.contains(&removal(&record_name(way.host))));
-            if !loses_record && least_pods(role, part.id.as_str()).is_some_and(|least| least >= part.full) {
+            let serves = if has_roles(role) {
+                role_in(role, part.id.as_str())
+            } else {
+                let loses_record =
+                    design.ways.iter().any(|way| way.to == part.id && role.contains(&removal(&record_name(way.host))));
+                let least = least_pods(role, part.id.as_str());
+                let is_named = least.is_some() || role.contains(&format!("name: {}}}", part.id));
+                is_named.then(|| !loses_record && least.is_some_and(|least| least >= part.full))
+            };
+            is_known |= serves.is_some();
+            if serves == Some(true) {
                 regions.insert((*region).clone());
             }
         }
