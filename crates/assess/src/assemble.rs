@@ -6,7 +6,7 @@ use lifeboat_atlas::{Figure, PriceBook};
 use lifeboat_model::app::{Component, DeclaredPrice, Pattern, Provider, RoutePolicy};
 use lifeboat_model::{App, ComponentId};
 
-use crate::bill::{percent, price, usd};
+use crate::bill::{overhead, price, usd};
 use crate::inputs::{Inputs, ground};
 use crate::optimise::{Placed, objectives};
 use crate::predict::Quantiles;
@@ -152,7 +152,7 @@ impl Solved<'_> {
             rpo,
             today_usd: cost.today_usd,
             added_usd: cost.added_usd,
-            overhead_percent: percent(cost.added_usd, cost.today_usd),
+            overhead_percent: overhead(cost),
             unknown_prices: cost.unknown.len(),
             steering: steering(self.app),
         }

@@ -52,13 +52,16 @@ impl Solved<'_> {
                 unknown.insert(unknown_line(item));
             }
         }
+        let mut unknown_today: BTreeSet<String> =
+            global_today.iter().filter(|item| item.usd.is_none()).map(unknown_line).collect();
         for (id, placed) in &self.placed {
             if let Some(component) = self.app.components.get(id) {
                 let (today, _) = bill(self.ground, component, placed);
-                unknown.extend(today.iter().filter(|item| item.usd.is_none()).map(unknown_line));
+                unknown_today.extend(today.iter().filter(|item| item.usd.is_none()).map(unknown_line));
             }
         }
-        unknown.extend(global_today.iter().filter(|item| item.usd.is_none()).map(unknown_line));
+        let unknown_of_today = unknown_today.len();
+        unknown.extend(unknown_today);
         for amount in added_by_item.values_mut().chain(by_grade.values_mut()) {
             *amount = cents(*amount);
         }
@@ -72,6 +75,7 @@ impl Solved<'_> {
             ),
             added_by_item,
             unknown: unknown.into_iter().collect(),
+            unknown_of_today,
             by_grade,
         }
     }
@@ -125,7 +129,18 @@ pub fn usd(amount: f64) -> String {
     format!("{grouped} USD")
 }
 
-/// A share in percent, where there is something to be a share of.
-pub(crate) fn percent(part: f64, whole: f64) -> Option<f64> {
-    (whole > 0.0).then(|| (part / whole * 1000.0).round() / 10.0)
+/// What is added in percent of today's cost. A price of today's that is unknown leaves nothing to be a share of; one of what is added
+/// makes it the least that it can be.
+pub(crate) fn overhead(cost: &CostReport) -> Option<f64> {
+    let whole = cost.unknown_of_today == 0 && cost.today_usd > 0.0;
+    whole.then(|| (cost.added_usd / cost.today_usd * 1000.0).round() / 10.0)
+}
+
+/// `19.2 %`, `at least 19.2 %` where a price of what is added is unknown, `?` where one of today's is.
+pub(crate) fn percent(overhead: Option<f64>, unknown: usize) -> String {
+    match (overhead, unknown) {
+        (None, _) => "?".into(),
+        (Some(percent), 0) => format!("{percent:.1} %"),
+        (Some(percent), _) => format!("at least {percent:.1} %"),
+    }
 }

@@ -5,7 +5,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::bill::{price, usd};
+use crate::bill::{percent, price, usd};
 use crate::choice::Carriage;
 use crate::picture;
 use crate::predict::Quantiles;
@@ -96,9 +96,12 @@ fn added_hint(answer: &Assessment) -> String {
         1 => "and 1 unknown price; ".into(),
         many => format!("and {many} unknown prices; "),
     };
-    let today = summary.overhead_percent.map_or("today's cost is not known".into(), |percent| {
-        format!("{percent:.1} % of {} today", usd(summary.today_usd))
-    });
+    let today = match summary.overhead_percent {
+        Some(_) => {
+            format!("{} of {} today", percent(summary.overhead_percent, summary.unknown_prices), usd(summary.today_usd))
+        }
+        None => "today's cost is not known".into(),
+    };
     unknown + &today
 }
 
@@ -315,7 +318,7 @@ fn cost(answer: &Assessment) -> Markup {
             h2 { "Cost" }
             p {
                 "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown.len())) }
-                @if let Some(percent) = answer.summary.overhead_percent { (format!(" ({percent:.1} %)")) } "."
+                @if answer.summary.overhead_percent.is_some() { " (" (percent(answer.summary.overhead_percent, cost.unknown.len())) ")" } "."
             }
             @if most > 0.0 {
                 div class="bars" {
@@ -353,7 +356,7 @@ fn patterns(answer: &Assessment) -> Markup {
                                 }
                                 td class="number" { (seconds(row.rto.p95)) } td class="number" { (seconds(row.rpo.p95)) }
                                 td class="number" { (format!("{:.2}", row.added_usd)) @if row.unknown_prices > 0 { " +?" } }
-                                td class="number" { @if let Some(percent) = row.overhead_percent { (format!("{percent:.1} %")) } @else { "?" } }
+                                td class="number" { (percent(row.overhead_percent, row.unknown_prices)) }
                                 td class="number" { @if let Some(usual) = &row.usual_percent { (usual) " %" } }
                                 td { (row.complexity) " of 5" }
                                 td { @if row.meets_objectives { "yes" } @else { "no" } }
@@ -378,7 +381,7 @@ fn as_proposed(answer: &Assessment) -> Markup {
             td { "as proposed" div class="hint" { "each component its own" } }
             td class="number" { (seconds(summary.rto.p95)) } td class="number" { (seconds(summary.rpo.p95)) }
             td class="number" { (format!("{:.2}", summary.added_usd)) @if summary.unknown_prices > 0 { " +?" } }
-            td class="number" { @if let Some(percent) = summary.overhead_percent { (format!("{percent:.1} %")) } @else { "?" } }
+            td class="number" { (percent(summary.overhead_percent, summary.unknown_prices)) }
             td {}
             td { (answer.components.iter().map(|component| component.complexity).max().unwrap_or(0)) " of 5" }
             td { @if held { "yes" } @else { "no" } }

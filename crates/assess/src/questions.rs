@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lifeboat_model::app::{Component, Pattern, RegionRole};
+use lifeboat_model::app::{Component, Pattern, Provider, RegionRole};
 use lifeboat_model::{App, ComponentId, RegionId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::assemble::assess;
-use crate::bill::percent;
 use crate::choice::{Setting, choices};
 use crate::draw::Draws;
 use crate::inputs::{Candidates, Inputs};
@@ -17,7 +16,7 @@ use crate::optimise::objectives;
 use crate::predict::Quantiles;
 use crate::recovery::{duration, seconds};
 use crate::report::{Assessment, ComponentReport, FrontierPoint, PatternRow, Standing};
-use crate::tariff::cents;
+use crate::tariff::{cents, skus};
 
 /// What the guides say that a pattern adds to the bill, in percent; of backup & restore they give no figure.
 fn usual(pattern: Pattern) -> Option<String> {
@@ -66,7 +65,7 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         rto: answer.summary.rto,
         rpo: answer.summary.rpo,
         added_usd: answer.cost.added_usd,
-        overhead_percent: percent(answer.cost.added_usd, answer.cost.today_usd),
+        overhead_percent: answer.summary.overhead_percent,
         usual_percent: usual(pattern),
         complexity: answer.components.iter().map(|component| component.complexity).max().unwrap_or(0),
         unknown_prices: answer.cost.unknown.len(),
@@ -163,6 +162,11 @@ fn point(
     })
 }
 
+/// Nothing grows by more, in a question.
+const MOST_TIMES: f64 = 1e6;
+/// Machines of a component, as many as `size.count` may say in the file.
+const MOST_MACHINES: f64 = 100_000.0;
+
 /// A change that is asked about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WhatIf {
@@ -188,8 +192,8 @@ impl WhatIf {
         };
         let (key, value) = text.split_once('=').ok_or_else(expected)?;
         let factor = || match value.parse::<f64>() {
-            Ok(factor) if factor.is_finite() && factor >= 0.0 => Ok(factor),
-            _ => Err(format!("expected a factor such as `2` or `0.5`, found `{value}`")),
+            Ok(factor) if (0.0..=MOST_TIMES).contains(&factor) => Ok(factor),
+            _ => Err(format!("expected a factor such as `2` or `0.5`, at most {MOST_TIMES}, found `{value}`")),
         };
         let time = || lifeboat_model::quantity::parse_duration(value);
         match key.split_once('.').map_or((key, None), |(key, of)| (key, Some(of))) {
@@ -216,7 +220,7 @@ impl WhatIf {
 }
 
 /// Why a question cannot be asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WhatIfError {
     /// The file has no such region.
     #[error("the file has no region `{0}`")]
@@ -224,6 +228,12 @@ pub enum WhatIfError {
     /// The file has no such component.
     #[error("the file has no component `{0}`")]
     NoComponent(ComponentId),
+    /// No price is multiplied by it.
+    #[error("no SKU starts with `{0}`; expected the beginning of one by which something of this app is billed: {1}")]
+    NoSku(String, String),
+    /// More machines than a file may have.
+    #[error("`{0}` would have {1} machines; expected at most {MOST_MACHINES}")]
+    TooMany(ComponentId, f64),
 }
 
 /// Before and after.
@@ -321,14 +331,35 @@ fn apply(app: &mut App, inputs: &mut Inputs<'_>, question: &WhatIf) -> Result<()
         WhatIf::Rto(id, rto) => on(app, id, &|objectives| objectives.rto = Some(*rto)),
         WhatIf::Rpo(id, rpo) => on(app, id, &|objectives| objectives.rpo = Some(*rpo)),
         WhatIf::Price(sku, factor) => {
+            priced(app, inputs, sku)?;
             inputs.scaled.push((sku.clone(), *factor));
             Ok(())
         }
         WhatIf::Traffic(factor) => {
-            app.components.values_mut().for_each(|component| grow(component, *factor));
+            for (id, component) in &mut app.components {
+                let machines = (f64::from(component.size.count.unwrap_or(1)) * factor).ceil();
+                if machines > MOST_MACHINES {
+                    return Err(WhatIfError::TooMany(id.clone(), machines));
+                }
+                grow(component, *factor);
+            }
             Ok(())
         }
     }
+}
+
+/// Whether a SKU starts so that has a price, or by which something of the app is billed.
+fn priced(app: &App, inputs: &Inputs<'_>, start: &str) -> Result<(), WhatIfError> {
+    let components: Vec<&Component> = app.components.values().collect();
+    let providers: BTreeSet<Provider> = app.regions.values().map(|region| region.place.provider).collect();
+    let billed: BTreeSet<String> = providers.into_iter().flat_map(|provider| skus(&components, provider)).collect();
+    let starts = |sku: &str| sku.starts_with(start);
+    if billed.iter().any(|sku| starts(sku)) || inputs.book(app).iter().any(|(_, sku, _)| starts(sku)) {
+        return Ok(());
+    }
+    let shown = billed.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if billed.len() > 8 { format!(" and {} more", billed.len() - 8) } else { String::new() };
+    Err(WhatIfError::NoSku(start.into(), shown + &more))
 }
 
 /// What is left of an app without a region: writers move to their first standby, and new standbys are looked for.
@@ -371,12 +402,36 @@ fn grow(component: &mut Component, factor: f64) {
 mod tests {
     use super::*;
 
+    const WEB: &str = "app: a\nfailover: {mode: approve}\nregions:\n  x: {place: aws/eu-north-1}\n  y: {place: aws/eu-west-1}\ncomponents:\n  web: {kind: asg, size: {count: 100000, instance: m6g.large}}\n";
+
+    fn refused(question: &str) -> String {
+        let app = lifeboat_model::parse(WEB).unwrap();
+        let inputs = Inputs::new(lifeboat_atlas::Atlas::embedded());
+        what_if(&app, &inputs, &WhatIf::parse(question).unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn growth_has_a_bound() {
+        assert_eq!(refused("traffic=42949"), "`web` would have 4294900000 machines; expected at most 100000");
+        assert!(WhatIf::parse("traffic=1e308").unwrap_err().contains("at most 1000000"));
+    }
+
+    #[test]
+    fn a_price_that_nothing_has_is_not_multiplied() {
+        let said = refused("price.nonsense=2");
+        assert!(said.starts_with("no SKU starts with `nonsense`; expected"), "{said}");
+        assert!(said.contains("ec2/m6g.large"), "{said}");
+    }
+
     #[test]
     fn questions_are_read_and_refused_with_a_reason() {
         assert_eq!(WhatIf::parse("lost=stockholm"), Ok(WhatIf::RegionLost("stockholm".into())));
         assert_eq!(WhatIf::parse("rto.orders=30s"), Ok(WhatIf::Rto(Some("orders".into()), Duration::from_secs(30))));
         assert_eq!(WhatIf::parse("price.ec2/=2"), Ok(WhatIf::Price("ec2/".into(), 2.0)));
-        assert_eq!(WhatIf::parse("traffic=-1"), Err("expected a factor such as `2` or `0.5`, found `-1`".into()));
+        assert_eq!(
+            WhatIf::parse("traffic=-1"),
+            Err("expected a factor such as `2` or `0.5`, at most 1000000, found `-1`".into())
+        );
         assert!(WhatIf::parse("weather=rain").unwrap_err().starts_with("expected `lost=REGION`"));
     }
 }

@@ -102,20 +102,32 @@ pub struct Suggestion {
     pub reasons: Vec<String>,
 }
 
+/// Which regions may be suggested.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Regions of other providers too.
+    pub other_clouds: bool,
+    /// A jurisdiction, country or continent, as in `residency`.
+    pub within: Option<String>,
+    /// Farthest from the primary, in km.
+    pub at_most_km: Option<f64>,
+}
+
 /// Regions to recover in, best first: of the same provider, in working order, far enough to fail apart.
 ///
 /// Ranked by what the providers' guidance weighs, in this order: the region that Azure pairs it with; the same law;
 /// more than 400 km away; open to every account; then the round trip. `None`: the atlas does not know `primary`.
-pub fn suggest(atlas: &Atlas, primary: &Place, other_clouds: bool) -> Option<Vec<Suggestion>> {
+pub fn suggest(atlas: &Atlas, primary: &Place, limits: &Limits) -> Option<Vec<Suggestion>> {
     let home = atlas.region(primary)?;
     let mut found = Vec::new();
     for facts in atlas.regions() {
         let (km, trip) = (atlas.distance_km(primary, &facts.place), atlas.round_trip(primary, &facts.place));
         let eligible = facts.place != *primary
-            && (other_clouds || facts.place.provider == primary.provider)
+            && (limits.other_clouds || facts.place.provider == primary.provider)
             && (facts.place.provider != primary.provider || facts.partition == home.partition)
             && facts.status == Status::Available
-            && km.is_some_and(|km| km >= TOO_CLOSE_KM);
+            && limits.within.as_ref().is_none_or(|area| facts.lies_in(area))
+            && km.is_some_and(|km| km >= TOO_CLOSE_KM && limits.at_most_km.is_none_or(|most| km <= most));
         let (Some(km), Some(trip), true) = (km, trip, eligible) else { continue };
         let paired = atlas.paired(primary, &facts.place);
         let same_law = facts.residency() == home.residency();
@@ -249,7 +261,11 @@ mod tests {
     }
 
     fn best(primary: Place) -> Vec<String> {
-        suggest(Atlas::embedded(), &primary, false).unwrap().into_iter().map(|one| one.region.place).collect()
+        suggest(Atlas::embedded(), &primary, &Limits::default())
+            .unwrap()
+            .into_iter()
+            .map(|one| one.region.place)
+            .collect()
     }
 
     #[test]
@@ -271,7 +287,21 @@ mod tests {
             !best(at(Provider::Aws, "eu-central-1")).contains(&"aws/eusc-de-east-1".to_owned()),
             "another partition"
         );
-        assert!(suggest(Atlas::embedded(), &at(Provider::Local, "a"), false).is_none());
+        assert!(suggest(Atlas::embedded(), &at(Provider::Local, "a"), &Limits::default()).is_none());
+    }
+
+    #[test]
+    fn suggestions_keep_to_the_limits() {
+        let of = |limits: &Limits| -> Vec<String> {
+            let found = suggest(Atlas::embedded(), &at(Provider::Aws, "eu-north-1"), limits).unwrap();
+            found.into_iter().map(|one| one.region.place).collect()
+        };
+        assert!(of(&Limits { within: Some("US".into()), at_most_km: Some(1.0), ..Limits::default() }).is_empty());
+        let american = of(&Limits { within: Some("US".into()), ..Limits::default() });
+        assert!(!american.is_empty() && american.iter().all(|place| place.starts_with("aws/us-")), "{american:?}");
+        let near = of(&Limits { at_most_km: Some(1200.0), ..Limits::default() });
+        assert_eq!(near[0], "aws/eu-central-1");
+        assert!(!near.contains(&"aws/eu-west-1".to_owned()), "Ireland is 1629 km away");
     }
 
     #[test]

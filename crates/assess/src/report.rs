@@ -88,7 +88,7 @@ pub struct Summary {
     pub today_usd: f64,
     /// USD a month that protection adds, known prices only.
     pub added_usd: f64,
-    /// Added in percent of today; `None` where today's cost is not known.
+    /// Added in percent of today, the least where a price of what is added is unknown; `None` where one of today's is.
     pub overhead_percent: Option<f64>,
     /// Lines of the bill whose price is unknown.
     pub unknown_prices: usize,
@@ -284,6 +284,8 @@ pub struct CostReport {
     pub added_by_item: BTreeMap<String, f64>,
     /// Lines without a price, today's and added ones.
     pub unknown: Vec<String>,
+    /// How many of these are today's.
+    pub unknown_of_today: usize,
     /// The grades of the added prices, with USD a month.
     pub by_grade: BTreeMap<String, f64>,
 }
@@ -350,7 +352,7 @@ pub struct PatternRow {
     pub rpo: Quantiles,
     /// USD a month that it adds, known prices only.
     pub added_usd: f64,
-    /// In percent of today's cost.
+    /// In percent of today's cost, the least where a price of what is added is unknown; `None` where one of today's is.
     pub overhead_percent: Option<f64>,
     /// What the guides say that it adds, in percent of today's cost, where they do.
     pub usual_percent: Option<String>,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use lifeboat_atlas::Grade;
 
-use crate::bill::{price, usd};
+use crate::bill::{percent, price, usd};
 use crate::choice::Carriage;
 use crate::questions::Difference;
 use crate::recovery::seconds;
@@ -47,12 +47,17 @@ pub fn render(answer: &Assessment) -> String {
             let _ = writeln!(out, "    … and {} more routes", answer.routes.len() - ROUTES);
         }
     }
-    let overhead = summary.overhead_percent.map_or(String::new(), |percent| format!("  + {percent:.1} %"));
+    let unknown_of_today = answer.cost.unknown_of_today;
+    let unknown_of_added = summary.unknown_prices.saturating_sub(unknown_of_today);
+    let overhead = match summary.overhead_percent {
+        Some(_) => format!("  + {}", percent(summary.overhead_percent, unknown_of_added)),
+        None => String::new(),
+    };
     let _ = writeln!(
         out,
         "  cost today {}   protection {}{overhead}",
-        if summary.today_usd > 0.0 { price(summary.today_usd, 0) } else { "not known".into() },
-        price(summary.added_usd, summary.unknown_prices)
+        if summary.today_usd > 0.0 { price(summary.today_usd, unknown_of_today) } else { "not known".into() },
+        price(summary.added_usd, unknown_of_added)
     );
     components(&mut out, answer);
     reasons(&mut out, answer);
@@ -289,7 +294,7 @@ pub fn patterns(rows: &[PatternRow]) -> String {
             seconds(row.rto.p95),
             seconds(row.rpo.p95),
             if row.unknown_prices > 0 { format!("{:.2} +?", row.added_usd) } else { format!("{:.2}", row.added_usd) },
-            row.overhead_percent.map_or("?".into(), |percent| format!("{percent:.1} %")),
+            percent(row.overhead_percent, row.unknown_prices),
             row.usual_percent.as_ref().map_or(String::new(), |usual| format!("{usual} %")),
             format!("{} of 5", row.complexity),
             if row.meets_objectives { "yes" } else { "no" }.into(),

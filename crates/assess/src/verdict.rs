@@ -8,7 +8,7 @@ use crate::bill::{price, usd};
 use crate::choice::Carriage;
 use crate::inputs::ground;
 use crate::optimise::objectives;
-use crate::recovery::{duration, seconds};
+use crate::recovery::{at_least, duration, seconds};
 use crate::report::{ComponentReport, Conflict, CostReport, ObjectiveReport, Standing};
 use crate::site::lies_in;
 use crate::solve::Solved;
@@ -26,12 +26,18 @@ impl Solved<'_> {
         let mut reports = Vec::new();
         let by_name: BTreeMap<&str, &ComponentReport> =
             components.iter().map(|component| (component.component.as_str(), component)).collect();
+        let declared = self.declared_with_needs(&by_name);
         for (id, component) in &self.app.components {
             let wanted = objectives(self.app, component);
             let found = by_name.get(id.as_str());
             let prediction = self.predictions.get(id);
             let mut add = |objective: &str, wanted: String, expected: String, misses: Option<f64>, held: bool| {
-                let (standing, reason) = self.standing(id, found.copied(), held);
+                // What a loss is does not depend on others; when something serves again does.
+                let as_declared = match objective {
+                    "rpo" => found.is_some_and(|found| found.as_declared),
+                    _ => declared.contains(id),
+                };
+                let (standing, reason) = self.standing(id, found.copied(), held, as_declared);
                 reports.push(ObjectiveReport {
                     of: id.to_string(),
                     objective: objective.into(),
@@ -43,9 +49,13 @@ impl Solved<'_> {
                 });
             };
             if let Some(rto) = wanted.rto {
-                let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rto.p95));
                 let misses = prediction.and_then(|prediction| prediction.misses_rto);
                 let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-9);
+                let expected = prediction.map_or("no recovery".into(), |prediction| {
+                    let p95 = seconds(prediction.rto.p95);
+                    // Rounded it may read as if it held.
+                    if !held && p95 == duration(rto) { at_least(prediction.rto.p95) } else { p95 }
+                });
                 add("rto", duration(rto), expected, misses, held);
             }
             if let Some(rpo) = wanted.rpo.filter(|_| component.kind.is_database()) {
@@ -68,7 +78,32 @@ impl Solved<'_> {
         reports
     }
 
-    fn standing(&self, id: &ComponentId, found: Option<&ComponentReport>, held: bool) -> (Standing, String) {
+    /// Components of which the file says already what is proposed, and so it does of all that they wait for.
+    fn declared_with_needs(&self, found: &BTreeMap<&str, &ComponentReport>) -> BTreeSet<ComponentId> {
+        let mut needed_by: BTreeMap<&ComponentId, Vec<&ComponentId>> = BTreeMap::new();
+        for (id, component) in &self.app.components {
+            for need in &component.needs {
+                needed_by.entry(need).or_default().push(id);
+            }
+        }
+        let mut declared: BTreeSet<ComponentId> = self.app.components.keys().cloned().collect();
+        let as_declared = |id: &ComponentId| found.get(id.as_str()).is_some_and(|found| found.as_declared);
+        let mut left: Vec<&ComponentId> = self.app.components.keys().filter(|id| !as_declared(id)).collect();
+        while let Some(id) = left.pop() {
+            if declared.remove(id) {
+                left.extend(needed_by.get(id).into_iter().flatten());
+            }
+        }
+        declared
+    }
+
+    fn standing(
+        &self,
+        id: &ComponentId,
+        found: Option<&ComponentReport>,
+        held: bool,
+        as_declared: bool,
+    ) -> (Standing, String) {
         let Some(found) = found else {
             return (Standing::Unattainable, "no region is left for it: see the contradictions".into());
         };
@@ -85,7 +120,7 @@ impl Solved<'_> {
         match (held, self.troubled.get(id)) {
             (false, _) => (Standing::Unattainable, format!("the nearest is {by}")),
             (true, Some(true)) => (Standing::Achievable, format!("by changing what the file fixes: {by}")),
-            (true, _) if found.as_declared => (Standing::Met, by),
+            (true, _) if as_declared => (Standing::Met, by),
             (true, _) => (Standing::Achievable, format!("by {by}")),
         }
     }

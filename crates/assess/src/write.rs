@@ -13,7 +13,7 @@ use lifeboat_model::{App, ComponentId, RegionId};
 
 use crate::choice::Carriage;
 use crate::inputs::Inputs;
-use crate::report::Assessment;
+use crate::report::{Assessment, Standing};
 
 /// Why nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,24 @@ pub enum WriteError {
     /// The text is no longer the file that was assessed.
     #[error("the file cannot be read: {0}")]
     Unreadable(String),
+    /// There is nothing that holds every objective as the file stands.
+    #[error(
+        "not every objective can be held with what the file says and fixes; change that first{anew}, as the contradictions say"
+    )]
+    Contradictory {
+        /// What else would help.
+        anew: &'static str,
+    },
+    /// Something that the file fixes would change.
+    #[error("`components.{component}.{field}` is fixed by the file, and {wanted} was chosen; `--anew` overwrites it")]
+    Fixed {
+        /// Which.
+        component: String,
+        /// What is fixed.
+        field: &'static str,
+        /// What would be written.
+        wanted: String,
+    },
     /// A component stands in a way that is not edited, such as behind an alias.
     #[error(
         "`components.{component}` stands in a way that is not edited (an alias, a merge, an empty value); write there yourself: {wanted}"
@@ -55,31 +73,43 @@ struct Wanted {
 }
 
 /// The file with the assessment's choices in it. What the file says already stays as it stands, byte for byte.
-pub fn write(text: &str, answer: &Assessment) -> Result<String, WriteError> {
+///
+/// # Errors
+/// Where the choices do not hold every objective; where they change what the file fixes although that was to be kept; where the text
+/// cannot be edited.
+pub fn write(text: &str, answer: &Assessment, keep_pins: bool) -> Result<String, WriteError> {
     let app = parse(text)?;
+    if !answer.conflicts.is_empty() || answer.summary.standing == Standing::Unattainable {
+        return Err(WriteError::Contradictory {
+            anew: if keep_pins { ", or have it chosen with `--anew`" } else { "" },
+        });
+    }
     let mut edited = text.to_owned();
     let mut expected = app.clone();
     for (id, component) in &app.components {
         let Some(wanted) = wanted(&app, id, answer)? else { continue };
         let target = expected.components.get_mut(id).ok_or_else(|| WriteError::Unreadable(id.to_string()))?;
-        let mut fields: Vec<(&str, String)> = Vec::new();
+        let mut fields: Vec<(&'static str, bool, String)> = Vec::new();
         if component.pattern != Some(wanted.pattern) {
-            fields.push(("pattern", wanted.pattern.as_str().into()));
+            fields.push(("pattern", component.pattern.is_some(), wanted.pattern.as_str().into()));
             target.pattern = Some(wanted.pattern);
         }
         if let Some(writer) = &wanted.writer
             && component.writer.as_ref() != Some(writer)
         {
-            fields.push(("writer", writer.to_string()));
+            fields.push(("writer", component.writer.is_some(), writer.to_string()));
             target.writer = Some(writer.clone());
         }
         if let Some(standbys) = &wanted.standbys
             && &component.standbys != standbys
         {
-            fields.push(("standbys", flow(standbys)));
+            fields.push(("standbys", !component.standbys.is_empty(), flow(standbys)));
             target.standbys.clone_from(standbys);
         }
-        for (key, value) in fields {
+        for (key, fixed, value) in fields {
+            if fixed && keep_pins {
+                return Err(WriteError::Fixed { component: id.to_string(), field: key, wanted: value });
+            }
             edited = set(&edited, id, key, &value)?;
         }
     }

@@ -97,6 +97,71 @@ fn folder_of_examples() -> PathBuf {
     folder().join("../../../examples")
 }
 
+fn warm_standby(change: impl Fn(&str) -> String) -> Assessment {
+    assess(&read(&change(&file("examples/aws/warm-standby.yaml"))), &Inputs::new(Atlas::embedded()))
+}
+
+/// The web serves no sooner than the database that it needs, and of that the file names no standby yet.
+#[test]
+fn what_waits_for_what_is_only_proposed_is_not_met() {
+    let answer = warm_standby(|text| text.replace("standbys: {frankfurt: asynchronous}", "standbys: {}"));
+    assert_eq!(standing(&answer, "orders", "rto"), Standing::Achievable);
+    assert!(component(&answer, "web").as_declared);
+    assert_eq!(standing(&answer, "web", "rto"), Standing::Achievable);
+    assert_eq!(standing(&warm_standby(str::to_owned), "web", "rto"), Standing::Met);
+}
+
+/// From what holds to what does not, by a step of a second: a demand that contradicts all by itself is never called held.
+#[test]
+fn what_contradicts_by_itself_is_unattainable() {
+    let mut contradicted = 0;
+    for rto in 475..=490 {
+        let answer = warm_standby(|text| text.replace("rto: 15m", &format!("rto: {rto}s")));
+        for conflict in answer.conflicts.iter().filter(|conflict| conflict.between.len() == 1) {
+            let (_, of) = conflict.between[0].split_once("RTO of ").unwrap();
+            let of = of.split(':').next().unwrap();
+            assert_eq!(standing(&answer, of, "rto"), Standing::Unattainable, "{rto} s: {conflict:?}");
+            let report = answer.objectives.iter().find(|one| one.of == of && one.objective == "rto").unwrap();
+            assert_ne!(report.expected, report.wanted, "what misses does not read as if it held");
+            contradicted += 1;
+        }
+    }
+    assert!(contradicted > 0);
+}
+
+/// What contradicts one demand takes nothing from the others.
+#[test]
+fn a_contradiction_leaves_what_it_does_not_touch() {
+    let shop = file("examples/aws/shop.yaml");
+    let inputs = Inputs::new(Atlas::embedded());
+    for residency in ["XX", "DE"] {
+        let answer = assess(&read(&shop.replace("residency: [EU]", &format!("residency: [{residency}]"))), &inputs);
+        let missed: Vec<_> = answer.objectives.iter().filter(|one| one.standing == Standing::Unattainable).collect();
+        assert_eq!(missed.len(), 1, "{missed:#?}");
+        assert_eq!(missed[0].objective, "residency");
+        assert!(answer.conflicts.iter().any(|one| one.between == [format!("residency: {residency}")]));
+    }
+    let difference = what_if(&read(&shop), &inputs, &WhatIf::parse("rpo.orders=0s").unwrap()).unwrap();
+    assert_eq!(difference.unattainable, (0, 1));
+}
+
+/// A share of today's cost is told only where today's cost is known; where what is added is not, it is the least.
+#[test]
+fn unknown_prices_are_not_counted_as_nothing() {
+    let unsized_shop: String = file("examples/aws/shop.yaml")
+        .lines()
+        .filter(|line| !line.contains("size: {"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let answer = assess_fully(&read(&unsized_shop), &Inputs::new(Atlas::embedded()));
+    assert!(answer.cost.unknown_of_today > 0);
+    assert_eq!(answer.summary.overhead_percent, None);
+    assert!(answer.patterns.iter().all(|row| row.overhead_percent.is_none()), "{:#?}", answer.patterns);
+    let shop = assess_fully(&read(&file("examples/aws/shop.yaml")), &Inputs::new(Atlas::embedded()));
+    assert!(shop.cost.unknown_of_today == 0 && shop.summary.unknown_prices > 0);
+    assert!(text::render(&shop).contains("  + at least "));
+}
+
 #[test]
 fn what_the_kind_cannot_promise_contradicts_the_objective() {
     let answer = answer("contradictory.yaml");
@@ -296,7 +361,7 @@ fn the_answer_is_the_same_to_the_byte_and_matches_its_schema() {
         let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
         assert_eq!(errors, Vec::<String>::new(), "{name}");
     }
-    let mut wrong = serde_json::to_value(answer("aws-shop.yaml")).unwrap();
+    let mut wrong = serde_json::to_value(answer("aws-shop.yaml"), true).unwrap();
     wrong["summary"]["standing"] = "fine".into();
     assert!(!validator.is_valid(&wrong));
 }
@@ -320,7 +385,7 @@ fn what_is_written_back_is_what_was_proposed_and_nothing_else() {
     {
         let before = file(name);
         let proposal = assess(&read(&before), &inputs);
-        let after = write::write(&before, &proposal).unwrap();
+        let after = write::write(&before, &proposal, true).unwrap();
         let again = assess(&read(&after), &inputs);
         assert_eq!(again.cost, proposal.cost, "{name}");
         for (one, other) in proposal.components.iter().zip(&again.components) {
@@ -331,12 +396,12 @@ fn what_is_written_back_is_what_was_proposed_and_nothing_else() {
             );
             assert!(other.as_declared, "{name}: {}", other.component);
         }
-        assert_eq!(write::write(&after, &again).unwrap(), after, "{name}: writing twice changes nothing more");
+        assert_eq!(write::write(&after, &again, true).unwrap(), after, "{name}: writing twice changes nothing more");
         for line in before.lines().filter(|line| line.trim_start().starts_with('#')) {
             assert!(after.contains(line), "{name} lost the comment {line}");
         }
     }
-    let after = write::write(&file("aws-shop.yaml"), &answer("aws-shop.yaml")).unwrap();
+    let after = write::write(&file("aws-shop.yaml"), &answer("aws-shop.yaml"), true).unwrap();
     assert!(after.contains("writer: stockholm # the customers are here"));
 }
 

@@ -64,7 +64,7 @@ fn every_step_of_the_plan_of_the_written_file_is_drawn_after_what_it_waits_for()
         if !answer.conflicts.is_empty() {
             continue;
         }
-        let Ok(written) = write::write(&text, &answer) else { continue };
+        let Ok(written) = write::write(&text, &answer, true) else { continue };
         let written = read(&written);
         let ground = Ground::new(atlas, atlas.prices(), declared(&written));
         let placed = optimised(&written, &history, &ground).placed;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lifeboat_model::app::{DeclaredPrice, Place, Provider};
+use lifeboat_model::quantity::is_day;
 
 use crate::figure::{Figure, Grade};
-use crate::table::{DataError, rows};
+use crate::table::{DataError, Row, rows};
 
 /// A price in US dollars per unit, or the admission that it is not known. There is no zero for "unknown".
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,7 @@ impl PriceBook {
             "prices.csv",
             text,
             |basis| if basis.contains("estimate") { Grade::Estimated } else { Grade::Published },
+            |_, _| Ok(()),
         )
     }
 
@@ -45,7 +47,24 @@ impl PriceBook {
     /// `global` stands for every region of the provider. Providers are those of places, `local` and `kubernetes` included.
     pub fn parse_declared(text: &str) -> Result<Self, DataError> {
         const FILE: &str = "the price file";
-        let book = Self::parse(FILE, text, |_| Grade::Declared)?;
+        let mut lines: BTreeMap<(Provider, String, String), u64> = BTreeMap::new();
+        let book = Self::parse(
+            FILE,
+            text,
+            |_| Grade::Declared,
+            |row, key| {
+                if let Some(first) = lines.get(&key) {
+                    let what = format!("{}/{}/{} has a price in line {first} already", key.0.as_str(), key.1, key.2);
+                    return Err(row.error(format!("{what}; expected one line for each")));
+                }
+                let date = row.text("date").unwrap_or_default();
+                if !date.is_empty() && !is_day(date) {
+                    return Err(row.error(format!("column `date`: `{date}` is no day; expected such as `2026-10-01`")));
+                }
+                lines.insert(key, row.line());
+                Ok(())
+            },
+        )?;
         if book.rows.is_empty() {
             let what =
                 "there is no price; expected the columns `provider,region,sku,price_usd` and a line for each price";
@@ -81,7 +100,13 @@ impl PriceBook {
         declared == needed || same_family()
     }
 
-    fn parse(file: &str, text: &str, grade: impl Fn(&str) -> Grade) -> Result<Self, DataError> {
+    /// `check` gets each row with its provider, region and SKU.
+    fn parse(
+        file: &str,
+        text: &str,
+        grade: impl Fn(&str) -> Grade,
+        mut check: impl FnMut(&Row<'_>, (Provider, String, String)) -> Result<(), DataError>,
+    ) -> Result<Self, DataError> {
         let mut book = Self::default();
         rows(file, text, |row| {
             let provider = row.text("provider")?;
@@ -99,7 +124,9 @@ impl PriceBook {
             let figure = Figure::new(usd, grade(basis), source, date);
             let region = row.text("region")?;
             let region = if GLOBAL.contains(&region) { GLOBAL[0] } else { region };
-            book.rows.entry((provider, row.required("sku")?)).or_default().insert(region.into(), figure);
+            let sku: String = row.required("sku")?;
+            check(row, (provider, region.into(), sku.clone()))?;
+            book.rows.entry((provider, sku)).or_default().insert(region.into(), figure);
             Ok(())
         })?;
         Ok(book)
@@ -275,6 +302,14 @@ mod tests {
             (
                 "provider,region,sku,price_usd\n",
                 "the price file, line 1: there is no price; expected the columns `provider,region,sku,price_usd` and a line for each price",
+            ),
+            (
+                "provider,region,sku,price_usd\naws,global,y,1\naws,x,y,1\naws,,y,2\n",
+                "the price file, line 4: aws/global/y has a price in line 2 already; expected one line for each",
+            ),
+            (
+                "provider,region,sku,price_usd,date\naws,x,y,1,2026-13-45\n",
+                "the price file, line 2: column `date`: `2026-13-45` is no day; expected such as `2026-10-01`",
             ),
             ("provider,region,sku\naws,x,y\n", "the price file, line 2: there is no column `price_usd`"),
         ] {

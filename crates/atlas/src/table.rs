@@ -47,6 +47,11 @@ impl Row<'_> {
         self.optional(column)?.ok_or_else(|| self.error(format!("column `{column}` is empty")))
     }
 
+    /// 1-based.
+    pub(crate) fn line(&self) -> u64 {
+        self.line
+    }
+
     pub(crate) fn error(&self, what: String) -> DataError {
         DataError { file: self.file.into(), line: self.line, what }
     }

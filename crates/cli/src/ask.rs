@@ -219,7 +219,7 @@ async fn verify(nodes: &Nodes, events: &Events) -> Result<ExitCode, Failure> {
         None => None,
         Some(path) => {
             let wrong = |why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
-            let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+            let text = crate::file::bytes(path)?;
             let audit = serde_json::from_slice(&text)
                 .map_err(|error| wrong(format!("not what `lifeboat events --verify --json` says: {error}")))?;
             Some(audit)

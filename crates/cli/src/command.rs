@@ -265,7 +265,7 @@ pub struct Assess {
     #[arg(long)]
     pub frontier: bool,
     /// What a change would do: lost=REGION, rto=30s, rto.COMPONENT=30s, rpo=5s, price.SKU=2, traffic=2
-    #[arg(long, value_name = "CHANGE")]
+    #[arg(long, value_name = "CHANGE", conflicts_with_all = ["compare", "frontier"])]
     pub what_if: Vec<String>,
     /// Choose anew what the file fixes (patterns, writers, standbys, regions)
     #[arg(long)]
@@ -278,10 +278,10 @@ pub struct Assess {
     #[arg(long, value_name = "CSV")]
     pub prices: Option<PathBuf>,
     /// Write the report as a page
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["compare", "frontier", "what_if"])]
     pub html: Option<PathBuf>,
-    /// Put the choices back into the file, keeping its comments and order
-    #[arg(long)]
+    /// Put the choices back into the file, keeping its comments and order, and what it fixes unless --anew
+    #[arg(long, conflicts_with_all = ["compare", "frontier", "what_if"])]
     pub write: bool,
     /// Answer in JSON
     #[arg(long)]
@@ -300,7 +300,7 @@ pub struct Regions {
     #[arg(long, value_name = "AREA")]
     pub within: Option<String>,
     /// Farthest from the primary
-    #[arg(long, value_name = "KM")]
+    #[arg(long, value_name = "KM", requires = "primary", value_parser = kilometres)]
     pub at_most_km: Option<f64>,
     /// Suggest regions of other clouds too
     #[arg(long)]
@@ -308,6 +308,12 @@ pub struct Regions {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// A distance.
+fn kilometres(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|km: &f64| km.is_finite() && *km >= 0.0);
+    number.ok_or_else(|| "expected kilometres, such as `2000`".into())
 }
 
 /// `diff`

@@ -24,7 +24,7 @@ pub fn history(app: &App, reports: &[impl AsRef<Path>]) -> Result<History, Failu
         let path = path.as_ref();
         let wrong = |why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
         if path.extension().is_some_and(|extension| extension == "jsonl") {
-            let text = String::from_utf8_lossy(&file::bytes(path)?).into_owned();
+            let text = file::text(path)?;
             steps_of_a_node(&mut history, app, &text).map_err(wrong)?;
             continue;
         }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use lifeboat_assess::report::Standing;
 use lifeboat_assess::{
-    Assessment, Inputs, WhatIf, assess as plainly, assess_fully, compare, frontier, html, regions as places, text,
-    what_if, write,
+    Assessment, Inputs, WhatIf, assess as plainly, assess_fully, compare, frontier, html, regions as places,
+    text as report, what_if, write,
 };
 use lifeboat_atlas::{Atlas, PriceBook};
 use lifeboat_model::App;
@@ -18,13 +18,13 @@ use crate::{evidence, file};
 
 /// `lifeboat assess`
 pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
-    let app = file::read(&assess.file)?;
+    let (app, text) = file::read_with_text(&assess.file)?;
+    spare(assess)?;
     let mut inputs = Inputs::new(Atlas::embedded());
     inputs.keep_pins = !assess.anew;
     inputs.history = evidence::history(&app, &assess.measured)?;
     if let Some(path) = &assess.prices {
-        let csv = String::from_utf8_lossy(&file::bytes(path)?).into_owned();
-        let declared = PriceBook::parse_declared(&csv)
+        let declared = PriceBook::parse_declared(&file::text(path)?)
             .map_err(|error| Failure::Wrong(format!("lifeboat: {}: {error}", path.display())))?;
         inputs.declared = declared;
     }
@@ -33,37 +33,63 @@ pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
             let question = WhatIf::parse(question).map_err(|why| Failure::Wrong(format!("lifeboat: {why}")))?;
             let difference =
                 what_if(&app, &inputs, &question).map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
-            say(assess.json, &difference, || text::difference(&difference))?;
+            say(assess.json, &difference, || report::difference(&difference))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     if assess.compare || assess.frontier {
         if assess.compare {
             let rows = compare(&app, &inputs);
-            say(assess.json, &rows, || text::patterns(&rows))?;
+            say(assess.json, &rows, || report::patterns(&rows))?;
         }
         if assess.frontier {
             let points = frontier(&app, &inputs);
-            say(assess.json, &points, || text::frontier(&points))?;
+            say(assess.json, &points, || report::frontier(&points))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let answer = if app.components.len() > ENORMOUS { of_enormous(&app, &inputs) } else { assess_fully(&app, &inputs) };
-    say(assess.json, &answer, || text::render(&answer))?;
+    say(assess.json, &answer, || report::render(&answer))?;
     if let Some(path) = &assess.html {
         let page = html::page(&answer, app.objectives.rto.map(|rto| rto.as_secs_f64()));
-        std::fs::write(path, page).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+        file::put(path, page.as_bytes())?;
     }
     if assess.write {
-        let before = String::from_utf8_lossy(&file::bytes(&assess.file)?).into_owned();
-        let after = write::write(&before, &answer)
-            .map_err(|error| Failure::Failed(format!("{}: {error}", assess.file.display())))?;
-        let aside = assess.file.with_extension("yaml.new");
-        std::fs::write(&aside, after)
-            .and_then(|()| std::fs::rename(&aside, &assess.file))
-            .map_err(|error| Failure::Failed(format!("{}: {error}", assess.file.display())))?;
+        put_back(assess, &text, &answer)?;
     }
     Ok(if answer.summary.standing == Standing::Unattainable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Refuses before any work what would cost the user a file.
+fn spare(assess: &Assess) -> Result<(), Failure> {
+    if let Some(page) = &assess.html {
+        let read = [&assess.file].into_iter().chain(&assess.prices).chain(&assess.measured);
+        if let Some(read) = read.into_iter().find(|read| file::is_same(read, page)) {
+            return Err(Failure::Wrong(format!(
+                "lifeboat: --html {}: this is {}, which is read; expected another file for the page",
+                page.display(),
+                read.display()
+            )));
+        }
+    }
+    if assess.write && !assess.file.is_file() {
+        let file = assess.file.display();
+        return Err(Failure::Wrong(format!("lifeboat: {file}: nothing can be put back into a pipe; expected a file")));
+    }
+    Ok(())
+}
+
+/// `--write`: nothing is written where it would not help, or where somebody else wrote meanwhile.
+fn put_back(assess: &Assess, before: &str, answer: &Assessment) -> Result<(), Failure> {
+    let failed = |why: String| Failure::Failed(format!("{}: nothing is written: {why}", assess.file.display()));
+    let after = write::write(before, answer, !assess.anew).map_err(|error| failed(error.to_string()))?;
+    if after == before {
+        return Ok(());
+    }
+    if file::declaration(&assess.file)? != before.as_bytes() {
+        return Err(failed("it was changed while it was being assessed".into()));
+    }
+    file::put(&assess.file, after.as_bytes())
 }
 
 /// With more components, the tables that take many assessments are made only when they are asked for.
@@ -84,11 +110,21 @@ pub fn regions(regions: &Regions) -> Result<ExitCode, Failure> {
     if regions.text.as_deref() == Some("suggest") {
         let primary = primary
             .ok_or_else(|| Failure::Wrong("lifeboat: suggest for which region? --primary aws/eu-north-1".into()))?;
-        let found = places::suggest(atlas, &primary, regions.other_clouds).ok_or_else(|| {
-            Failure::Wrong(format!("lifeboat: no region `{primary}` is known; `lifeboat regions` lists them"))
-        })?;
+        let limits = places::Limits {
+            other_clouds: regions.other_clouds,
+            within: regions.within.clone(),
+            at_most_km: regions.at_most_km,
+        };
+        let found = places::suggest(atlas, &primary, &limits).ok_or_else(|| unknown(&primary))?;
         say(regions.json, &found, || places::render_suggestions(&found))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if found.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
+    if regions.other_clouds {
+        let expected = "expected `lifeboat regions suggest --primary PLACE --other-clouds`";
+        return Err(Failure::Wrong(format!("lifeboat: --other-clouds is for suggestions; {expected}")));
+    }
+    if let Some(primary) = primary.as_ref().filter(|primary| atlas.region(primary).is_none()) {
+        return Err(unknown(primary));
     }
     let filter = places::Filter {
         text: regions.text.clone(),
@@ -100,6 +136,10 @@ pub fn regions(regions: &Regions) -> Result<ExitCode, Failure> {
     let rows = places::search(atlas, &filter);
     say(regions.json, &rows, || places::render(&rows))?;
     Ok(if rows.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn unknown(place: &Place) -> Failure {
+    Failure::Wrong(format!("lifeboat: no region `{place}` is known; `lifeboat regions` lists them"))
 }
 
 fn place(text: &str) -> Result<Place, Failure> {

@@ -17,7 +17,7 @@ use crate::{evidence, file};
 
 /// `lifeboat validate`
 pub fn validate(validate: &Validate) -> Result<ExitCode, Failure> {
-    let bytes = file::bytes(&validate.file)?;
+    let bytes = file::declaration(&validate.file)?;
     match lifeboat_model::parse_bytes(&bytes) {
         Ok(app) => {
             if validate.json {

@@ -25,6 +25,6 @@ pub mod status;
 pub use app::App;
 pub use ids::{AppName, ComponentId, Epoch, HostName, RegionId, RunId};
 pub use moment::Moment;
-pub use parse::{Places, parse, parse_bytes};
+pub use parse::{MOST_BYTES, Places, parse, parse_bytes};
 pub use problem::Problem;
 pub use schema::schema;

@@ -9,6 +9,7 @@ mod rules;
 mod tree;
 mod typed;
 
+pub use self::tree::MOST_BYTES;
 use crate::App;
 use crate::fields::{FILE, Shape};
 use crate::problem::{At, Problem, Problems, Spot};

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+/// Whether a text is a day of the calendar, such as `2026-10-01`.
+pub fn is_day(text: &str) -> bool {
+    crate::scalar::day(text) == Some(true)
+}
+
 /// Reads a duration: numbers with a unit of `ms`, `s`, `m`, `h` or `d`, largest first. The error says what was expected.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("expected a duration such as `250ms`, `30s`, `5m` or `1h30m`, found `{text}`");

@@ -303,14 +303,21 @@ fn read_price_key(text: &str) -> Result<Value, Misread> {
 
 fn read_date(text: &str) -> Result<Value, Misread> {
     let wrong = || misread(text, "is not a day");
+    match day(text) {
+        None => Err(wrong()),
+        Some(true) => Ok(Value::Text(text.into())),
+        Some(false) => Err(misread(text, "is no day of any calendar")),
+    }
+}
+
+/// Whether a text that looks like a day, such as `2026-10-01`, is one; `None`: it does not.
+pub(crate) fn day(text: &str) -> Option<bool> {
     let parts: Vec<&str> = text.split('-').collect();
-    let [year, month, day] = parts.as_slice() else { return Err(wrong()) };
+    let [year, month, day] = parts.as_slice() else { return None };
     let number = |text: &str, digits: usize| {
         (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u32>().ok()).flatten()
     };
-    let (Some(year), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2)) else {
-        return Err(wrong());
-    };
+    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         2 => 28 + u32::from(leap),
@@ -318,11 +325,7 @@ fn read_date(text: &str) -> Result<Value, Misread> {
         1..=12 => 31,
         _ => 0,
     };
-    if (1..=days).contains(&day) {
-        Ok(Value::Text(text.into()))
-    } else {
-        Err(misread(text, "is no day of any calendar"))
-    }
+    Some((1..=days).contains(&day))
 }
 
 fn read_share(text: &str, plain: bool) -> Result<Value, Misread> {

@@ -131,8 +131,9 @@ impl Maker<'_> {
 
 /// How many machines a warm standby may have: each number up to ten, ten steps above that.
 fn standby_sizes(count: u32) -> Vec<u32> {
-    let mut sizes: Vec<u32> =
-        if count <= 10 { (1..=count).collect() } else { (1..=10).map(|tenth| (count * tenth).div_ceil(10)).collect() };
+    // In pieces of ten, so that no product overflows.
+    let tenths = |of: u32| count / 10 * of + (count % 10 * of).div_ceil(10);
+    let mut sizes: Vec<u32> = if count <= 10 { (1..=count).collect() } else { (1..=10).map(tenths).collect() };
     sizes.dedup();
     sizes
 }
@@ -145,5 +146,6 @@ mod tests {
     fn a_large_standby_has_ten_sizes_and_a_small_one_every_size() {
         assert_eq!(standby_sizes(3), [1, 2, 3]);
         assert_eq!(standby_sizes(25), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
+        assert_eq!((standby_sizes(u32::MAX)[0], standby_sizes(u32::MAX)[9]), (429_496_730, u32::MAX));
     }
 }

@@ -9,8 +9,8 @@ use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, ScanError, Span
 
 use crate::problem::{At, Problems, Spot};
 
-/// A file of ten thousand components has some 2 MiB.
-const MOST_BYTES: usize = 4 << 20;
+/// A longer file is refused, before it is looked at. One of ten thousand components has some 2 MiB.
+pub const MOST_BYTES: usize = 4 << 20;
 const MOST_NODES: usize = 1_000_000;
 /// A longer text counts as several nodes, so that aliases cannot multiply it either.
 const BYTES_OF_ONE: usize = 64;
