@@ -160,9 +160,14 @@ fn excerpts(path: &Path, text: &str, problems: &[Problem], level: &Level, words:
             } else {
                 format!("{}: {}", problem.field, problem.message)
             };
-            let annotation = AnnotationKind::Primary.span(problem.byte_range(text)).label(&problem.expected);
-            let group =
-                level.clone().primary_title(&title).element(Snippet::source(text).path(&origin).annotation(annotation));
+            // Of the line alone: a look through the whole file for each of many problems takes minutes.
+            let range = problem.byte_range(text);
+            let start = text[..range.start].rfind('\n').map_or(0, |end| end + 1);
+            let end = text[range.end..].find('\n').map_or(text.len(), |length| range.end + length);
+            let annotation =
+                AnnotationKind::Primary.span(range.start - start..range.end - start).label(&problem.expected);
+            let line = Snippet::source(&text[start..end]).line_start(problem.line).path(&origin).annotation(annotation);
+            let group = level.clone().primary_title(&title).element(line);
             let help = problem.suggestion.as_ref().map(|suggestion| format!("did you mean `{suggestion}`?"));
             let group = match &help {
                 Some(help) => group.element(Level::HELP.message(help)),

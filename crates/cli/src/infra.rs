@@ -17,18 +17,17 @@ const MOST_SHOWN: usize = 100;
 /// `lifeboat generate`
 pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
     let out = &generate.out;
+    let planned = plan(generate)?;
     if generate.check {
-        let compared = compare(generate)?;
+        let compared = compare(generate, planned)?;
         show(out, &compared);
         return Ok(if compared.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    // Nothing is made for a file that cannot be generated.
-    app(generate)?;
     if !disk::is_directory(out)? {
         std::fs::create_dir_all(out).map_err(|error| disk::failed(out, &error))?;
     }
     let _lock = disk::lock(out)?;
-    let compared = compare(generate)?;
+    let compared = compare(generate, planned)?;
     let differences = &compared.differences;
     if !generate.overwrite && differences.iter().any(|difference| difference.kind.loses_an_edit()) {
         show(out, &compared);
@@ -78,11 +77,24 @@ struct Compared {
     roles: Vec<String>,
 }
 
-/// The app, which can be generated, with its file's text.
-fn app(generate: &Generate) -> Result<(App, String), Failure> {
+/// What is to be generated, by the roles that the role files say.
+struct Planned {
+    app: App,
+    text: String,
+    options: Options,
+    said: Said,
+    tree: Tree,
+}
+
+fn plan(generate: &Generate) -> Result<Planned, Failure> {
     let (app, text) = file::read_with_text(&generate.file)?;
-    tree(generate, &app, &text, &options(generate)?)?;
-    Ok((app, text))
+    let mut options = options(generate)?;
+    disk::is_directory(&generate.out)?;
+    own_manifest(generate, &app)?;
+    let said = roles::in_tree(&app, &generate.out)?;
+    options.roles = said.roles.clone();
+    let tree = tree(generate, &app, &text, &options)?;
+    Ok(Planned { app, text, options, said, tree })
 }
 
 fn tree(generate: &Generate, app: &App, text: &str, options: &Options) -> Result<Tree, Failure> {
@@ -91,22 +103,17 @@ fn tree(generate: &Generate, app: &App, text: &str, options: &Options) -> Result
 }
 
 /// Compares; what the user should know besides goes to standard error.
-fn compare(generate: &Generate) -> Result<Compared, Failure> {
+fn compare(generate: &Generate, planned: Planned) -> Result<Compared, Failure> {
     let out = &generate.out;
-    let (app, text) = file::read_with_text(&generate.file)?;
-    let mut options = options(generate)?;
-    let first = tree(generate, &app, &text, &options)?;
-    disk::is_directory(out)?;
-    let before = match manifest(out, &app) {
-        Ok(before) => before,
-        Err(Other::App(before, _)) if generate.overwrite => before,
-        Err(Other::Garbage(_)) if generate.overwrite => Manifest::default(),
-        Err(Other::App(_, why) | Other::Garbage(why)) => {
-            return Err(Failure::Wrong(format!("{why}\n  --overwrite generates all the same; role files are kept")));
-        }
-        Err(Other::Unreadable(failure)) => return Err(failure),
-    };
-    let said = roles::in_tree(&app, out)?;
+    let Planned { app, text, mut options, mut said, mut tree } = planned;
+    let before = own_manifest(generate, &app)?;
+    // Somebody else may have written them until now.
+    let now_said = roles::in_tree(&app, out)?;
+    if now_said != said {
+        options.roles = now_said.roles.clone();
+        tree = self::tree(generate, &app, &text, &options)?;
+        said = now_said;
+    }
     if !said.disagreements.is_empty() {
         return Err(Failure::Failed(format!(
             "{}: the role files disagree: {}\n  `lifeboat roles` brings all of them up to what is",
@@ -114,10 +121,8 @@ fn compare(generate: &Generate) -> Result<Compared, Failure> {
             said.disagreements.join("; ")
         )));
     }
-    options.roles = said.roles.clone();
-    let tree = tree(generate, &app, &text, &options)?;
-    if !first.warnings.is_empty() {
-        eprintln!("{}\n", file::render_warnings(&generate.file, &text, &placed(&text, &first.warnings)));
+    if !tree.warnings.is_empty() {
+        eprintln!("{}\n", file::render_warnings(&generate.file, &text, &placed(&text, &tree.warnings)));
     }
     let existing = existing(out, &tree, &before)?;
     let mut differences = check(&tree, &before, &existing);
@@ -160,8 +165,21 @@ fn manifest(out: &Path, app: &App) -> Result<Manifest, Other> {
     }
 }
 
+/// The manifest of a directory that is generated into: another app's only if that is wanted.
+fn own_manifest(generate: &Generate, app: &App) -> Result<Manifest, Failure> {
+    match manifest(&generate.out, app) {
+        Ok(before) => Ok(before),
+        Err(Other::App(before, _)) if generate.overwrite => Ok(before),
+        Err(Other::Garbage(_)) if generate.overwrite => Ok(Manifest::default()),
+        Err(Other::App(_, why) | Other::Garbage(why)) => {
+            Err(Failure::Wrong(format!("{why}\n  --overwrite generates all the same; role files are kept")))
+        }
+        Err(Other::Unreadable(failure)) => Err(failure),
+    }
+}
+
 /// The manifest of a directory that nothing is generated into; another app's is refused.
-pub fn own_manifest(out: &Path, app: &App) -> Result<Manifest, Failure> {
+pub fn manifest_of(out: &Path, app: &App) -> Result<Manifest, Failure> {
     manifest(out, app).map_err(|other| match other {
         Other::App(_, why) | Other::Garbage(why) => Failure::Wrong(why),
         Other::Unreadable(failure) => failure,
@@ -242,7 +260,7 @@ pub fn placed(text: &str, problems: &[lifeboat_iac::Problem]) -> Vec<lifeboat_mo
 pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
     // Without a tree there is nothing to compare but the regions.
     let has_tree = diff.observed.is_empty() || diff.generate.out.exists();
-    let compared = if has_tree { Some(compare(&diff.generate)?) } else { None };
+    let compared = if has_tree { Some(compare(&diff.generate, plan(&diff.generate)?)?) } else { None };
     if let Some(compared) = compared.as_ref().filter(|_| !diff.asked.json) {
         show(&diff.generate.out, compared);
     }

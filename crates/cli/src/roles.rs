@@ -9,7 +9,7 @@ use lifeboat_iac::{Now, Options, Roles, Said};
 use lifeboat_model::{App, ComponentId, RegionId};
 
 use crate::exit::Failure;
-use crate::infra::{own_manifest, placed};
+use crate::infra::{manifest_of, placed};
 use crate::{ask, command, disk, file};
 
 /// From one question of `--follow` to the next.
@@ -98,7 +98,7 @@ impl Round {
         now.writers.extend(words.writer.iter().cloned());
         // From here on nobody else writes.
         let _lock = disk::lock(&words.out)?;
-        let manifest = own_manifest(&words.out, &app)?;
+        let manifest = manifest_of(&words.out, &app)?;
         let files = role_files(&app, &words.out)?;
         let said = reading(&app, &words.out, &files)?;
         let before = said.roles.completed(&app).map_err(wrong)?;

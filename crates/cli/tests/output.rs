@@ -38,7 +38,6 @@ fn what_cannot_be_printed_is_said_and_fails() {
         &["--help"],
         &["validate", file],
         &["validate", file, "--json"],
-        &["plan", file],
         &["generate", file, "--out", out],
         &["generate", file, "--out", out, "--check"],
         &["diff", file, "--out", out],
