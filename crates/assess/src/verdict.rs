@@ -172,7 +172,9 @@ impl Solved<'_> {
                 )
             } else if unknown > 0 {
                 let room = cents(ceiling.amount - total);
-                (Standing::Achievable, format!("if the {unknown} unknown prices come to at most {}", usd(room)))
+                let prices =
+                    if unknown == 1 { "unknown price comes".into() } else { format!("{unknown} unknown prices come") };
+                (Standing::Achievable, format!("if the {prices} to at most {}", usd(room)))
             } else {
                 (Standing::Met, "today's cost and protection together".into())
             };
