@@ -150,7 +150,7 @@ impl Workspace {
         assert!(seen.observations["web"].len() > 1, "{seen:?}");
         let path = "terraform/aws/roles.auto.tfvars.json";
         let roles = std::fs::read_to_string(self.root.join("roles.auto.tfvars.json")).unwrap();
-        let serving = lifeboat_iac::Roles::read(app, &[(path.to_owned(), roles)].into()).unwrap().serving;
+        let serving = lifeboat_iac::Said::read(app, &[(path.to_owned(), roles)].into()).unwrap().roles.serving;
         let found = lifeboat_iac::drift(app, &serving, &seen.observations).unwrap();
         found.iter().map(ToString::to_string).collect()
     }
