@@ -71,5 +71,10 @@ fn what_differs_is_told_to_every_node_and_shown_until_it_is_put_right() {
 
     let (code, text) = diff(&fleet, r#"{"observed": {"web": {"d": {}}}}"#);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("seen.json: the file has no web in d"), "{text}");
+    assert!(
+        text.contains(
+            "seen.json: line 1, column 23: observed.web.d: the file has no web in d; expected one of a, b, c"
+        ),
+        "{text}"
+    );
 }

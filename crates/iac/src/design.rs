@@ -360,7 +360,7 @@ fn part<'a>(
 fn home_of<'a>(app: &'a App, id: &ComponentId, component: &'a Component) -> Option<&'a RegionId> {
     let of_databases = || {
         let behind = app.databases_behind(id);
-        app.components.iter().filter(|(id, _)| behind.contains(*id)).find_map(|(_, database)| database.writer.as_ref())
+        behind.iter().filter_map(|id| app.components.get(id)).find_map(|database| database.writer.as_ref())
     };
     let exists = |region: &&RegionId| component.regions.is_empty() || component.regions.contains(*region);
     component.writer.as_ref().or_else(|| of_databases().filter(exists)).or_else(|| {
