@@ -352,6 +352,14 @@ fn hand_out(design: &Design) -> String {
                 format!("echo {id}: on its machine, ./{id}/install.sh FILE CERTIFICATES\n\n")
             }
         };
+        // A node may run in the managed cluster instead of on the machine.
+        if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
+            let context = cluster_name(design.app, site.id);
+            commands += &format!(
+                "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
+                 to_cluster {id} {context}\nfi\n\n"
+            );
+        }
     }
     if commands.contains("to_cluster ") {
         commands.insert_str(0, TO_CLUSTER);

@@ -197,7 +197,8 @@ pub(crate) fn is_given_certificates(design: &Design, site: &Site) -> bool {
 }
 
 /// Whether a region's node runs in the managed cluster and has no machine: what moves deployments has to be there. Health checkers do not
-/// find it there, so that where a route leads to machines or services of the region it keeps a machine.
+/// find it there, so that where a route leads to machines or services of the region it keeps a machine. On Azure it has both, of which
+/// one is to be started.
 pub(crate) fn runs_in_cluster(design: &Design, site: &Site) -> bool {
     let is_cloud = site.region.place.provider == Provider::Aws;
     let has_deployment = design.parts_of(Kind::Deployment).any(|part| part.regions.contains(&site.id));

@@ -264,3 +264,23 @@ fn a_local_app_gets_its_nodes() {
     assert!(tree.files["lifeboat/ireland/lifeboat.service"].contains("User=lifeboat"), "it only votes");
     assert!(tree.files.keys().all(|path| path.starts_with("lifeboat/") || path == "README.md" || path == MANIFEST));
 }
+
+/// Where a backup is all that another region has, it does not lie in the lost one alone.
+#[test]
+fn backups_of_postgresql_on_azure_leave_their_region() {
+    for (pattern, terraform, arm) in [("backup-restore", true, "Enabled"), ("warm-standby", false, "Disabled")] {
+        let text = format!(
+            "app: shop\nregions:\n  a: {{place: azure/northeurope}}\n  b: {{place: azure/westeurope}}\ncomponents:\n  \
+             orders: {{kind: azure-postgres, pattern: {pattern}, writer: a, standbys: {{b: asynchronous}}}}\nfailover: {{mode: approve}}\n"
+        );
+        let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let files = tree_of(&app).files;
+        let main = &files["terraform/azure/orders.tf"];
+        assert_eq!(
+            main.contains("geo_redundant_backup  = true") || main.contains("geo_redundant_backup = true"),
+            terraform,
+            "{main}"
+        );
+        assert!(files["arm/regional.json"].contains(&format!("\"geoRedundantBackup\": \"{arm}\"")), "{pattern}");
+    }
+}

@@ -290,6 +290,7 @@ impl Templates<'_> {
                 &[
                     ("version", versions::AZURE_POSTGRESQL),
                     ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
+                    ("geo", if part.pattern == Pattern::BackupRestore { "Enabled" } else { "Disabled" }),
                     ("zone", &self.postgres_zone()),
                     ("peerings", &self.waits_for_peerings(part)),
                 ],

@@ -95,7 +95,9 @@ impl Root<'_> {
                     .attribute("storage_gib", size_of(part, site, "storage"));
                 body.attribute("subnet_id", format!("module.network_{}.database_subnet_id", site.key()));
                 body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.postgresql.id").blank();
-                if !alone {
+                if alone {
+                    body.attribute("geo_redundant_backup", "true");
+                } else {
                     body.attribute("lag_alarm_seconds", part.lag_alarm().as_secs().to_string());
                 }
                 body.attribute("action_groups", "var.alarm_action_groups").blank();

@@ -16,6 +16,7 @@ resource "azurerm_postgresql_flexible_server" "this" {
   storage_mb                    = var.storage_gib * 1024
   auto_grow_enabled             = true
   backup_retention_days         = 14
+  geo_redundant_backup_enabled  = var.geo_redundant_backup
   delegated_subnet_id           = var.subnet_id
   private_dns_zone_id           = var.private_dns_zone_id
   public_network_access_enabled = false

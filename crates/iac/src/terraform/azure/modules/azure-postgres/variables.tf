@@ -60,3 +60,9 @@ variable "action_groups" {
   description = "Action groups that are told of alarms."
   type        = list(string)
 }
+
+variable "geo_redundant_backup" {
+  description = "Whether backups lie in Azure's paired region too, as they have to where they are all that is elsewhere. For good, once made."
+  type        = bool
+  default     = false
+}
