@@ -79,7 +79,7 @@ fn what_was_changed_removed_or_swapped_in_the_store_is_found() {
     let (two, three) = (store.value(2), store.value(3));
     // A story is told otherwise.
     let text = String::from_utf8(two.clone()).unwrap();
-    store.put(2, text.replace("probes", "guesses").as_bytes());
+    store.put(2, text.replace("\"why\":\"", "\"why\":\"it is said that ").as_bytes());
     assert_ne!(store.value(2), two, "{text}");
     let told = verify(1);
     assert!(told.contains("a  BROKEN") && told.contains("entry 2 was changed"), "{told}");
