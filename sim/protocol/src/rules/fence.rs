@@ -32,7 +32,7 @@ impl Protocol {
         }
         let stopped: Vec<Region> = named.iter().filter(|peer| has_stopped(state, *peer, known.epoch)).collect();
         // S2: the one of them that has most goes on.
-        let most = self.config.breaks(Mutation::MostDataSkipped) || self.has_most(state, region, &stopped);
+        let most = self.config.breaks(Mutation::MostDataSkipped) || has_most(state, region, &stopped);
         stopped.len() >= needed && most
     }
 
@@ -55,12 +55,7 @@ impl Protocol {
         let stopped: Vec<Region> = named.iter().filter(|peer| has_stopped(state, *peer, known.epoch)).collect();
         stopped.len() >= needed
             && (!named.has(region) || stopped.contains(&region))
-            && (self.has_most(state, region, &stopped) || self.config.breaks(Mutation::AlsoDataSkipped))
-    }
-
-    fn has_most(&self, state: &State, region: Region, of: &[Region]) -> bool {
-        let place = |of: Region| (state.server(of).timeline, state.server(of).wal.len());
-        of.iter().all(|peer| place(*peer) <= place(region))
+            && (has_most(state, region, &stopped) || self.config.breaks(Mutation::AlsoDataSkipped))
     }
 }
 
@@ -68,4 +63,9 @@ impl Protocol {
 fn has_stopped(state: &State, region: Region, epoch: u8) -> bool {
     let server = state.server(region);
     server.epoch >= epoch && (server.primary || server.follows.is_none())
+}
+
+fn has_most(state: &State, region: Region, of: &[Region]) -> bool {
+    let place = |of: Region| (state.server(of).timeline, state.server(of).wal.len());
+    of.iter().all(|peer| place(*peer) <= place(region))
 }

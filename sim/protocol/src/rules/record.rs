@@ -142,7 +142,7 @@ impl Protocol {
                 let early = self.config.breaks(Mutation::PeersBeforeOpen);
                 self.gates(state, region)
                     .filter(|gate| server.gate == if early { *gate } else { Gate::NODE })
-                    .filter(|gate| self.have_caught_up(state, region, *gate))
+                    .filter(|gate| have_caught_up(state, region, *gate))
                     .map(Change::OpenBehind)
                     .collect()
             }
@@ -161,7 +161,7 @@ impl Protocol {
                     let other = self.gates(state, region).chain([Gate::NODE]).filter(|gate| *gate != known.also);
                     changes.extend(other.map(Change::Announce));
                 }
-            } else if (!announces || server.gate == known.also) && self.have_caught_up(state, region, server.gate) {
+            } else if (!announces || server.gate == known.also) && have_caught_up(state, region, server.gate) {
                 changes.push(Change::Record(server.gate));
             }
             if self.config.breaks(Mutation::SynchronousEarly) {
@@ -177,24 +177,13 @@ impl Protocol {
             changes.extend(
                 self.gates(state, region)
                     .filter(record_first)
-                    .filter(|gate| self.have_caught_up(state, region, *gate))
+                    .filter(|gate| have_caught_up(state, region, *gate))
                     .map(Change::Record),
             );
-        } else if known.gate.covers(server.gate) && self.have_caught_up(state, region, server.gate) {
+        } else if known.gate.covers(server.gate) && have_caught_up(state, region, server.gate) {
             changes.push(Change::Record(server.gate));
         }
         changes
-    }
-
-    /// Whether all that a gate names have what was there when the server's gate was changed last.
-    fn have_caught_up(&self, state: &State, region: Region, gate: Gate) -> bool {
-        let node = state.node(region);
-        let mark = usize::from(node.mark);
-        let is_down = !state.server(region).up;
-        gate.named().iter().all(|peer| {
-            let server = state.server(peer);
-            (state.streams(region, peer) || is_down && server.follows == Some(region)) && server.wal.len() >= mark
-        })
     }
 
     /// The store carries out a change that was conditioned on the present record; `None` if another condition fails.
@@ -257,4 +246,15 @@ fn give_up(state: &mut State, claimer: Region) {
             made.fate = Fate::Gone;
         }
     }
+}
+
+/// Whether all that a gate names have what was there when the server's gate was changed last.
+fn have_caught_up(state: &State, region: Region, gate: Gate) -> bool {
+    let node = state.node(region);
+    let mark = usize::from(node.mark);
+    let is_down = !state.server(region).up;
+    gate.named().iter().all(|peer| {
+        let server = state.server(peer);
+        (state.streams(region, peer) || is_down && server.follows == Some(region)) && server.wal.len() >= mark
+    })
 }
