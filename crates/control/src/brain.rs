@@ -331,7 +331,19 @@ impl Brain {
                 }
                 true
             }
-            _ => false,
+            Event::Tick
+            | Event::Snapshot { .. }
+            | Event::Changes(_)
+            | Event::Transacted(_)
+            | Event::Granted(_)
+            | Event::Renewed(_)
+            | Event::Compute { .. }
+            | Event::ComputeChanged { .. }
+            | Event::OrderDone { .. }
+            | Event::PeerAsks { .. }
+            | Event::PeerAnswered { .. }
+            | Event::Person { .. }
+            | Event::Approve { .. } => false,
         }
     }
 

@@ -65,7 +65,9 @@ impl Stage<'_> {
                 self.asking = Some(Asking::start(self.world, self.facts, self.client_prefix())?);
                 format!("cut off from everybody else; alive in it: {alive}")
             }
-            _ => self.world.inject(fault, &home).await,
+            Fault::RegionLoss | Fault::DatabaseLoss | Fault::NodeLoss | Fault::AppLoss | Fault::Pause => {
+                self.world.inject(fault, &home).await
+            }
         };
         let led = if leads { "; etcd's leader was there" } else { "" };
         self.did(at, &home, what, format!("the fault of this drill: {fault}{led}"));
