@@ -18,6 +18,7 @@ mod expression;
 #[path = "nodes/machine.rs"]
 mod machine;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -26,7 +27,7 @@ use lifeboat_model::status::{Health, Status};
 use machine::{Machine, Network, said, until};
 
 fn skipped(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
+    let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
 }
 
 fn has(program: &str) -> bool {
