@@ -133,12 +133,15 @@ fn arm(design: &Design, tree: &Tree) -> String {
     if has("links") {
         out += &format!("{} -f links.json -p @roles.json\n", group("global"));
     }
+    if has("backups") {
+        out += &format!("{} -f backups.json -p @backups.parameters.json -p @roles.json\n", group("global"));
+    }
     out + ARM
 }
 
 const ARM: &str = "
-Always in incremental mode (the default): complete mode deletes what a template does not name. Roles: `roles.json`, of which `regional.json`, `global.json`
-and `links.json` make what follows them. A deployment sets scale sets back to the size of their role; autoscale takes it from there.
+Always in incremental mode (the default): complete mode deletes what a template does not name. Roles: `roles.json`, of which `regional.json`, `global.json`,
+`links.json` and `backups.json` make what follows them. A deployment sets scale sets back to the size of their role; autoscale takes it from there.
 
 A vault that was deleted keeps its name for 7 days (purge protection): `az keyvault recover`.
 ";

@@ -4,7 +4,8 @@ use lifeboat_model::app::{Kind, Pattern};
 
 use super::balancer::probe;
 use super::template::{Nested, Parameter, ROLES, Template, literal, unique_variable};
-use super::{DNS_SQL, Front, Templates, default_instance, postgres_tier};
+use super::{DNS_SQL, Front, Templates, default_instance, postgres_tier, sql_redundancy};
+use crate::backups::KEPT_DAYS;
 use crate::design::{Part, plain};
 use crate::fragment::{fill, indent, json};
 use crate::versions;
@@ -231,6 +232,12 @@ impl Templates<'_> {
         }
     }
 
+    /// Where they are all that another region has. For good, once the server is made.
+    fn keeps_backups_in_pair(&self, part: &Part) -> bool {
+        let home = self.design.site(part.home).and_then(|site| site.facts);
+        part.pattern == Pattern::BackupRestore && home.is_some_and(|facts| facts.pair.is_some())
+    }
+
     /// Components that exist per region; the global ones are elsewhere.
     fn resource(&self, part: &Part) -> Option<String> {
         let id = part.id.as_str();
@@ -283,14 +290,19 @@ impl Templates<'_> {
             }
             Kind::AzureSql => fill(
                 include_str!("azure-sql.json"),
-                &[("zone", DNS_SQL), ("zone_redundant", if zoned { "true" } else { "false" })],
+                &[
+                    ("zone", DNS_SQL),
+                    ("zone_redundant", if zoned { "true" } else { "false" }),
+                    ("redundancy", sql_redundancy(self.design.site(part.home))),
+                    ("kept", &KEPT_DAYS.to_string()),
+                ],
             ),
             Kind::AzurePostgres => fill(
                 include_str!("azure-postgres.json"),
                 &[
                     ("version", versions::AZURE_POSTGRESQL),
                     ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
-                    ("geo", if part.pattern == Pattern::BackupRestore { "Enabled" } else { "Disabled" }),
+                    ("geo", if self.keeps_backups_in_pair(part) { "Enabled" } else { "Disabled" }),
                     ("zone", &self.postgres_zone()),
                     ("peerings", &self.waits_for_peerings(part)),
                 ],

@@ -10,6 +10,7 @@ use crate::design::{Design, Part, STEERING_PATH, Site, Way, short};
 use crate::hcl::{Body, object, quote};
 use crate::tree::Tree;
 
+mod backups;
 mod components;
 mod identities;
 mod network;
@@ -34,6 +35,7 @@ const MODULES: &[Module] = files! {
     "azure-postgres": ["main.tf", "outputs.tf", "variables.tf"],
     "azure-sql": ["main.tf", "outputs.tf", "variables.tf"],
     "azure-storage": ["main.tf", "outputs.tf", "variables.tf"],
+    "backup": ["main.tf", "outputs.tf", "variables.tf"],
     "balancer": ["main.tf", "outputs.tf", "variables.tf"],
     "cosmosdb": ["main.tf", "outputs.tf", "variables.tf"],
     "network": ["main.tf", "outputs.tf", "variables.tf"],
@@ -67,6 +69,9 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     put("network.tf", root.network());
     put("lifeboat.tf", root.nodes());
     put("outputs.tf", root.outputs());
+    if root.has_vaults() {
+        put("backup.tf", root.backups());
+    }
     if !root.ways.is_empty() {
         put("routes.tf", root.routes());
     }
@@ -83,6 +88,7 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
         .iter()
         .filter_map(|part| module_of(part.component.kind))
         .chain(["network", "node"])
+        .chain(root.has_vaults().then_some("backup"))
         .chain((!root.ways.is_empty()).then_some(["balancer", "traffic-manager"]).into_iter().flatten())
         .collect();
     for (module, files) in MODULES.iter().filter(|(module, _)| names.contains(module)) {

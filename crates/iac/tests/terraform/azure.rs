@@ -72,6 +72,36 @@ fn databases_on_azure_stay() {
     assert!(!output.status.success() && said(&output).contains("prevent_destroy"));
 }
 
+/// A server is backed up where it writes, when a person says that it is to stay there; and who is to know of a failure is told.
+#[test]
+fn backups_follow_the_writer_when_a_person_says_so() {
+    let app = example("azure/pilot-light");
+    let Some(workspace) = Workspace::new(&app, &tree_of(&app), "azure") else { return };
+    workspace.apply();
+    let values = json!({
+        "backed_up_servers": {"records": ["germany", "sweden"]},
+        "alarm_action_groups": ["/subscriptions/0/resourceGroups/ops/providers/Microsoft.Insights/actionGroups/ops"],
+    });
+    std::fs::write(workspace.root.join("zz.auto.tfvars.json"), values.to_string()).unwrap();
+    let plan = workspace.plan().unwrap();
+    let mut made: Vec<&str> = super::changed(&plan).into_iter().filter(|address| address.contains("backup")).collect();
+    made.sort_unstable();
+    let instance = "azurerm_data_protection_backup_instance_postgresql_flexible_server.this[\"records\"]";
+    let rule = "azurerm_monitor_alert_processing_rule_action_group.failed[0]";
+    assert_eq!(
+        made,
+        [
+            format!("module.backup_germany.{rule}"),
+            format!("module.backup_sweden.{instance}"),
+            format!("module.backup_sweden.azurerm_data_protection_backup_policy_postgresql_flexible_server.weekly[0]"),
+            format!("module.backup_sweden.{rule}"),
+            "module.backup_sweden.azurerm_role_assignment.group[0]".into(),
+            "module.backup_sweden.azurerm_role_assignment.servers[\"records\"]".into(),
+        ]
+    );
+    assert!(!plan.contains("will be destroyed"), "{plan}");
+}
+
 /// Kubernetes ends versions; which is on offer only Azure knows.
 #[test]
 fn the_version_of_clusters_is_the_users_to_choose() {
@@ -152,6 +182,27 @@ fn a_mistake_for_azure_is_caught() {
             "a role that is not there",
         ),
         ("modules/node/main.tf", "\"Key Vault Secrets Officer\"", "\"Key Vault Reader\"", "nobody may write"),
+        ("backup.tf", "\"GeoRedundant\"", "\"ZoneRedundant\"", "redundancy is"),
+        (
+            "backup.tf",
+            "azurerm_resource_group.global.name",
+            "azurerm_resource_group.one.name",
+            "resource_group_name is",
+        ),
+        (
+            "modules/backup/main.tf",
+            "\"Storage Account Backup Contributor\"",
+            "\"Reader\"",
+            "may not back module.files.azurerm_storage_account.this up",
+        ),
+        ("modules/backup/main.tf", "= each.value.containers", "= [\"other\"]", "the vault takes"),
+        (
+            "modules/azure-storage/main.tf",
+            "cross_tenant_replication_enabled = true",
+            "cross_tenant_replication_enabled = false",
+            "the vault takes",
+        ),
+        ("backup.tf", "var.regions[\"one\"].place", "var.regions[\"two\"].place", "is backed up into"),
     ] {
         let path = format!("terraform/azure/{file}");
         let mut broken = tree.clone();
