@@ -163,8 +163,9 @@ A folder per region: the node as a systemd unit, as a container or in Kubernetes
     lifeboat certs lifeboat.yaml --out certs      # keep certs/ca.key where no node is
     lifeboat/hand-out.sh certs                    # to the secret store of each region
 
-In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`. Where there are both, start one: they would
-claim one address. In EKS the address is given by the AWS Load Balancer Controller, which has to be there.
+In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`, then hand out. Where there are both, start one:
+they would claim one address. In EKS the address is given by the AWS Load Balancer Controller, which has to be there. In AKS `hand-out.sh` also tells the cluster
+under which identity the pod reads its vault: until then the pod waits. What it remembers is on disks that outlive the pod and the claim.
 
 On a machine of your own: `lifeboat/REGION/install.sh lifeboat.yaml certs`. All members of etcd and all nodes, in any order; the store is there once a
 majority of its members is.

@@ -248,7 +248,14 @@ fn access_mistakes(app: &App, made: &Subscription) -> Vec<String> {
         } else {
             [vault.to_owned(), group.clone(), global.clone()].into()
         };
-        let node = format!("{group}-lifeboat");
+        // A machine, or a pod; not both, for they would claim one address.
+        let (machine, pod) = (format!("{group}-lifeboat"), format!("{}-lifeboat-{id}-{}", app.name, azure::UNIQUE));
+        let is_made = |name: &str| made.resources.keys().any(|path| path.ends_with(&format!("/{name}")));
+        let scale_set = is_made(&format!("virtualMachineScaleSets/{machine}"));
+        if scale_set == is_made(&format!("userAssignedIdentities/{pod}")) {
+            found.push(format!("{id} has a machine and a pod, or neither"));
+        }
+        let node = if scale_set { machine } else { pod };
         if held.get(node.as_str()) != Some(&expected) {
             found.push(format!("{node} holds a role on {:?}, not on {expected:?}", held.get(node.as_str())));
         }
@@ -390,7 +397,11 @@ fn a_mistake_in_a_template_is_caught() {
     }
     for (path, right, wrong) in [
         (regional, "'4633458b-17de-408a-b874-0445c86b69e6'", "'4633458b-17de-408a-b874-0445c86b69e7'"),
-        (regional, "\"scope\": \"[resourceId('Microsoft.KeyVault", "\"comment\": \"[resourceId('Microsoft.KeyVault"),
+        (
+            regional,
+            "reads its certificates.\",\n      \"scope\": \"[resourceId('Microsoft.KeyVault",
+            "reads its certificates.\",\n      \"comment\": \"[resourceId('Microsoft.KeyVault",
+        ),
         (foundation, "guid(subscription().id, 'Lifeboat node of booking')", "guid(subscription().id, 'Lifeboat')"),
     ] {
         assert_ne!(access_mistakes(&app, &broken(path, right, wrong).1), NOTHING, "{path} {wrong}");

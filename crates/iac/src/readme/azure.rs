@@ -6,6 +6,7 @@ use lifeboat_model::app::{Kind, Provider};
 
 use crate::arm::{UNIQUE, needed};
 use crate::design::{Design, short};
+use crate::members;
 use crate::tree::Tree;
 
 #[path = "backups.rs"]
@@ -23,8 +24,10 @@ pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
     if design.parts_of(Kind::Aks).next().is_some() {
         out += PODS;
     }
-    out += CHANGED;
-    nodes_anew(&mut out, terraform, arm);
+    if design.sites_of(Provider::Azure).any(|site| !members::runs_in_cluster(design, site)) {
+        out += CHANGED;
+        nodes_anew(&mut out, terraform, arm);
+    }
     out += &backups::section(design, terraform, arm);
     Some(out.replace("@{app}", design.name()))
 }

@@ -119,6 +119,27 @@ fn a_check_that_cannot_succeed_is_refused() {
     assert!(said.len() == 1 && said[0].starts_with("components.web.check.http: "), "{said:?}");
 }
 
+/// Where deployments run in AKS the region's node is a pod there, and there is no machine.
+#[test]
+fn a_node_in_a_cluster_has_no_machine() {
+    let app = example("kubernetes/pilot-light");
+    let tree = tree_of(&app);
+    for (file, right, wrong, said_of_it) in [
+        ("modules/pod/main.tf", "serviceaccount:lifeboat:lifeboat", "serviceaccount:desk:default", "is nobody"),
+        ("platform.tf", "secret_store        = true", "secret_store        = false", "has no certificates"),
+        ("modules/vault/main.tf", "\"Key Vault Secrets User\"", "\"Key Vault Reader\"", "no node reads"),
+    ] {
+        let mut broken = tree.clone();
+        let text = broken.files.get_mut(&format!("terraform/azure/{file}")).unwrap();
+        assert!(text.contains(right), "{file}: {right}\n{text}");
+        *text = text.replace(right, wrong);
+        let Some(workspace) = Workspace::new(&app, &broken, "azure") else { return };
+        workspace.apply();
+        let found = mistakes(&app, &broken, &Applied::of(&workspace));
+        assert!(found.iter().any(|mistake| mistake.contains(said_of_it)), "{wrong}: {found:?}");
+    }
+}
+
 /// Mistakes in what is generated, each found by the check that is for it.
 #[test]
 fn a_mistake_for_azure_is_caught() {
@@ -181,7 +202,7 @@ fn a_mistake_for_azure_is_caught() {
             "role_definition_id = var.name",
             "a role that is not there",
         ),
-        ("modules/node/main.tf", "\"Key Vault Secrets Officer\"", "\"Key Vault Reader\"", "nobody may write"),
+        ("modules/vault/main.tf", "\"Key Vault Secrets Officer\"", "\"Key Vault Reader\"", "nobody may write"),
         ("backup.tf", "\"GeoRedundant\"", "\"ZoneRedundant\"", "redundancy is"),
         (
             "backup.tf",

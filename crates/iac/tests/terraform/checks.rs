@@ -367,6 +367,40 @@ fn cramped(applied: &Applied) -> Vec<String> {
     found
 }
 
+/// Regions whose node has no home, or two that would claim one address; pods that are nobody, or have no certificates.
+fn homeless(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for id in app.regions.iter().filter(|(_, one)| one.place.provider == Provider::Azure).map(|(id, _)| id) {
+        let name = format!("{}-lifeboat-{id}", app.name);
+        let machines = applied.with("azurerm_linux_virtual_machine_scale_set", "name", &json!(name)).count();
+        let called = json!(format!("{name}-{UNIQUE}"));
+        let pods: Vec<&Json> = applied.with("azurerm_user_assigned_identity", "name", &called).collect();
+        if machines + pods.len() != 1 {
+            found.push(format!("{id} has {machines} machines and {} pods", pods.len()));
+        }
+        for pod in pods {
+            let credential = applied.with("azurerm_federated_identity_credential", "parent_id", &pod["id"]).next();
+            let cluster = applied.all("azurerm_kubernetes_cluster").map(|(_, cluster)| cluster);
+            let mut here = cluster.filter(|cluster| cluster["resource_group_name"] == pod["resource_group_name"]);
+            let known = credential.is_some_and(|one| one["subject"] == "system:serviceaccount:lifeboat:lifeboat");
+            let renews = |cluster: &Json| cluster["key_vault_secrets_provider"][0]["secret_rotation_enabled"] == true;
+            if !known || !here.any(renews) {
+                found.push(format!("the pod of {id} is nobody, or has no certificates"));
+            }
+        }
+    }
+    for (address, vault) in applied.all("azurerm_key_vault") {
+        let mut on = applied.with("azurerm_role_assignment", "scope", &vault["id"]);
+        let from = &vault["network_acls"][0]["virtual_network_subnet_ids"];
+        if !on.any(|role| role["role_definition_name"] == "Key Vault Secrets User")
+            || from.as_array().is_none_or(Vec::is_empty)
+        {
+            found.push(format!("no node reads {address}"));
+        }
+    }
+    found
+}
+
 /// Nodes without the role that moves things, vaults into which nobody may write.
 fn powerless(applied: &Applied) -> Vec<String> {
     let mut found = Vec::new();
@@ -407,28 +441,29 @@ fn unsaved(app: &App, applied: &Applied) -> Vec<String> {
     let assigned = |scope: &Json, role: &str| {
         applied.with("azurerm_role_assignment", "scope", scope).any(|one| one["role_definition_name"] == role)
     };
-    let mut judge = |address: &str, source: &Json, instance: Option<&Json>, policies: &str, role: &str| {
+    let judge = |address: &str, source: &Json, instance: Option<&Json>, policies: &str, role: &str| {
         let Some(instance) = instance else {
-            found.push(format!("{address} is not backed up"));
-            return;
+            return vec![format!("{address} is not backed up")];
         };
+        let mut found = Vec::new();
         let vault = applied.with("azurerm_data_protection_backup_vault", "id", &instance["vault_id"]).next().unwrap();
         if vault["location"] != source["location"] {
             found.push(format!("{address} is backed up into {}", vault["location"]));
         }
-        let policy = applied.with(policies, "id", &instance["backup_policy_id"]).next();
-        if policy.is_none_or(|policy| policy["vault_id"] != instance["vault_id"]) {
+        let policy = applied.all(policies).find(|(_, policy)| policy["id"] == instance["backup_policy_id"]);
+        if policy.is_none_or(|(_, policy)| policy["vault_id"] != instance["vault_id"]) {
             found.push(format!("{address} is backed up by no policy of its vault"));
         }
         if !assigned(&source["id"], role) {
             found.push(format!("the vault may not back {address} up"));
         }
+        found
     };
     for (address, account) in applied.all("azurerm_storage_account") {
         let instances = "azurerm_data_protection_backup_instance_blob_storage";
         let instance = applied.with(instances, "storage_account_id", &account["id"]).next();
         let policies = "azurerm_data_protection_backup_policy_blob_storage";
-        judge(address, account, instance, policies, "Storage Account Backup Contributor");
+        found.extend(judge(address, account, instance, policies, "Storage Account Backup Contributor"));
         let made: BTreeSet<&str> = applied
             .with("azurerm_storage_container", "storage_account_id", &account["id"])
             .filter_map(|one| one["name"].as_str())
@@ -447,7 +482,7 @@ fn unsaved(app: &App, applied: &Applied) -> Vec<String> {
         let instance = applied.with(instances, "server_id", &server["id"]).next();
         let policies = "azurerm_data_protection_backup_policy_postgresql_flexible_server";
         let role = "PostgreSQL Flexible Server Long Term Retention Backup Role";
-        judge(id.as_str(), server, instance, policies, role);
+        found.extend(judge(id.as_str(), server, instance, policies, role));
         let all = applied.all(instances).filter(|(address, _)| address.contains(&format!("[\"{id}\"]"))).count();
         let group = applied.with("azurerm_resource_group", "name", &server["resource_group_name"]).next().unwrap();
         if all != 1 || !assigned(&group["id"], "Reader") {
@@ -477,6 +512,7 @@ pub(super) fn mistakes(app: &App, tree: &Tree, applied: &Applied) -> Vec<String>
         cramped(applied),
         powerless(applied),
         unsaved(app, applied),
+        homeless(app, applied),
     ]
     .concat()
 }

@@ -7,6 +7,7 @@ use crate::arm::{Front, UNIQUE, storage_redundancy, writes_everywhere};
 use crate::backups::KEPT_DAYS;
 use crate::design::{Part, Site, identifier, plain};
 use crate::hcl::{Body, list, object, quote};
+use crate::members;
 use crate::versions;
 
 impl Root<'_> {
@@ -241,6 +242,10 @@ impl Root<'_> {
                     body.attribute("ssh_public_key", "var.ssh_public_key");
                 } else {
                     body.attribute("kubernetes_version", "var.kubernetes_version");
+                    let is_home = members::home_cluster(self.design, site).is_some_and(|cluster| cluster.id == part.id);
+                    if is_home && members::is_given_certificates(self.design, site) {
+                        body.attribute("secret_store", "true");
+                    }
                 }
             });
         }
