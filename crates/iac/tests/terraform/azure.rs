@@ -1,6 +1,8 @@
 //! What a provider that knows no cloud cannot see of the code for Azure.
 
 use checks::{Applied, mistakes};
+use lifeboat_iac::Tree;
+use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 use serde_json::json;
 
@@ -93,7 +95,7 @@ fn backups_follow_the_writer_when_a_person_says_so() {
         [
             format!("module.backup_germany.{rule}"),
             format!("module.backup_sweden.{instance}"),
-            format!("module.backup_sweden.azurerm_data_protection_backup_policy_postgresql_flexible_server.weekly[0]"),
+            "module.backup_sweden.azurerm_data_protection_backup_policy_postgresql_flexible_server.weekly[0]".into(),
             format!("module.backup_sweden.{rule}"),
             "module.backup_sweden.azurerm_role_assignment.group[0]".into(),
             "module.backup_sweden.azurerm_role_assignment.servers[\"records\"]".into(),
@@ -129,14 +131,9 @@ fn a_node_in_a_cluster_has_no_machine() {
         ("platform.tf", "secret_store        = true", "secret_store        = false", "has no certificates"),
         ("modules/vault/main.tf", "\"Key Vault Secrets User\"", "\"Key Vault Reader\"", "no node reads"),
     ] {
-        let mut broken = tree.clone();
-        let text = broken.files.get_mut(&format!("terraform/azure/{file}")).unwrap();
-        assert!(text.contains(right), "{file}: {right}\n{text}");
-        *text = text.replace(right, wrong);
-        let Some(workspace) = Workspace::new(&app, &broken, "azure") else { return };
-        workspace.apply();
-        let found = mistakes(&app, &broken, &Applied::of(&workspace));
-        assert!(found.iter().any(|mistake| mistake.contains(said_of_it)), "{wrong}: {found:?}");
+        if !is_caught(&app, &tree, (file, right, wrong), said_of_it) {
+            return;
+        }
     }
 }
 
@@ -225,14 +222,23 @@ fn a_mistake_for_azure_is_caught() {
         ),
         ("backup.tf", "var.regions[\"one\"].place", "var.regions[\"two\"].place", "is backed up into"),
     ] {
-        let path = format!("terraform/azure/{file}");
-        let mut broken = tree.clone();
-        let text = broken.files.get_mut(&path).unwrap();
-        assert!(text.contains(right), "{path}: {right}\n{text}");
-        *text = text.replacen(right, wrong, 1);
-        let Some(workspace) = Workspace::new(&app, &broken, "azure") else { return };
-        workspace.apply();
-        let found = mistakes(&app, &broken, &Applied::of(&workspace));
-        assert!(found.iter().any(|mistake| mistake.contains(said_of_it)), "{wrong}: {found:?}");
+        if !is_caught(&app, &tree, (file, right, wrong), said_of_it) {
+            return;
+        }
     }
+}
+
+/// Asserts that a mistake is found once it is applied: in a file, what is right, and what stands there instead. `false`: terraform or the schemas
+/// are not to be had, which was said.
+fn is_caught(app: &App, tree: &Tree, (file, right, wrong): (&str, &str, &str), said_of_it: &str) -> bool {
+    let path = format!("terraform/azure/{file}");
+    let mut broken = tree.clone();
+    let text = broken.files.get_mut(&path).unwrap();
+    assert!(text.contains(right), "{path}: {right}\n{text}");
+    *text = text.replacen(right, wrong, 1);
+    let Some(workspace) = Workspace::new(app, &broken, "azure") else { return false };
+    workspace.apply();
+    let found = mistakes(app, &broken, &Applied::of(&workspace));
+    assert!(found.iter().any(|mistake| mistake.contains(said_of_it)), "{wrong}: {found:?}");
+    true
 }
