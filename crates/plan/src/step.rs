@@ -145,4 +145,7 @@ pub struct Step {
     pub on_failure: OnFailure,
     /// Whether clients are without service until it is done.
     pub in_outage: bool,
+    /// A manual step: what a person does, in lines for a shell (`#` begins one for the reader). Empty: the actor's node does it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manual: Vec<String>,
 }
