@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use lifeboat_control::audit::Audit;
 use lifeboat_model::compute::{ComputeState, Replicas, Running};
@@ -10,7 +9,7 @@ use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{DatabaseStatus, Drift, Health, Readiness, Status};
 use lifeboat_model::{ComponentId, RegionId};
-use lifeboat_plan::{CriticalPath, Plan, StepKind};
+use lifeboat_plan::{Plan, StepKind};
 
 /// `lifeboat status`
 pub fn status(status: &Status) -> String {
@@ -258,12 +257,6 @@ pub fn audit(audit: &Audit, kept: u64) -> String {
     text
 }
 
-/// How long the critical path takes without what people do: nobody can say that.
-fn expected_by_nodes(plan: &Plan, path: &CriticalPath) -> Duration {
-    let steps = path.steps.iter().filter_map(|id| plan.steps.get(id.0));
-    steps.filter(|step| step.manual.is_empty() && step.in_outage).map(|step| step.expected).sum()
-}
-
 /// `lifeboat plan`
 pub fn plan(plan: &Plan, readiness: Option<&Readiness>) -> String {
     let path = plan.critical_path(true);
@@ -278,7 +271,7 @@ pub fn plan(plan: &Plan, readiness: Option<&Readiness>) -> String {
         plan.intent,
         plan.database,
         plan.to,
-        expected_by_nodes(plan, &path).as_millis()
+        path.expected.as_millis()
     );
     if let Some(readiness) = readiness {
         let _ = writeln!(

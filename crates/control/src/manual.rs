@@ -40,7 +40,8 @@ pub(crate) struct Word {
 
 impl Brain {
     pub(crate) fn moved_by(&self, database: &ComponentId) -> MovedBy {
-        self.component(database).moved_by()
+        // A record may have outlived its component: then what has always been done for records is done.
+        self.app.components.get(database).map_or(MovedBy::Nodes, Component::moved_by)
     }
 
     /// The rules of such a database.
@@ -107,12 +108,12 @@ impl Brain {
     /// Offers a failover away from a region that is down, on the node of the region that it would go to. One that a person has asked for is
     /// left alone, and so is one that waits for a region that is up: somebody may be carrying it out.
     fn offer_failover(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+        let is_declined = self.is_declined(database, record);
         if let Some((run, manual)) = self.waiting(database, record)
             && (manual.asked_by.is_some() || self.is_down(&run.to) != Some(true))
         {
             return;
         }
-        let is_declined = self.is_declined(database, record);
         let reason = self.why_it_should_move(database, record);
         let now = self.clock.now;
         let Some(local) = self.locals.get_mut(database) else { return };

@@ -82,7 +82,9 @@ impl<'a> Dag<'a> {
         let id = || at.database.clone();
         let promote = self.add(StepKind::Promote(id()), at.to, &[], OnFailure::GoOn, true);
         let planned = intent != Intent::Failover;
-        self.steps[promote.0].manual = manual::move_writer(self.app, at.database, planned, at.from, at.to);
+        let by_hand = manual::move_writer(self.app, at.database, planned, at.from, at.to);
+        let step = &mut self.steps[promote.0];
+        (step.manual, step.expected) = (by_hand, Duration::ZERO);
         let claim = self.add(StepKind::Claim(id()), at.to, &[promote], OnFailure::GoOn, true);
         let open = self.add(StepKind::Open(id()), at.to, &[claim], OnFailure::GoOn, true);
         self.claims.insert(at.database, claim);
@@ -97,9 +99,9 @@ impl<'a> Dag<'a> {
         let is_started = |step: &Step| matches!(&step.kind, StepKind::StartCompute(id) if id == compute);
         let is_awaited = |step: &Step| matches!(&step.kind, StepKind::AwaitCompute(id) if id == compute);
         let at = self.steps.iter().rposition(is_started).or_else(|| self.steps.iter().rposition(is_awaited));
-        if let Some(at) = at {
-            self.steps[at].manual = manual::scale(self.app, compute, to);
-        }
+        let by_hand = manual::scale(self.app, compute, to);
+        let Some(step) = at.filter(|_| !by_hand.is_empty()).and_then(|at| self.steps.get_mut(at)) else { return };
+        (step.manual, step.expected) = (by_hand, Duration::ZERO);
     }
 
     /// A compute that serves in `to`: started there if it does not run yet, and healthy once all that it needs serves.

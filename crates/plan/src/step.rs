@@ -135,9 +135,9 @@ pub struct Step {
     pub actor: RegionId,
     /// What has to be done before.
     pub needs: Vec<StepId>,
-    /// How long it is expected to take.
+    /// How long it is expected to take; of a manual step zero, for nobody can say how long a person takes.
     pub expected: Duration,
-    /// After how long it counts as failed.
+    /// After how long it counts as failed; a manual step waits for as long as it takes.
     pub timeout: Duration,
     /// How it is tried again.
     pub retry: Retry,
