@@ -417,6 +417,7 @@ impl Brain {
             let written: BTreeSet<&RegionId> = records.iter().map(|record| &record.writer).collect();
             let region = written.into_iter().find(|region| {
                 component.regions.contains(*region)
+                    && self.is_down(region) != Some(true)
                     && self.sight(&Target::compute(region, id)).is_some_and(|sight| sight != Sight::Up)
             })?;
             let steps = manual::scale(&self.app, id, region);

@@ -44,6 +44,8 @@ struct Fleet {
     cut: BTreeSet<RegionId>,
     /// Regions whose compute answers though the node does not.
     answering: BTreeSet<RegionId>,
+    /// Regions whose compute does not answer though the node does.
+    resting: BTreeSet<RegionId>,
     told: BTreeMap<u64, Result<String, String>>,
     tickets: u64,
     journal: Vec<JournalEntry>,
@@ -65,6 +67,7 @@ impl Fleet {
             dead: BTreeSet::new(),
             cut: BTreeSet::new(),
             answering: BTreeSet::new(),
+            resting: BTreeSet::new(),
             told: BTreeMap::new(),
             tickets: 0,
             journal: Vec::new(),
@@ -178,8 +181,11 @@ impl Fleet {
             self.now_ms += 100;
             for region in &regions {
                 for target in self.brains[region].targets() {
-                    let answers = target != Target::node(&target.region) && self.answering.contains(&target.region);
-                    let is_gone = self.dead.contains(&target.region) && !answers;
+                    let is_node = target == Target::node(&target.region);
+                    let is_gone = match self.dead.contains(&target.region) {
+                        true => is_node || !self.answering.contains(&target.region),
+                        false => !is_node && self.resting.contains(&target.region),
+                    };
                     let evidence = if is_gone { Evidence::Refused } else { Evidence::Ok };
                     self.feed(region, Event::Reading { target, evidence });
                 }
@@ -362,6 +368,26 @@ fn a_node_that_is_gone_beside_an_application_that_answers_moves_nothing() {
     fleet.answering.clear();
     fleet.run(10_000);
     assert_eq!(fleet.waiting("b").len(), 1);
+}
+
+#[test]
+fn compute_without_a_driver_is_shown_where_it_has_to_be_started_until_it_answers() {
+    let asg = "kind: asg, pattern: pilot-light, size: {count: 4, image: ami-0a1b2c3d4e5f60718},";
+    let text = FILE.replace("kind: process, pattern: pilot-light, run: web,", asg);
+    let mut fleet = Fleet::of(&text.replace("port: 80}", "port: 80, check: {tcp: true}}"));
+    fleet.resting.extend(["b".into(), "c".into()]);
+    fleet.kill("a");
+    fleet.run(5_000);
+    let components = |waiting: Vec<Waiting>| waiting.into_iter().map(|waits| waits.component).collect::<Vec<_>>();
+    assert_eq!(components(fleet.waiting("c")), ["orders".into()], "nothing is started before the database is there");
+    assert!(fleet.done("b", "b", false).is_ok());
+    fleet.run(1_000);
+    let waiting = fleet.waiting("c");
+    assert_eq!((&waiting[0].component, &waiting[0].region), (&"web".into(), &"b".into()));
+    assert!(waiting[0].steps[0].contains("--auto-scaling-group-name shop-web-b --min-size 4"), "{waiting:?}");
+    fleet.resting.clear();
+    fleet.run(2_000);
+    assert_eq!(fleet.waiting("c"), []);
 }
 
 #[test]

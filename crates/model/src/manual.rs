@@ -227,13 +227,17 @@ impl Names<'_> {
         lines.push(format!("aws rds promote-read-replica --region {place} --db-instance-identifier {replica}"));
         lines.push(format!("aws rds wait db-instance-available --region {place} --db-instance-identifier {replica}"));
         if let Some(from) = from {
-            lines
-                .push(format!("# nothing else keeps the old server from accepting writes: as soon as {from} answers,"));
-            lines.push(format!(
+            let stop = format!(
                 "aws rds stop-db-instance --region {} --db-instance-identifier {}",
                 self.place(from),
                 self.full(from)
-            ));
+            );
+            // Nothing else keeps the old server from accepting writes.
+            if planned {
+                lines.push(stop);
+            } else {
+                lines.push(format!("# when {from} answers again, before anything writes there: {stop}"));
+            }
         }
         lines
     }
