@@ -84,7 +84,7 @@ fn plain(app: &App, inputs: &Inputs<'_>, ground: &Ground, together: bool, draws:
         draws,
         together,
         within: None,
-        effort: EFFORT / 10,
+        effort: EFFORT,
     })
 }
 

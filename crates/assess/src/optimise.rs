@@ -10,6 +10,7 @@ mod likeness;
 mod member;
 mod placement;
 mod recoveries;
+mod search;
 mod timing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -69,8 +70,8 @@ pub struct Task<'a> {
     pub effort: usize,
 }
 
-/// Enough for a proof in all but groups where much hangs together.
-pub const EFFORT: usize = 6000;
+/// Enough for a proof in all but a few groups of some hundred components where much hangs together.
+pub const EFFORT: usize = 60_000;
 
 /// What was chosen for a component.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lifeboat_assess::choice::{Carriage, Choice, Setting, TargetRule, alone, choices};
 use lifeboat_assess::draw::Draws;
-use lifeboat_assess::optimise::{EFFORT, Placed, Task, objectives, optimise};
+use lifeboat_assess::optimise::{EFFORT, Placed, Task, objectives, optimise, quickest};
 use lifeboat_assess::predict::predict;
 use lifeboat_assess::report::Standing;
 use lifeboat_assess::site::{Ground, declared, may_be_in};
@@ -308,6 +308,62 @@ proptest! {
             prop_assert_eq!(&again.conflicts, &[], "{}", advice);
         }
     }
+}
+
+/// Twenty components that need each other in many ways, each with an RTO that is little more than what is possible or much more: the
+/// cheapest is found and proved, and holds.
+#[test]
+fn groups_in_which_much_hangs_together_are_proved() {
+    let numbers = |seed: u64| {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        move |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % limit
+        }
+    };
+    for seed in 1..=6 {
+        let mut below = numbers(seed);
+        let components = (0..20).map(|number: usize| {
+            let needs = (0..number).map(|_| below(number.max(1)) < 2).collect();
+            (below(KINDS.len()), needs, 1 + u32::try_from(below(8)).unwrap(), None, None)
+        });
+        let case = Case { places: vec![0, 1, 2, 3], components: components.collect() };
+        let mut app = app(&case);
+        let quick = quick(&app);
+        for (component, least) in app.components.values_mut().zip(quick) {
+            let factor = [1.05, 1.3, 1.6, 2.0, 5.0][below(5)];
+            component.objectives.rto = Some(Duration::from_secs_f64(least * factor + 1.0));
+        }
+        let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+        assert_eq!(answer.conflicts, [], "{seed}");
+        assert!(answer.optimal, "{seed}: {:?}", answer.spare_usd);
+        let missed: Vec<_> =
+            answer.objectives.iter().filter(|one| one.misses.is_some_and(|share| share > 0.0501)).collect();
+        assert!(missed.is_empty(), "{seed}: {missed:#?}");
+    }
+}
+
+/// What 95 of 100 recoveries take of each component, if all are as quick as they can be.
+fn quick(app: &App) -> Vec<f64> {
+    let atlas = Atlas::embedded();
+    let history = History::default();
+    let ground = Ground::new(atlas, atlas.prices(), declared(app));
+    let nothing = BTreeSet::new();
+    let draws = draws(app);
+    let task = Task {
+        setting: Setting { atlas, app, history: &history },
+        ground: &ground,
+        relaxed: &nothing,
+        keep_pins: true,
+        draws: &draws,
+        together: true,
+        within: None,
+        effort: EFFORT,
+    };
+    let all: Vec<ComponentId> = app.components.keys().cloned().collect();
+    all.iter().map(|id| quickest(&task, &all, id).unwrap()).collect()
 }
 
 /// `RTO of c1: at least 8.3 min`

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -55,7 +56,7 @@ fn a_partition_of_the_example_is_survived_and_the_side_that_is_cut_off_is_harmle
     let missing = lifeboat_lab::machine::missing(lifeboat_lab::machine::Kind::Network)
         .or_else(|| etcd.is_err().then(|| "etcd is not installed (tools/install etcd)".into()));
     if let Some(missing) = missing {
-        eprintln!("SKIPPED a_partition_of_the_example_…: {missing}");
+        let _ = writeln!(std::io::stderr(), "skipped a_partition_of_the_example_…: {missing}");
         return;
     }
     let output = Command::new(env!("CARGO_BIN_EXE_lifeboat"))

@@ -7,6 +7,7 @@ mod place;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 mod world;
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use lifeboat_drill::Fault;
@@ -24,7 +25,7 @@ fn has_etcd(test: &str) -> bool {
     let found =
         std::process::Command::new("etcd").arg("--version").stdout(std::process::Stdio::null()).status().is_ok();
     if !found {
-        eprintln!("SKIPPED {test}: etcd is not installed (tools/install etcd)");
+        let _ = writeln!(std::io::stderr(), "skipped {test}: etcd is not installed (tools/install etcd)");
     }
     found
 }

@@ -7,6 +7,7 @@ mod place;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -250,7 +251,10 @@ fn a_full_disk_at_the_writer_does_not_keep_clients_from_writing() {
     play(async {
         let mut scene = Scene::set(&pair("continue"));
         if !scene.mount("stockholm", 400) {
-            eprintln!("skipped: only root can mount a small file system, on which a disk can be full");
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: only root can mount a small file system, on which a disk can be full"
+            );
             return;
         }
         scene.open().await;
@@ -291,7 +295,10 @@ fn a_full_disk_that_stops_tables_but_not_the_server_does_not_keep_clients_from_w
     play(async {
         let mut scene = Scene::set(&pair("continue"));
         if !scene.mount("stockholm", 400) {
-            eprintln!("skipped: only root can mount a small file system, on which a disk can be full");
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: only root can mount a small file system, on which a disk can be full"
+            );
             return;
         }
         scene.open().await;

@@ -18,19 +18,16 @@ mod expression;
 #[path = "nodes/machine.rs"]
 mod machine;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use lifeboat_model::App;
 use lifeboat_model::status::{Health, Status};
-use machine::{Machine, Network, said};
-
-/// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+use machine::{Machine, Network, said, until};
 
 fn skipped(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
+    let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
 }
 
 fn has(program: &str) -> bool {
@@ -129,13 +126,8 @@ impl Fleet {
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// Looks again and again: each look asks running servers, which takes its time.
-    fn eventually(&self, what: &str, mut met: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !met() {
-            let logs: Vec<String> = self.machines.iter().map(Machine::logs).collect();
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{}", logs.join("\n"));
-        }
+    fn eventually(&self, what: &str, met: impl FnMut() -> bool) {
+        until(what, met, || self.machines.iter().map(Machine::logs).collect::<Vec<_>>().join("\n"));
     }
 
     /// Every node reaches the store and sees every other.

@@ -154,6 +154,8 @@ pub struct Brain {
     pub(crate) synced: bool,
     pub(crate) relisting: bool,
     pub(crate) revisions: BTreeMap<String, Revision>,
+    /// What is in the store and cannot be read here. None of it is among the `revisions`.
+    pub(crate) unreadable: BTreeMap<String, Revision>,
     pub(crate) records: BTreeMap<ComponentId, DatabaseRecord>,
     pub(crate) leases: BTreeMap<ComponentId, (RegionId, Option<LeaseId>)>,
     pub(crate) views: BTreeMap<RegionId, View>,
@@ -212,6 +214,7 @@ impl Brain {
             synced: false,
             relisting: false,
             revisions: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             records: BTreeMap::new(),
             leases: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -334,7 +337,19 @@ impl Brain {
                 }
                 true
             }
-            _ => false,
+            Event::Tick
+            | Event::Snapshot { .. }
+            | Event::Changes(_)
+            | Event::Transacted(_)
+            | Event::Granted(_)
+            | Event::Renewed(_)
+            | Event::Compute { .. }
+            | Event::ComputeChanged { .. }
+            | Event::OrderDone { .. }
+            | Event::PeerAsks { .. }
+            | Event::PeerAnswered { .. }
+            | Event::Person { .. }
+            | Event::Approve { .. } => false,
         }
     }
 

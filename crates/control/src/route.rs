@@ -49,7 +49,8 @@ impl Brain {
             RoutePolicy::Spread => self.healthy_regions(&route.to),
         };
         let in_doubt = regions.iter().any(|region| self.is_in_doubt(region, route));
-        let addresses = regions.iter().filter_map(|region| self.app.regions[region].address).collect();
+        // The store may name a writer that this file does not know (any more).
+        let addresses = regions.iter().filter_map(|region| self.app.regions.get(region)?.address).collect();
         let ttl = if in_doubt { 0 } else { u32::try_from(route.ttl.as_secs()).unwrap_or(u32::MAX) };
         RouteAnswer { addresses, ttl_seconds: ttl, regions, reason }
     }

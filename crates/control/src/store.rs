@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lifeboat_model::RegionId;
 use lifeboat_model::app::Kind;
 use lifeboat_model::database::DatabaseState;
 use lifeboat_model::journal::{EntryKind, JournalEntry};
@@ -23,6 +22,7 @@ impl Brain {
         self.views.clear();
         self.runs.clear();
         self.requests.clear();
+        self.unreadable.retain(|key, _| entries.iter().any(|entry| entry.key == *key));
         for entry in entries {
             self.take_entry(entry);
         }
@@ -50,53 +50,55 @@ impl Brain {
                 if self.revisions.get(&key).is_some_and(|known| *known < revision) {
                     self.forget(&key);
                 }
+                if self.unreadable.get(&key).is_some_and(|known| *known < revision) {
+                    self.unreadable.remove(&key);
+                }
             }
         }
     }
 
     pub(crate) fn take_entry(&mut self, entry: Entry) {
-        fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Option<T> {
-            serde_json::from_slice(&entry.value).ok()
+        fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, serde_json::Error> {
+            serde_json::from_slice(&entry.value)
         }
         self.revisions.insert(entry.key.clone(), entry.revision);
         self.settle_doubts(&entry.key, entry.revision);
         let Some((kind, name)) = entry.key.strip_prefix(record::STATE).and_then(|rest| rest.split_once('/')) else {
             return;
         };
-        match kind {
-            "database" => {
-                if let Some(record) = read(&entry) {
-                    self.records.insert(name.into(), record);
-                }
-            }
-            "lease" => {
-                if let Some(region) = read::<RegionId>(&entry) {
-                    self.leases.insert(name.into(), (region, entry.lease));
-                }
-            }
-            "view" => {
-                if let Some(view) = read(&entry) {
-                    self.views.insert(name.into(), view);
-                }
-            }
-            "run" => {
-                if let Some(run) = read(&entry) {
-                    self.runs.insert(name.into(), run);
-                }
-            }
-            "request" => {
-                if let Some(request) = read(&entry) {
-                    self.requests.insert(name.into(), request);
-                }
-            }
-            "journal-head" if name == self.me.as_str() => {
+        let taken = match kind {
+            "database" => read(&entry).map(|record| drop(self.records.insert(name.into(), record))),
+            "lease" => read(&entry).map(|region| drop(self.leases.insert(name.into(), (region, entry.lease)))),
+            "view" => read(&entry).map(|view| drop(self.views.insert(name.into(), view))),
+            "run" => read(&entry).map(|run| drop(self.runs.insert(name.into(), run))),
+            "request" => read(&entry).map(|request| drop(self.requests.insert(name.into(), request))),
+            "journal-head" if name == self.me.as_str() => read(&entry).map(|head: JournalHead| {
                 // A store that was restored from a copy lacks entries: their numbers are not given again.
-                if let Some(head) = read::<JournalHead>(&entry).filter(|head| head.number >= self.journal_head.number) {
+                if head.number >= self.journal_head.number {
                     self.journal_head = head;
                 }
-            }
-            _ => {}
+            }),
+            _ => Ok(()),
+        };
+        match taken {
+            Ok(()) => drop(self.unreadable.remove(&entry.key)),
+            Err(error) => self.leave_alone(&entry.key, entry.revision, &error),
         }
+    }
+
+    /// What cannot be read was written by somebody who knows more, or is damaged. Nothing is decided on it, and without its revision
+    /// nothing that is written here replaces it.
+    fn leave_alone(&mut self, key: &str, revision: Revision, error: &serde_json::Error) {
+        self.forget(key);
+        if self.unreadable.insert(key.to_owned(), revision) != Some(revision) {
+            let what = format!("cannot read {key} in the state store, and leaves it alone");
+            self.note(EntryKind::Node, None, what, error.to_string());
+        }
+    }
+
+    /// Whether there is something under a key that this node cannot read.
+    pub(crate) fn is_unreadable(&self, key: &str) -> bool {
+        self.unreadable.contains_key(key)
     }
 
     pub(crate) fn forget(&mut self, key: &str) {
@@ -321,4 +323,100 @@ fn differs(old: &View, new: &View) -> bool {
 pub(crate) fn put<T: serde::Serialize>(key: String, value: &T, lease: Option<LeaseId>) -> Write {
     let value = serde_json::to_vec(value).expect("plain data without maps keyed by anything but names");
     Write::Put { key, value, lease }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lifeboat_model::Moment;
+
+    use super::*;
+    use crate::event::{Clock, Event};
+    use crate::record::database_key;
+
+    const FILE: &str = "
+app: shop
+regions:
+  a: {place: local/a, address: 127.0.10.1}
+  b: {place: local/b, address: 127.0.20.1}
+  c: {place: local/c, address: 127.0.30.1, role: witness}
+components:
+  orders: {kind: postgres, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}
+";
+
+    fn brain(file: &str, region: &str) -> Brain {
+        let app = lifeboat_model::parse(file).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        Brain::new(Arc::new(app), region.into())
+    }
+
+    fn record_is(value: &str) -> Event {
+        let key = database_key(&"orders".into());
+        let entry = Entry { key, value: value.into(), revision: Revision(7), lease: None };
+        Event::Snapshot { revision: Revision(7), entries: vec![entry] }
+    }
+
+    /// Every transaction that the node asks for while an empty server of its own waits, each answered with a conflict.
+    fn asked(brain: &mut Brain, snapshot: &Event) -> Vec<Transaction> {
+        let absent = Event::Database { component: "orders".into(), state: DatabaseState::absent() };
+        let mut asked = Vec::new();
+        for second in 1..=20 {
+            let clock = Clock { now: Moment(second * 1_000_000_000), unix_ms: 0 };
+            for event in [snapshot.clone(), absent.clone(), Event::Transacted(Ok(Outcome::Conflict))] {
+                asked.extend(brain.step(clock, event).into_iter().filter_map(|command| match command {
+                    Command::Transact(transaction) => Some(transaction),
+                    _ => None,
+                }));
+            }
+        }
+        asked
+    }
+
+    fn writes_record(transaction: &Transaction) -> bool {
+        let record = database_key(&"orders".into());
+        transaction.then.iter().any(|write| matches!(write, Write::Put { key, .. } if *key == record))
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_left_alone_and_said_once() {
+        let nothing = Event::Snapshot { revision: Revision(7), entries: Vec::new() };
+        assert!(
+            asked(&mut brain(FILE, "a"), &nothing).iter().any(writes_record),
+            "a database without a record gets one"
+        );
+
+        let mut brain = brain(FILE, "a");
+        let asked = asked(&mut brain, &record_is(r#"{"epoch": 9, "writer": {"region": "b"}}"#));
+        assert_eq!(asked.iter().filter(|transaction| writes_record(transaction)).count(), 0);
+        let condition = brain.unchanged(database_key(&"orders".into()));
+        assert_eq!(condition, Condition::Absent(database_key(&"orders".into())), "no write can replace it");
+        let said: Vec<&JournalEntry> =
+            brain.backlog.iter().filter(|entry| entry.what.starts_with("cannot read state/database/orders")).collect();
+        assert_eq!(said.len(), 1, "once, however often it is listed: {said:?}");
+        assert!(said[0].why.contains("expected a string"), "{}", said[0].why);
+
+        // Somebody has removed it.
+        brain.take_change(Change::Delete { key: database_key(&"orders".into()), revision: Revision(8) });
+        assert!(!brain.is_unreadable(&database_key(&"orders".into())));
+    }
+
+    #[test]
+    fn a_writer_that_the_file_does_not_know_is_no_reason_to_end() {
+        let web =
+            "  web: {kind: process, run: web, port: 80, needs: [orders]}\nroutes:\n  shop.example.com: {to: web}\n";
+        let mut brain = brain(&format!("{FILE}{web}"), "b");
+        let renamed = r#"{"epoch": 3, "writer": "stockholm", "open": true, "holders": ["stockholm"], "gate": "node", "origin": "created"}"#;
+        let commands: Vec<Command> = (1..=20)
+            .flat_map(|second| {
+                let clock = Clock { now: Moment(second * 1_000_000_000), unix_ms: 0 };
+                brain.step(clock, if second == 1 { record_is(renamed) } else { Event::Tick })
+            })
+            .collect();
+        let served = commands.iter().find_map(|command| match command {
+            Command::Serve(routes) => routes.get("shop.example.com"),
+            _ => None,
+        });
+        let answer = served.expect("the route is answered");
+        assert_eq!((answer.regions.as_slice(), answer.addresses.as_slice()), (&["stockholm".into()][..], &[][..]));
+    }
 }

@@ -22,7 +22,7 @@ impl Brain {
     /// The first record of a database: made by the node of the region that the file names as writer.
     pub(crate) fn create_record(&mut self, database: &ComponentId) {
         let component = self.component(database);
-        if component.writer.as_ref() != Some(&self.me) {
+        if component.writer.as_ref() != Some(&self.me) || self.is_unreadable(&record::database_key(database)) {
             return;
         }
         let copies: Vec<RegionId> = self.app.data_regions().filter(|r| keeps_copy(component, r)).cloned().collect();

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,7 +183,7 @@ async fn other_peoples_clients_understand() {
     let port = server.address.port().to_string();
     for tool in ["dig", "kdig"] {
         if Command::new(tool).arg("-h").output().await.is_err() {
-            eprintln!("SKIPPED: {tool} is not installed");
+            let _ = writeln!(std::io::stderr(), "skipped: {tool} is not installed");
             continue;
         }
         let ask = async |arguments: &[&str]| {

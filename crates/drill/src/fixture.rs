@@ -3,7 +3,7 @@
 //! The figures are those of a plausible drill, to the millisecond; nothing in them was measured.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use lifeboat_model::app::{
@@ -21,18 +21,22 @@ use crate::report::{Environment, Finding, Objective, Report, TimelineEntry};
 /// When the fault happens in the made history.
 pub(crate) const FAULT: Moment = Moment(1_000_000_000_000);
 
+const STOCKHOLM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 10, 1));
+const FRANKFURT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 20, 1));
+const IRELAND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 30, 1));
+
 /// So many milliseconds after the fault.
 pub(crate) fn at(ms: i64) -> Moment {
-    Moment(u64::try_from(i64::try_from(FAULT.0).unwrap() + ms * 1_000_000).unwrap())
+    Moment(FAULT.0.saturating_add_signed(ms * 1_000_000))
 }
 
 /// `examples/local/lifeboat.yaml`, by hand.
 pub(crate) fn app() -> App {
-    let region = |name: &str, address: &str, role| {
+    let region = |name: &str, address, role| {
         let region = Region {
             place: Place { provider: Provider::Local, name: name.into() },
             role,
-            address: Some(address.parse().unwrap()),
+            address: Some(address),
             data: name.into(),
             api_port: 7400,
             preference: 0,
@@ -72,9 +76,9 @@ pub(crate) fn app() -> App {
         name: "shop".into(),
         objectives,
         regions: BTreeMap::from([
-            region("stockholm", "127.0.10.1", RegionRole::Data),
-            region("frankfurt", "127.0.20.1", RegionRole::Data),
-            region("ireland", "127.0.30.1", RegionRole::Witness),
+            region("stockholm", STOCKHOLM, RegionRole::Data),
+            region("frankfurt", FRANKFURT, RegionRole::Data),
+            region("ireland", IRELAND, RegionRole::Witness),
         ]),
         components: BTreeMap::from([("orders".into(), orders), ("web".into(), web)]),
         routes: BTreeMap::from([(
@@ -103,7 +107,7 @@ pub(crate) fn app() -> App {
 }
 
 pub(crate) fn regions() -> BTreeMap<IpAddr, RegionId> {
-    app().regions.into_iter().map(|(id, region)| (region.address.unwrap(), id)).collect()
+    app().regions.into_iter().filter_map(|(id, region)| Some((region.address?, id))).collect()
 }
 
 /// An entry of the journal. `epoch` 0: none.
@@ -185,18 +189,14 @@ pub(crate) fn journal() -> Vec<JournalEntry> {
 pub(crate) fn acknowledged() -> Vec<Acknowledged> {
     let mut orders = Vec::new();
     let mut number = 0;
-    for (from, to, address) in [(-4000, -3, "127.0.10.1"), (471, 8108, "127.0.20.1"), (8251, 11_000, "127.0.10.1")] {
+    // A fixed unevenness, so that the bars are not all alike.
+    let pauses = [7, 9, 8, 6, 11, 8, 7];
+    for (from, to, address) in [(-4000, -3, STOCKHOLM), (471, 8108, FRANKFURT), (8251, 11_000, STOCKHOLM)] {
         let mut ms: i64 = from;
         while ms <= to {
             number += 1;
-            orders.push(Acknowledged {
-                number,
-                sent: at(ms) - Duration::from_micros(2_400),
-                at: at(ms),
-                address: address.parse().unwrap(),
-            });
-            // A fixed unevenness, so that the bars are not all alike.
-            ms += [7, 9, 8, 6, 11, 8, 7][usize::try_from(number % 7).unwrap()];
+            orders.push(Acknowledged { number, sent: at(ms) - Duration::from_micros(2_400), at: at(ms), address });
+            ms += pauses[orders.len() % pauses.len()];
         }
         // The last one before the gap is exactly where the story wants it.
         if let Some(last) = orders.last_mut() {

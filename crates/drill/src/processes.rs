@@ -339,7 +339,7 @@ mod tests {
             .into_iter()
             .find(|bin| bin.join("initdb").exists())
         else {
-            eprintln!("skipped: PostgreSQL is not installed");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: PostgreSQL is not installed\n");
             return;
         };
         let run = tempfile::tempdir().unwrap();

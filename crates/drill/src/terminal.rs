@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::drill::{News, Progress, Pulse};
+use crate::progress::{News, Progress, Pulse};
 use crate::report::{Finding, Report, Run, TimelineEntry};
 use crate::report_html::{loss, there, way};
 use crate::report_svg::seconds;

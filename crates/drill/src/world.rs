@@ -62,7 +62,9 @@ impl World {
         let Options { file, app, lifeboat, shop, keep, store, fault, .. } = options;
         let world = match fault {
             Fault::Partition => Self::in_network(file, app, lifeboat, shop, *keep)?,
-            _ => Self::new(file, app, lifeboat, shop, *keep)?,
+            Fault::RegionLoss | Fault::DatabaseLoss | Fault::NodeLoss | Fault::AppLoss | Fault::Pause => {
+                Self::new(file, app, lifeboat, shop, *keep)?
+            }
         };
         match store {
             StoreKind::File => Ok(world),

@@ -254,6 +254,45 @@ fn hostile_texts_arrive_as_they_are() {
 }
 
 /// Two hundred components; how long it takes is for the benchmark.
+/// A region's node has one home. In AKS it is a pod with an identity, certificates out of the vault, and disks that outlive it; where the cluster
+/// is made only when the region is to serve, or machines have to be steered to, the node keeps its machine.
+#[test]
+fn a_node_on_azure_has_one_home() {
+    let text = |pattern: &str, route: &str| {
+        format!(
+            "app: desk\nregions:\n  a: {{place: azure/northeurope, address: 10.135.0.10}}\n  b: {{place: azure/westus, address: 10.157.0.10}}\n\
+             components:\n  platform: {{kind: aks, pattern: {pattern}}}\n  web: {{kind: deployment, pattern: {pattern}, size: {{image: x}}}}\n  \
+             old: {{kind: vmss, pattern: {pattern}, size: {{image: x}}}}\nroutes: {{desk.example.com: {{to: {route}}}}}\n\
+             failover: {{mode: approve}}\nnodes: {{tls: /etc/lifeboat/tls}}\n"
+        )
+    };
+    for (pattern, route, pods) in
+        [("pilot-light", "web", &["a", "b"][..]), ("backup-restore", "web", &["a"]), ("pilot-light", "old", &[])]
+    {
+        let files =
+            generate(&lifeboat_model::parse(&text(pattern, route)).unwrap(), &Options::default()).unwrap().files;
+        let (nodes, hand_out) = (&files["terraform/azure/lifeboat.tf"], &files["lifeboat/hand-out.sh"]);
+        for region in ["a", "b"] {
+            let is_pod = pods.contains(&region);
+            let case = format!("{pattern} {route} {region}");
+            assert_eq!(nodes.contains(&format!("module \"pod_{region}\"")), is_pod, "{case}");
+            assert_eq!(nodes.contains(&format!("module \"node_{region}\"")), !is_pod, "{case}");
+            assert_eq!(hand_out.contains(&format!("to_pod {region} \"lb-desk-{region}-$unique\"")), is_pod, "{case}");
+            let manifest = &files[&format!("lifeboat/{region}/node.yaml")];
+            assert_eq!(manifest.contains("driver: secrets-store.csi.k8s.io"), is_pod, "{case}");
+            assert_eq!(manifest.contains("azure.workload.identity/use"), is_pod, "{case}");
+            assert_eq!(manifest.contains("secretName: lifeboat-file"), is_pod, "{case}");
+            assert!(
+                manifest.contains("storageClassName: lifeboat") && manifest.contains("reclaimPolicy: Retain"),
+                "{case}"
+            );
+            // Only where the region has zones can a disk be in all of them.
+            assert_eq!(manifest.contains("skuName: Premium_ZRS"), region == "a", "{case}");
+            assert!(manifest.contains("key: CriticalAddonsOnly"), "{case}: it runs where no application does");
+        }
+    }
+}
+
 #[test]
 fn a_large_app_is_generated() {
     let mut app = example("aws/warm-standby");

@@ -1,9 +1,10 @@
-//! The JSON Schema that is checked in is the one that the parser's table gives, and holds for the examples.
+//! The JSON Schema and the book's chapter that are checked in are those that the parser's table gives; the schema holds for the
+//! examples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lifeboat_model::{parse, schema};
+use lifeboat_model::{parse, reference, schema};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -22,16 +23,27 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn current(path: &str, now: &str) {
+    let path = root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, now).expect("the folder of the docs");
+    }
+    let checked_in = fs::read_to_string(&path).expect("a checked-in file");
+    assert!(checked_in == now, "{} is out of date: run the tests with UPDATE=1", path.display());
+}
+
 #[test]
 fn the_checked_in_schema_is_current() {
-    let path = root().join("docs/lifeboat.schema.json");
-    let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-    if std::env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(root().join("docs")).unwrap();
-        fs::write(&path, &now).unwrap();
-    }
-    let checked_in = fs::read_to_string(&path).unwrap();
-    assert!(checked_in == now, "{} is out of date: run the tests with UPDATE=1", path.display());
+    current("docs/lifeboat.schema.json", &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
+}
+
+/// What stands before the tables is written by hand.
+#[test]
+fn the_books_chapter_on_the_file_is_current() {
+    let mark = "<!-- From here on made from the parser's table: UPDATE=1 cargo test -p lifeboat-model. -->\n\n";
+    let text = fs::read_to_string(root().join("docs/file.md")).unwrap();
+    let (by_hand, _) = text.split_once(mark).expect("the mark");
+    current("docs/file.md", &(by_hand.to_owned() + mark + reference().trim_end() + "\n"));
 }
 
 #[test]

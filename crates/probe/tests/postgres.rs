@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -26,7 +27,7 @@ impl Postgres {
     /// `None`, aloud, where it is not installed.
     fn start() -> Option<Self> {
         if !Path::new(PROGRAMS).join("postgres").exists() {
-            eprintln!("SKIPPED: no PostgreSQL in {PROGRAMS}");
+            let _ = writeln!(std::io::stderr(), "skipped: no PostgreSQL in {PROGRAMS}");
             return None;
         }
         let directory = TempDir::new().unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -213,7 +214,7 @@ async fn certificates_and_passwords_are_used() {
     let files = tempfile::tempdir().unwrap();
     let address = cluster::free_address();
     let Some(made) = certificates(files.path(), &address.to_string()) else {
-        eprintln!("SKIPPED certificates_and_passwords_are_used: openssl is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped certificates_and_passwords_are_used: openssl is not installed");
         return;
     };
     let file = |name: &str| made.join(name);

@@ -366,3 +366,19 @@ impl fmt::Display for Gate {
         if self.is_node() { f.write_str("the node") } else { write!(f, "{} of {}", self.needed(), self.named()) }
     }
 }
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("changes nothing"),
+            Self::Claim => f.write_str("claims the next epoch"),
+            Self::ClaimByForce => f.write_str("claims the next epoch by force, and counts what is lost"),
+            Self::OpenAlone => f.write_str("records open, alone, with a lease"),
+            Self::OpenBehind(gate) => write!(f, "records open behind {gate}"),
+            Self::Alone => f.write_str("records alone, with a lease"),
+            Self::Announce(gate) if gate.is_node() => f.write_str("records that nobody but the node may confirm"),
+            Self::Announce(gate) => write!(f, "records that {gate} may confirm, too"),
+            Self::Record(gate) => write!(f, "records that {gate} confirms"),
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use lifeboat_model::ComponentId;
 
-use super::cheapest::{Cheapest, Offer};
+use super::cheapest::{NEVER, Offer, Selection};
 use super::likeness::merged;
 use super::member::{IMPOSSIBLE, Member, cost_of, detaching, member};
 use super::recoveries::{WayId, option_of, way_id};
@@ -114,10 +114,10 @@ impl<'a> Group<'a> {
         let so_many = if members.len() > 1 { ALIKE } else { usize::MAX };
         let mut best: Option<Found> = None;
         // What was not solved to the end may hold something as cheap as this.
-        let mut least = i64::MAX;
+        let mut least = NEVER;
         let mut solved = 0;
         while let Some(Reverse(Look { bound, tie, home, at })) = queue.pop() {
-            if best.as_ref().is_some_and(|best| (bound, tie) > (best.solution.cost, best.tie)) {
+            if best.as_ref().is_some_and(|best| (bound, tie) > (best.selection.cost, best.tie)) {
                 break;
             }
             if best.is_some() && solved >= timing.patience() {
@@ -146,13 +146,12 @@ impl<'a> Group<'a> {
                     for third in self.thirds(home, target) {
                         solved += 1;
                         let offers = self.offers(in_time, home, target, third);
-                        let Some(solution) = timing.cheapest(&offers, home) else { continue };
-                        if solution.least < solution.cost {
-                            least = least.min(solution.least);
-                        }
                         let tie = tie + third.map_or(0, |third| task.ground.between(home, third).order.abs() + 1);
-                        if best.as_ref().is_none_or(|best| (solution.cost, tie, home, target) < best.rank()) {
-                            best = Some(Found { solution, tie, home, target, third });
+                        let limit = best.as_ref().map_or(NEVER, |best| best.limit(tie, home, target));
+                        let sought = timing.cheapest(&offers, home, limit);
+                        least = least.min(sought.least);
+                        if let Some(selection) = sought.found {
+                            best = Some(Found { selection, tie, home, target, third });
                         }
                     }
                 }
@@ -199,7 +198,7 @@ impl<'a> Group<'a> {
     }
 
     fn solution(&self, found: Found, least: i64) -> GroupSolution {
-        let Found { solution: Cheapest { ways, cost, .. }, home, target, third, .. } = found;
+        let Found { selection: Selection { ways, cost }, home, target, third, .. } = found;
         let placed: Vec<Placed> = self
             .members
             .iter()
@@ -294,12 +293,13 @@ fn penalty(
         offers
     };
     let offers: Vec<Vec<Offer>> = members.iter().zip(in_time).map(offers).collect();
-    timing.cheapest(&offers, home).map(|solution| solution.least)
+    let least = timing.cheapest(&offers, home, NEVER).least;
+    (least < NEVER).then_some(least)
 }
 
 /// The best that was found so far.
 struct Found {
-    solution: Cheapest,
+    selection: Selection,
     tie: i64,
     home: usize,
     target: usize,
@@ -307,8 +307,9 @@ struct Found {
 }
 
 impl Found {
-    /// Less is better; nothing that has the same rank is another placement, save for the third region.
-    fn rank(&self) -> (i64, i64, usize, usize) {
-        (self.solution.cost, self.tie, self.home, self.target)
+    /// Below this another placement is better: of equal cost, one that comes first.
+    fn limit(&self, tie: i64, home: usize, target: usize) -> i64 {
+        let comes_first = (tie, home, target) < (self.tie, self.home, self.target);
+        self.selection.cost.saturating_add(i64::from(comes_first))
     }
 }

@@ -1,8 +1,8 @@
 //! The drawn recoveries of a group, for whatever is chosen for its members: the same that [`crate::predict`] draws along the
 //! plan.
 //!
-//! A selection says for each member which way it goes. A member may also be left open: it counts as quick as any of its ways
-//! in each recovery, so that what is late then is late whatever is chosen for it. What was worked out for a selection is kept.
+//! A selection says for each member which way it goes. A member may also be left open between several: it counts as quick as any
+//! of them in each recovery, so that what is late then is late whichever is chosen. What was worked out for a selection is kept.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -53,11 +53,23 @@ struct Node {
     /// Itself and what stands behind it, what is needed first.
     closure: Vec<usize>,
     ways: Vec<Way>,
+    /// What stands for several of its ways: [`Recoveries::quickest_of`].
+    several: RefCell<Several>,
     open: Way,
     slowest: Way,
     /// Turning its clients.
     route: Option<Samples>,
     limits: Limits,
+}
+
+/// Ways that stand for several.
+#[derive(Default)]
+struct Several {
+    known: HashMap<Vec<WayId>, WayId>,
+    /// Those that are none of the several, numbered on from the last real way.
+    ways: Vec<Way>,
+    /// Of a pair, whether the first is as quick as the second in every recovery.
+    as_quick: HashMap<(WayId, WayId), bool>,
 }
 
 /// What became of a member in all recoveries.
@@ -147,6 +159,35 @@ impl<'a> Recoveries<'a> {
         fate.late <= self.draws.may_be_late() && share.is_none_or(serves)
     }
 
+    /// The way that is as quick as any of these in each recovery: one of them, if one is.
+    pub fn quickest_of(&self, node: usize, ways: &[WayId]) -> WayId {
+        if let [only] = ways {
+            return *only;
+        }
+        let mut key = ways.to_vec();
+        key.sort_unstable();
+        if let Some(known) = self.nodes[node].several.borrow().known.get(&key) {
+            return *known;
+        }
+        let one = key.iter().find(|one| key.iter().all(|other| self.is_as_quick(node, **one, *other))).copied();
+        let of = &self.nodes[node];
+        let mut several = of.several.borrow_mut();
+        let id = one.unwrap_or_else(|| {
+            let real: Vec<&Way> = key.iter().filter_map(|way| of.ways.get(*way as usize)).collect();
+            several.ways.push(Way::quickest(&real));
+            WayId::try_from(of.ways.len() + several.ways.len() - 1).unwrap_or(OPEN)
+        });
+        several.known.insert(key, id);
+        id
+    }
+
+    /// Whether one way of a member is as quick as another in every recovery.
+    pub fn is_as_quick(&self, node: usize, one: WayId, other: WayId) -> bool {
+        let of = &self.nodes[node];
+        let compare = || of.ways[one as usize].is_as_quick_as(&of.ways[other as usize]);
+        one == other || *of.several.borrow_mut().as_quick.entry((one, other)).or_insert_with(compare)
+    }
+
     fn fate(&self, node: usize, selection: &[WayId]) -> Fate {
         let key: Vec<WayId> = self.nodes[node].closure.iter().map(|member| selection[*member]).collect();
         if let Some(known) = self.fates[node].borrow().get(&key) {
@@ -173,7 +214,7 @@ impl<'a> Recoveries<'a> {
         let starts = !of.database && way.alone.is_some();
         let claims = if starts { self.claims(node, selection) } else { None };
         self.work.set(self.work.get() + 1 + of.needs.len());
-        let ready = serves(of.database, way, start, claims, self.draws.count());
+        let ready = serves(of.database, &way, start, claims, self.draws.count());
         if self.kept.get() >= KEPT {
             self.ready.iter().for_each(|of| of.borrow_mut().clear());
             self.kept.set(0);
@@ -196,8 +237,8 @@ impl<'a> Recoveries<'a> {
             let of = &self.nodes[need];
             if !of.database {
                 stack.extend(&of.needs);
-            } else if let Some(claim) = &of.way(selection[need]).claim {
-                latest = Some(latest.map_or_else(|| Rc::clone(claim), |latest| later(&latest, claim)));
+            } else if let Some(claim) = of.way(selection[need]).claim {
+                latest = Some(latest.map_or_else(|| Rc::clone(&claim), |latest| later(&latest, &claim)));
             }
         }
         latest
@@ -217,29 +258,58 @@ impl Node {
             });
         }
         let real: Vec<&Way> = ways.iter().step_by(if detach.is_some() { 1 } else { 2 }).collect();
-        let of = |part: fn(&Way) -> &Option<Samples>| real.iter().map(|way| part(way)).collect::<Vec<_>>();
-        let parts = [of(|way| &way.claim), of(|way| &way.alone), of(|way| &way.after)];
-        let [claim, alone, after] = parts.clone().map(quickest);
-        let open = Way { claim, alone, after };
-        let [claim, alone, after] = parts.map(slowest);
         Self {
             database,
             needs: member.needs.clone(),
             closure,
-            open,
-            slowest: Way { claim, alone, after },
+            open: Way::quickest(&real),
+            slowest: Way::slowest(&real),
             ways,
+            several: RefCell::default(),
             route: task.draws.routes(task.setting, id),
             limits: member.limits,
         }
     }
 
-    fn way(&self, id: WayId) -> &Way {
+    fn way(&self, id: WayId) -> Way {
         match id {
-            OPEN => &self.open,
-            SLOWEST => &self.slowest,
-            id => &self.ways[id as usize],
+            OPEN => self.open.clone(),
+            SLOWEST => self.slowest.clone(),
+            id => {
+                let several = || self.several.borrow().ways[id as usize - self.ways.len()].clone();
+                self.ways.get(id as usize).cloned().unwrap_or_else(several)
+            }
         }
+    }
+}
+
+impl Way {
+    fn parts(&self) -> [&Option<Samples>; 3] {
+        [&self.claim, &self.alone, &self.after]
+    }
+
+    fn joined(ways: &[&Self], join: fn(Vec<&Option<Samples>>) -> Option<Samples>) -> Self {
+        let [claim, alone, after] = [0, 1, 2].map(|part| join(ways.iter().map(|way| way.parts()[part]).collect()));
+        Self { claim, alone, after }
+    }
+
+    /// As quick as any of these, in each recovery.
+    fn quickest(ways: &[&Self]) -> Self {
+        Self::joined(ways, quickest)
+    }
+
+    /// As slow as any of these, in each recovery.
+    fn slowest(ways: &[&Self]) -> Self {
+        Self::joined(ways, slowest)
+    }
+
+    fn is_as_quick_as(&self, other: &Self) -> bool {
+        let quicker = |(one, other): (&Option<Samples>, &Option<Samples>)| match (one, other) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(one), Some(other)) => Rc::ptr_eq(one, other) || one.iter().zip(other.iter()).all(|(a, b)| a <= b),
+        };
+        self.parts().into_iter().zip(other.parts()).all(quicker)
     }
 }
 

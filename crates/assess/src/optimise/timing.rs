@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::cheapest::{Cheapest, Offer, cheapest};
+use super::cheapest::{Offer, Selection, Sought, cheapest};
 use super::member::Member;
 use super::overhead_ms;
 use super::placement::{Group, GroupSolution};
@@ -95,16 +95,16 @@ impl Timing<'_> {
         }
     }
 
-    /// The cheapest selection among what is offered.
-    pub fn cheapest(&self, offers: &[Vec<Offer>], home: usize) -> Option<Cheapest> {
+    /// The cheapest selection among what is offered that costs less than the limit.
+    pub fn cheapest(&self, offers: &[Vec<Offer>], home: usize, limit: i64) -> Sought {
         match self {
-            Self::Drawn(drawn) => cheapest(&drawn.recoveries, offers, home),
-            Self::Planned(planned) => planned.cheapest(offers, home),
+            Self::Drawn(drawn) => cheapest(&drawn.recoveries, offers, home, limit),
+            Self::Planned(planned) => planned.cheapest(offers, home).below(limit),
             Self::Whenever(_) => {
                 let first: Option<Vec<Offer>> = offers.iter().map(|offers| offers.first().copied()).collect();
-                let first = first?;
+                let Some(first) = first else { return Sought::NOTHING };
                 let cost = first.iter().fold(0_i64, |sum, (cost, _)| sum.saturating_add(*cost));
-                Some(Cheapest { ways: first.iter().map(|(_, way)| *way).collect(), cost, least: cost })
+                Sought::proved(first.iter().map(|(_, way)| *way).collect(), cost).below(limit)
             }
         }
     }
@@ -233,8 +233,8 @@ impl<'a> Planned<'a> {
         options.collect()
     }
 
-    fn cheapest(&self, offers: &[Vec<Offer>], home: usize) -> Option<Cheapest> {
-        let deadlines = self.deadlines(home)?;
+    fn cheapest(&self, offers: &[Vec<Offer>], home: usize) -> Sought {
+        let Some(deadlines) = self.deadlines(home) else { return Sought::NOTHING };
         let part = |at: usize| Part {
             options: offers[at]
                 .iter()
@@ -244,10 +244,11 @@ impl<'a> Planned<'a> {
             deadline: deadlines[at],
         };
         let parts: Vec<Part> = (0..offers.len()).map(part).collect();
-        let solution = schedule(&parts)?;
+        let Some(solution) = schedule(&parts) else { return Sought::NOTHING };
         let ways = solution.chosen.iter().zip(offers).map(|(chosen, offers)| offers[*chosen].1).collect();
         // Without a proof the figure is no bound.
-        Some(Cheapest { ways, cost: solution.cost, least: if solution.proved { solution.cost } else { 0 } })
+        let least = if solution.proved { solution.cost } else { 0 };
+        Sought { found: Some(Selection { ways, cost: solution.cost }), least }
     }
 }
 

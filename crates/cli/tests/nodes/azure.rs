@@ -5,13 +5,12 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use lifeboat_iac::{Options, Tree};
 
 use super::deployment::Subscription;
-use super::machine::{Machine, Network};
-use super::{Fleet, PATIENCE, has, skipped, succeed};
+use super::machine::{Machine, Network, until};
+use super::{Fleet, has, skipped, succeed};
 
 const FILE: &str = r#"
 app: shop
@@ -250,12 +249,8 @@ fn machines_on_azure_boot_into_nodes() {
         .collect();
     let log = |machine: &Machine| std::fs::read_to_string(machine.root.join("tmp/boot.log")).unwrap_or_default();
     let wait = |what: &str| {
-        let deadline = Instant::now() + PATIENCE;
-        while !machines.iter().all(|machine| log(machine).contains(what)) {
-            let said: Vec<String> = machines.iter().map(&log).collect();
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{}", said.join("\n----\n"));
-            std::thread::sleep(std::time::Duration::from_millis(200));
-        }
+        let said = || machines.iter().all(|machine| log(machine).contains(what));
+        until(what, said, || machines.iter().map(&log).collect::<Vec<_>>().join("\n----\n"));
     };
     // Nothing starts without its certificates; hand-out.sh brings them.
     wait("no certificates yet");

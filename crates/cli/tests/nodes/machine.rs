@@ -13,26 +13,38 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// The longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `met`. A panic says what for, and what `logs` tells by then.
+pub fn until(what: &str, mut met: impl FnMut() -> bool, logs: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !met() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{}", logs());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A network in which nothing but its own loopback exists. It ends with the test.
 pub struct Network(Child);
 
 impl Network {
     /// `None`: namespaces are not allowed here.
     pub fn new() -> Option<Self> {
-        let mut child =
-            Command::new("unshare").args(["--net", "--", "sleep", "600"]).stderr(Stdio::null()).spawn().ok()?;
+        let child = Command::new("unshare").args(["--net", "--", "sleep", "600"]).stderr(Stdio::null()).spawn().ok()?;
+        let mut network = Self(child);
         // It is there once the child is no longer in this process's network.
         let own = fs::read_link("/proc/self/ns/net").ok()?;
-        loop {
-            if child.try_wait().ok()?.is_some() {
-                return None;
-            }
-            match fs::read_link(format!("/proc/{}/ns/net", child.id())) {
-                Ok(theirs) if theirs != own => break,
-                _ => std::thread::sleep(Duration::from_millis(10)),
-            }
+        let theirs = format!("/proc/{}/ns/net", network.0.id());
+        let mut is_refused = false;
+        let made_or_refused = || {
+            is_refused = network.0.try_wait().is_ok_and(|ended| ended.is_some());
+            is_refused || fs::read_link(&theirs).is_ok_and(|theirs| theirs != own)
+        };
+        until("a network of its own", made_or_refused, String::new);
+        if is_refused {
+            return None;
         }
-        let network = Self(child);
         let up = network.enter().args(["ip", "link", "set", "lo", "up"]).output().ok()?;
         up.status.success().then_some(network)
     }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,7 @@ async fn a_process_that_was_stopped_over_its_deadline_confirms_nothing() {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "holds_the_gate", "--ignored", "--nocapture"])
         .env(HELD, format!("{} {}", config.directory.display(), std::net::SocketAddr::new(config.address, config.port)))
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -129,16 +130,33 @@ async fn a_process_that_was_stopped_over_its_deadline_confirms_nothing() {
     let (writer, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     insert(&writer, 1).await.unwrap();
+    let superuser = superuser(&lab, "a").await;
     kill_process(pid, Signal::STOP).unwrap();
     // Written before the deadline, and received by the gate's socket; its process wakes up after the deadline.
     let waiting = tokio::spawn(async move { insert(&writer, 2).await });
+    commits_wait(&superuser, 1).await;
+    let commit: String = superuser.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.unwrap().get(0);
     assert!(boot_clock() < until, "the machine is too slow for this test to say anything");
     while boot_clock() < until {
         tokio::time::sleep(until.since(boot_clock())).await;
     }
     assert!(!waiting.is_finished());
     kill_process(pid, Signal::CONT).unwrap();
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // The process is awake, has received the commit, and says so again and again; what it never says is that it confirms.
+    let reports = "SELECT reply_time::text, coalesce(flush_lsn >= $1::text::pg_lsn, false) FROM pg_stat_replication \
+                   WHERE write_lsn >= $1::text::pg_lsn";
+    let mut at = String::new();
+    for _ in 0..3 {
+        at = eventually("the gate reports that it has received the commit", async || {
+            let report = superuser.query_opt(reports, &[&commit]).await.unwrap();
+            let Some(report) = report else { return Err("it has not received it") };
+            let (now, confirms): (String, bool) = (report.get(0), report.get(1));
+            assert!(!confirms, "the gate confirms after its deadline");
+            if now == at { Err("it says nothing new") } else { Ok(now) }
+        })
+        .await;
+    }
+    commits_wait(&superuser, 1).await;
     assert!(!waiting.is_finished());
     waiting.abort();
     child.kill().unwrap();
@@ -172,7 +190,8 @@ async fn holds_the_gate() {
     let until = boot_clock() + HELD_FOR;
     a.confirm(Epoch(1), Some(until));
     println!("holds {} {}", until.0, a.application_url());
-    tokio::time::sleep(PATIENCE * 2).await;
+    // Until whoever has started this ends it, or is gone.
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 #![allow(dead_code, reason = "each test crate uses its part")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -112,7 +113,7 @@ pub fn tools(name: &str) -> impl Iterator<Item = PathBuf> + use<'_> {
 
 /// Says that a test was not made, and why.
 pub fn skipped(reason: &str) {
-    eprintln!("skipped: {reason}");
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
 /// Runs a program to its end.

@@ -44,7 +44,7 @@ impl Postgres {
     /// A running server, or `None`, said aloud, where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
         let Some(bin) = newest_postgres() else {
-            eprintln!("SKIPPED: no PostgreSQL below /usr/lib/postgresql");
+            let _ = writeln!(std::io::stderr(), "skipped: no PostgreSQL below /usr/lib/postgresql");
             return None;
         };
         let user = rustix::process::geteuid().is_root().then(postgres_user);

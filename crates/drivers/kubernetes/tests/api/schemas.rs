@@ -2,6 +2,7 @@
 //! kinds as their definitions have them. Read where they are; what is not to be had is said on standard error as `skipped`.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -159,5 +160,5 @@ fn built_in_folder() -> Option<PathBuf> {
 }
 
 fn skipped(reason: &str) {
-    eprintln!("skipped: {reason}");
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }

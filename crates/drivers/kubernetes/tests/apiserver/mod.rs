@@ -292,7 +292,7 @@ impl Programs {
 }
 
 fn skipped<T>(why: &str) -> Option<T> {
-    eprintln!("skipped: {why}");
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
     None
 }
 

@@ -2,10 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lifeboat_driver_postgres::{Config, Postgres, Secrets};
 use lifeboat_model::database::{Action, DatabaseState, Gate, Note, Order, Refusal, Role};
@@ -16,6 +17,21 @@ use tokio_postgres::{Client, NoTls};
 
 /// Nothing in these tests takes as long, on however slow a machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// From one question to the next while something is waited for.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Asks until there is an answer. A panic says what was waited for, and what stood in its way last.
+pub async fn eventually<T, E: Display>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(why) => assert!(Instant::now() < deadline, "never: {what}: {why}"),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
 
 /// Regions `a`, `b`, … on one machine. Whatever still runs is ended when it is dropped, also by a panic.
 pub struct Lab {
@@ -77,9 +93,12 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let all = std::fs::canonicalize(self.directory.path()).unwrap();
-        while let Some(&pid) = processes(&all).first() {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline
+            && let Some(&pid) = processes(&all).first()
+        {
             let _ = kill_process(pid, Signal::KILL);
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(ASK_AGAIN);
         }
     }
 }
@@ -104,10 +123,14 @@ pub fn postmaster(data: &Path) -> Pid {
 /// Ends a server as a power cut would: all processes, without a word.
 pub async fn crash(data: &Path) {
     let _ = kill_process(postmaster(data), Signal::KILL);
-    while let Some(&pid) = processes(data).first() {
-        let _ = kill_process(pid, Signal::KILL);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    eventually("the server's processes are gone", async || match processes(data).first() {
+        Some(&pid) => {
+            let _ = kill_process(pid, Signal::KILL);
+            Err(format!("process {} runs", pid.as_raw_nonzero()))
+        }
+        None => Ok(()),
+    })
+    .await;
 }
 
 pub fn peers(needed: usize, named: &[&str]) -> Gate {
@@ -151,15 +174,7 @@ pub async fn try_client(server: &Postgres) -> Result<Client, tokio_postgres::Err
 }
 
 pub async fn client(server: &Postgres) -> Client {
-    let mut last = String::new();
-    for _ in 0..600 {
-        match try_client(server).await {
-            Ok(client) => return client,
-            Err(error) => last = error.to_string(),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("no connection: {last}");
+    eventually("a connection", async || try_client(server).await).await
 }
 
 /// Makes the table; its commits wait like any other's.
@@ -200,8 +215,11 @@ pub async fn superuser(lab: &Lab, region: &str) -> Client {
 /// Waits until this many commits wait for a standby.
 pub async fn commits_wait(superuser: &Client, count: i64) {
     let query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    let met = async { while superuser.query_one(query, &[]).await.unwrap().get::<_, i64>(0) < count {} };
-    tokio::time::timeout(PATIENCE, met).await.expect("the commits never waited");
+    eventually("the commits wait", async || {
+        let waiting: i64 = superuser.query_one(query, &[]).await.unwrap().get(0);
+        if waiting < count { Err(format!("{waiting} of {count} wait")) } else { Ok(()) }
+    })
+    .await;
 }
 
 /// The rows that were saved as divergent, as JSON values, of every time that it was done.
