@@ -25,7 +25,7 @@ const DNS_SQL: &str = "privatelink.database.windows.net";
 
 /// How many digits of the subscription's id are in names that nobody else in the world may have. `hand-out.sh` has to know them too, so
 /// they are no hash.
-pub(crate) const UNIQUE: usize = 6;
+pub(crate) const UNIQUE: usize = lifeboat_model::names::UNIQUE;
 
 /// How clients reach a scale set, and how its machines are asked for their health. Nothing before the application ends TLS: whether it
 /// does itself is what its check says.

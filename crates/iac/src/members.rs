@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use lifeboat_model::app::{EtcdStore, Kind, Pattern, Provider, RegionRole, StoreChoice, Tls};
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::{App, RegionId};
 
 use crate::Problem;
@@ -263,14 +264,17 @@ pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
     found
 }
 
-/// A node refuses a database that it could not move: it would promise what it cannot keep.
+/// What no node can move waits for a person, and that is learnt best before it happens.
 fn driver_warning(part: &Part) -> Option<Problem> {
     let kind = part.component.kind;
-    (kind.is_database() && kind != Kind::Postgres).then(|| {
+    (kind.is_database() && part.component.moved_by() == MovedBy::People).then(|| {
         Problem::new(
             format!("components.{}.kind", part.id),
-            format!("nodes have no driver for `{}` yet: those of its regions do not start", kind.as_str()),
-            format!("fail it over with its provider's own command; then `lifeboat roles --writer {}=REGION`", part.id),
+            format!("nodes have no driver for `{}` yet: a failover of it waits for a person", kind.as_str()),
+            format!(
+                "be ready for what README.md and `lifeboat status` show, then `lifeboat done {} --writer REGION`",
+                part.id
+            ),
         )
     })
 }

@@ -6,6 +6,7 @@ use crate::design::{Design, Site};
 use crate::tree::Tree;
 
 mod azure;
+mod moves;
 
 /// Writes `README.md` about what the tree holds so far.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
@@ -34,7 +35,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         out += &format!("| {} | {} | {parts} |\n", site.id, site.region.place);
     }
     out += "\nThat is how it starts. Who writes and who serves *now* stands in the role files. After a failover `lifeboat roles` brings them up to \
-            what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`.\n";
+            what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`,\nand where no node can move what is written, what `lifeboat status` shows and `lifeboat done`.\n";
     out += &azure::section(design, tree).unwrap_or_default();
     for (folder, text) in [
         ("terraform/aws", TERRAFORM_AWS),
@@ -42,7 +43,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         ("cloudformation", CLOUDFORMATION),
         ("arm", &arm(design, tree)),
         ("kubernetes", KUBERNETES),
-        ("lifeboat", LIFEBOAT),
+        ("lifeboat", &(LIFEBOAT.to_owned() + &moves::section(design))),
     ] {
         if has(&format!("{folder}/")) {
             out += &text.replace("@{app}", design.name());

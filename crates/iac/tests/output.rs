@@ -75,7 +75,8 @@ fn a_change_of_size_changes_the_sizes_only() {
         .into_iter()
         .map(|difference| difference.path)
         .collect();
-    assert_eq!(paths, ["cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
+    // The README says to which size a person makes it where no apply can.
+    assert_eq!(paths, ["README.md", "cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
 }
 
 #[test]
@@ -155,9 +156,31 @@ fn what_a_tool_cannot_say_is_said() {
     assert!(!said.iter().any(|text| text.contains("deployment")), "{said:?}");
     let said = generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings;
     assert!(!said.iter().any(|problem| problem.message.contains("is in none")), "{said:?}");
-    // A node that has no driver for what it is to move does not start, and the file is where that is learnt.
+    // What nodes have no driver for waits for a person, and the file is where that is learnt.
     let drives = |problem: &Problem| problem.field == "components.orders.kind" && problem.message.contains("no driver");
     assert!(said.iter().any(drives), "{said:?}");
+}
+
+/// Who reads the tree before the night learns what waits for them in it.
+#[test]
+fn the_readme_says_who_moves_what_and_how() {
+    let readme = |name: &str| tree_of(&example(name)).files["README.md"].clone();
+    let warm = readme("aws/warm-standby");
+    for line in [
+        "| orders | `aurora-global` | a person, as below |",
+        "    aws rds failover-global-cluster --region eu-central-1 --global-cluster-identifier shop-orders ",
+        "    lifeboat done orders --writer frankfurt\n",
+        "    aws rds switchover-global-cluster --region eu-north-1 ",
+        "--auto-scaling-group-name shop-web-frankfurt --min-size 6 --desired-capacity 6",
+    ] {
+        assert!(warm.contains(line), "{line}: {warm}");
+    }
+    let everywhere = readme("aws/active-active");
+    assert!(everywhere.contains("| sessions | `dynamodb` | nobody: it is written in every region |"), "{everywhere}");
+    assert!(!everywhere.contains("lifeboat done sessions"), "{everywhere}");
+    assert!(
+        readme("azure/warm-standby").contains("az sql failover-group set-primary --name booking-reservations-$UNIQUE")
+    );
 }
 
 /// Who wants no TLS gets nodes that neither speak it nor wait for certificates; a store that wants certificates still has them.
