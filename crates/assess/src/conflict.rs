@@ -82,6 +82,7 @@ fn demands(task: &Task<'_>, group: &[ComponentId]) -> Vec<Constraint> {
             (task.keep_pins && component.writer.is_some(), Constraint::Writer(id.clone())),
             (task.keep_pins && !component.standbys.is_empty(), Constraint::Standbys(id.clone())),
             (task.keep_pins && !database && !component.regions.is_empty(), Constraint::Regions(id.clone())),
+            (task.keep_pins && component.size.standby.is_some(), Constraint::Instances(id.clone())),
         ];
         all.extend(wanted.into_iter().filter(|(given, _)| *given).map(|(_, constraint)| constraint));
     }
@@ -181,6 +182,10 @@ impl Question<'_> {
                 None => format!("leave the standbys of {id} out"),
             },
             Constraint::Regions(id) => format!("let {id} run in more regions"),
+            Constraint::Instances(id) => match placed(id) {
+                Some(placed) => format!("standby of {id}: {}", placed.choice.standby),
+                None => format!("leave the standby size of {id} out"),
+            },
             Constraint::Residency => self.wider_residency(&outcome),
         }
     }
@@ -299,6 +304,10 @@ pub fn describe(task: &Task<'_>, constraint: &Constraint) -> String {
             let names: Vec<String> =
                 of(id).map(|component| component.regions.iter().map(ToString::to_string).collect()).unwrap_or_default();
             format!("regions of {id}: {}", names.join(", "))
+        }
+        Constraint::Instances(id) => {
+            let standby = of(id).and_then(|component| component.size.standby).unwrap_or_default();
+            format!("standby of {id}: {standby}")
         }
         Constraint::Residency => {
             let areas: Vec<&str> = app.objectives.residency.iter().map(String::as_str).collect();

@@ -101,6 +101,12 @@ fn standbys(component: &Component, ground: &Ground, at: &Stands<'_>) -> (BTreeMa
     (standbys, synchronous.max(1))
 }
 
+/// How many standbys confirm a commit of a database once it is placed.
+pub(crate) fn confirmations(component: &Component, ground: &Ground, placed: &Placed) -> usize {
+    let at = Stands { home: placed.home, targets: &placed.targets, carriage: placed.choice.carriage };
+    standbys(component, ground, &at).1
+}
+
 /// Whether the plan makes standbys other than the one that takes over stop confirming: as it is in `lifeboat_plan`, where more
 /// of them stand by than need to confirm.
 pub(crate) fn detaches(component: &Component, ground: &Ground, at: &Stands<'_>) -> bool {

@@ -148,6 +148,7 @@ fn nearest(task: &Task<'_>, group: &[ComponentId], set: &[Constraint]) -> Option
             Constraint::Pattern(id.clone()),
             Constraint::Standbys(id.clone()),
             Constraint::Writer(id.clone()),
+            Constraint::Instances(id.clone()),
             Constraint::Regions(id),
         ]
     });

@@ -98,7 +98,7 @@ fn components(out: &mut String, answer: &Assessment) {
             component.component.clone(),
             component.pattern.clone(),
             component.home.clone(),
-            component.targets.join("+"),
+            component.elsewhere().join("+"),
             replication,
             standby,
             seconds(component.rto.p95),

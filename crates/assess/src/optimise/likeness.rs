@@ -28,10 +28,16 @@ fn likeness_of(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Component
     objectives.rto = objectives.rto.filter(|_| !relaxed(Constraint::Rto));
     objectives.rpo = objectives.rpo.filter(|_| !relaxed(Constraint::Rpo));
     objectives.availability = objectives.availability.filter(|_| !relaxed(Constraint::Availability));
-    let pinned = [Constraint::Pattern, Constraint::Writer, Constraint::Standbys, Constraint::Regions]
-        .map(|constraint| task.keep_pins && !relaxed(constraint));
+    let pinned = [
+        Constraint::Pattern,
+        Constraint::Writer,
+        Constraint::Standbys,
+        Constraint::Regions,
+        Constraint::Instances,
+    ]
+    .map(|constraint| task.keep_pins && !relaxed(constraint));
     let routes: Vec<_> = app.routes.values().filter(|route| route.to == *id).map(|route| route.ttl).collect();
-    let size = (&size.instance, size.count, size.storage, size.writes_per_day);
+    let size = (&size.instance, size.count, size.standby, size.storage, size.writes_per_day);
     format!(
         "{kind:?}{pattern:?}{writer:?}{standbys:?}{confirmations}{reads:?}{regions:?}{size:?}{objectives:?}{needs:?}{place}{routes:?}{pinned:?};"
     )

@@ -263,13 +263,15 @@ fn profile(way: &Way) -> String {
 
 fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) {
     match (part.pattern, zoned) {
-        (Pattern::BackupRestore, true) => {
+        (Pattern::BackupRestore | Pattern::PilotLight, true) => {
             ("Standard_GZRS", "Copied to the paired region; readable there after a failover of the account.")
         }
-        (Pattern::BackupRestore, false) => {
+        (Pattern::BackupRestore | Pattern::PilotLight, false) => {
             ("Standard_GRS", "Copied to the paired region; readable there after a failover of the account.")
         }
-        (_, true) => ("Standard_RAGZRS", "Copied to the paired region and readable there at all times."),
-        (_, false) => ("Standard_RAGRS", "Copied to the paired region and readable there at all times."),
+        (Pattern::WarmStandby | Pattern::ActiveActive, true) => {
+            ("Standard_RAGZRS", "Copied to the paired region and readable there at all times.")
+        }
+        (Pattern::WarmStandby | Pattern::ActiveActive, false) => ("Standard_RAGRS", "Copied to the paired region and readable there at all times."),
     }
 }

@@ -173,10 +173,10 @@ impl Root<'_> {
         let Some(home) = self.design.site(part.home) else { return };
         let zoned = home.facts.is_some_and(|facts| facts.zones > 0);
         let replication = match (part.pattern, zoned) {
-            (Pattern::BackupRestore, true) => "GZRS",
-            (Pattern::BackupRestore, false) => "GRS",
-            (_, true) => "RAGZRS",
-            (_, false) => "RAGRS",
+            (Pattern::BackupRestore | Pattern::PilotLight, true) => "GZRS",
+            (Pattern::BackupRestore | Pattern::PilotLight, false) => "GRS",
+            (Pattern::WarmStandby | Pattern::ActiveActive, true) => "RAGZRS",
+            (Pattern::WarmStandby | Pattern::ActiveActive, false) => "RAGRS",
         };
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/azure-storage")).blank();
