@@ -228,19 +228,23 @@ impl Solved<'_> {
     }
 
     fn links(&self) -> Vec<LinkReport> {
-        let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        let mut pairs: BTreeMap<(usize, usize), (usize, bool)> = BTreeMap::new();
         for placed in self.placed.values() {
             for target in placed.elsewhere() {
-                *pairs.entry((placed.home, target)).or_default() += 1;
+                let (components, chosen) = pairs.entry((placed.home, target)).or_default();
+                *components += 1;
+                *chosen |= !placed.choice.fixed.contains(&target);
             }
         }
         pairs
             .into_iter()
-            .map(|((home, target), components)| {
+            .map(|((home, target), (components, chosen))| {
                 let between = self.ground.between(home, target);
                 let choice = self.ground.sites.len().saturating_sub(1);
                 let mut reason = if choice == 1 {
                     "the only other region of the file".to_owned()
+                } else if !chosen {
+                    "the file has them there".to_owned()
                 } else {
                     format!("the cheapest of {choice} that came into question")
                 };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lifeboat_atlas::Figure;
 use lifeboat_model::ComponentId;
-use lifeboat_model::app::{Component, Kind, Objectives, Pattern, Replication};
+use lifeboat_model::app::{Component, Kind, Objectives, Pattern, Replication, WithoutStandby};
 use lifeboat_model::compute::{Instances, full, has_standby_size};
 
 use crate::bill::bill;
@@ -114,7 +114,7 @@ impl Solved<'_> {
                 continue;
             }
             let why = self
-                .against(&choice, &objectives, instead.as_ref())
+                .against(component, &choice, &objectives, instead.as_ref())
                 .or_else(|| late.as_ref().map(|(who, rto)| format!("{who} would miss its RTO of {rto} too often")));
             let Some(why) = why else { continue };
             let label = match choice.carriage {
@@ -125,6 +125,7 @@ impl Solved<'_> {
                     smaller = Some((choice.standby, why));
                     continue;
                 }
+                Carriage::Synchronous if choice.targets < placed.choice.targets => "one synchronous standby".into(),
                 Carriage::Asynchronous | Carriage::Synchronous if choice.pattern == placed.choice.pattern => {
                     format!("{} ({})", choice.pattern.as_str(), choice.carriage.as_str())
                 }
@@ -193,13 +194,21 @@ impl Solved<'_> {
         Some((who.clone(), duration(rto(who)?)))
     }
 
-    fn against(&self, choice: &Choice, objectives: &Objectives, instead: Option<&Instead<'_>>) -> Option<String> {
+    fn against(&self, component: &Component, choice: &Choice, objectives: &Objectives, instead: Option<&Instead<'_>>) -> Option<String> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most some days")]
         let as_seconds = |ms: u64| seconds(ms as f64 / 1000.0);
         if let Some(rpo) = objectives.rpo
             && u128::from(choice.planned_loss_ms()) > rpo.as_millis()
         {
             return Some(format!("it may lose {} (RPO {})", as_seconds(choice.planned_loss_ms()), duration(rpo)));
+        }
+        if component.without_standby == WithoutStandby::Stop
+            && choice.carriage == Carriage::Synchronous
+            && choice.targets == 1
+            && component.kind == Kind::Postgres
+            && (objectives.rto.is_some() || objectives.availability.is_some())
+        {
+            return Some("the loss of the standby's region would stop it (`without-standby: stop`)".into());
         }
         let p95 = instead?.p95(choice);
         let rto = objectives.rto.filter(|rto| p95 > rto.as_secs_f64() + TOLERANCE)?;

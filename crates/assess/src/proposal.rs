@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::app::{Component, Objectives, Pattern, Replication, Size};
+use lifeboat_model::app::{Component, Kind, Objectives, Pattern, Replication, Size};
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Durations, RegionLoss};
 
@@ -96,6 +96,10 @@ fn standbys(component: &Component, ground: &Ground, at: &Stands<'_>) -> (BTreeMa
     standbys.extend(at.targets.iter().map(|target| (region(&ground.sites[*target]), mode)));
     if standbys == component.standbys {
         return (standbys, component.confirmations);
+    }
+    // Of two that PostgreSQL waits for either one confirms; a provider sees to its own.
+    if component.kind == Kind::Postgres && at.carriage == Carriage::Synchronous && at.targets.len() > 1 {
+        return (standbys, 1);
     }
     let synchronous = standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
     (standbys, synchronous.max(1))

@@ -51,9 +51,16 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         if let Some(nearest) = nearest.filter(|nearest| *nearest != pattern) {
             instead.push(format!("{id}: {}", nearest.as_str()));
         }
+        if component.pattern == nearest {
+            continue;
+        }
         component.pattern = nearest;
-        // How the standby is fed belongs to the pattern that the file has.
+        // How a standby is fed, how large it is and that it is everywhere belong to the pattern that the file has.
         component.standbys.clear();
+        component.size.standby = None;
+        if component.regions.len() == app.data_regions().count() {
+            component.regions.clear();
+        }
     }
     // Sized for the objectives where the pattern can meet them, else as small as it gets.
     let mut answer = assess(&forced, inputs);

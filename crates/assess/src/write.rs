@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser};
-use lifeboat_model::app::{Pattern, Replication};
+use lifeboat_model::app::{Kind, Pattern, Replication};
 use lifeboat_model::compute::{Instances, has_standby_size};
 use lifeboat_model::{App, ComponentId, RegionId};
 
@@ -71,6 +71,8 @@ struct Wanted {
     writer: Option<RegionId>,
     /// Of a database that is kept elsewhere: where, and how each is kept up to date.
     standbys: Option<BTreeMap<RegionId, Replication>>,
+    /// Of a database with more synchronous standbys than have to confirm: how many do.
+    confirmations: Option<usize>,
     /// Of compute: where it runs, its home first.
     regions: Vec<RegionId>,
     /// Of what has them: instances that stand by.
@@ -110,6 +112,11 @@ pub fn write(text: &str, answer: &Assessment, keep_pins: bool) -> Result<String,
         {
             fields.push((Field::Standbys, !component.standbys.is_empty(), flow(standbys)));
             target.standbys.clone_from(standbys);
+        }
+        if let Some(confirmations) = wanted.confirmations
+            && component.confirmations != confirmations
+        {
+            fields.push((Field::Confirmations, false, confirmations.to_string()));
         }
         if !wanted.regions.is_empty() && !is_same(&wanted.regions, &component.regions) {
             // What runs everywhere is so by default.
@@ -177,7 +184,7 @@ fn wanted(app: &App, id: &ComponentId, answer: &Assessment) -> Result<Option<Wan
     if !component.kind.is_database() {
         let elsewhere = report.targets.iter().chain(&report.also).map(region);
         let regions = std::iter::once(Ok(writer)).chain(elsewhere).collect::<Result<_, _>>()?;
-        return Ok(Some(Wanted { pattern, writer: None, standbys: None, regions, standby }));
+        return Ok(Some(Wanted { pattern, writer: None, standbys: None, confirmations: None, regions, standby }));
     }
     let mode = match report.replication {
         Carriage::Synchronous => Some(Replication::Synchronous),
@@ -196,7 +203,9 @@ fn wanted(app: &App, id: &ComponentId, answer: &Assessment) -> Result<Option<Wan
             Some(standbys)
         }
     };
-    Ok(Some(Wanted { pattern, writer: Some(writer), standbys, regions: Vec::new(), standby }))
+    let several = mode == Some(Replication::Synchronous) && report.targets.len() > 1;
+    let confirmations = (component.kind == Kind::Postgres && several).then_some(1);
+    Ok(Some(Wanted { pattern, writer: Some(writer), standbys, confirmations, regions: Vec::new(), standby }))
 }
 
 fn is_same(wanted: &[RegionId], regions: &BTreeSet<RegionId>) -> bool {
@@ -221,6 +230,7 @@ enum Field {
     Pattern,
     Writer,
     Standbys,
+    Confirmations,
     Regions,
     Standby,
 }
@@ -231,6 +241,7 @@ impl Field {
             Self::Pattern => "pattern",
             Self::Writer => "writer",
             Self::Standbys => "standbys",
+            Self::Confirmations => "confirmations",
             Self::Regions => "regions",
             Self::Standby => "size.standby",
         }
@@ -239,7 +250,7 @@ impl Field {
 
 fn set_field(text: &str, id: &ComponentId, field: Field, value: &str) -> Result<String, WriteError> {
     match field {
-        Field::Pattern | Field::Writer | Field::Standbys | Field::Regions => {
+        Field::Pattern | Field::Writer | Field::Standbys | Field::Confirmations | Field::Regions => {
             set(text, id, &["components", id.as_str()], &["kind"], field.as_str(), value)
         }
         Field::Standby => {

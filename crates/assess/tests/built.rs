@@ -149,3 +149,92 @@ fn written_files_name_the_regions_that_are_billed() {
         }
     }
 }
+
+const ORDERS: &str = "\
+app: shop
+objectives: {rto: 2h, rpo: RPO}
+regions:
+  a: {place: aws/eu-west-1}
+  b: {place: aws/eu-central-1}
+  c: {place: aws/eu-west-2}
+components:
+  orders: {kind: postgres, writer: a, size: {instance: m6g.large, storage: 100GB, writes: 5GB/day}, MORE}
+failover: {mode: approve}
+store: {etcd: [\"https://10.0.1.10:2379\", \"https://10.1.1.10:2379\", \"https://10.2.1.10:2379\"]}
+";
+
+fn orders(rpo: &str, more: &str) -> (String, Assessment) {
+    let text = ORDERS.replace("RPO", rpo).replace(", MORE", more);
+    let answer = assessed(&read(&text));
+    (text, answer)
+}
+
+/// A standby that confirms takes over before one that only follows, and both are paid for.
+#[test]
+fn every_standby_of_the_file_is_in_the_bill_and_the_one_that_confirms_takes_over() {
+    let (_, both) = orders("0s", ", standbys: {b: synchronous, c: asynchronous}");
+    let (_, one) = orders("0s", ", standbys: {b: synchronous}");
+    let (report, alone) = (&both.components[0], &one.components[0]);
+    assert_eq!((report.targets.as_slice(), report.also.as_slice()), (&["b".to_owned()][..], &["c".to_owned()][..]));
+    assert_eq!((report.rpo.p99, report.also.len(), alone.also.len()), (0.0, 1, 0));
+    let items = |report: &lifeboat_assess::report::ComponentReport, region: &str| {
+        report.items.iter().filter(|item| item.region == region).count()
+    };
+    assert!(items(report, "c") >= 2 && items(alone, "c") == 0, "{:#?}", report.items);
+    assert!(report.added_usd > alone.added_usd * 1.5, "{} {}", report.added_usd, alone.added_usd);
+}
+
+/// Compute that the file has in three regions is paid for in three, and that it has in none by name, in two.
+#[test]
+fn compute_is_billed_where_the_file_has_it() {
+    let web = |more: &str| {
+        let (text, _) = orders("30s", "");
+        let text = text.replace(
+            "failover:",
+            &format!("  web: {{kind: asg, needs: [orders], size: {{instance: m6g.large, count: 4, image: x}}{more}}}\nfailover:"),
+        );
+        let answer = assessed(&read(&text));
+        answer.components.into_iter().find(|component| component.component == "web").unwrap()
+    };
+    let (free, everywhere, two) = (
+        web(""),
+        web(", pattern: active-active"),
+        web(", pattern: active-active, regions: [a, b]"),
+    );
+    assert_eq!((free.also.len(), everywhere.also.len(), two.also.len()), (0, 1, 0));
+    assert!(everywhere.added_usd > two.added_usd * 1.8, "{} {}", everywhere.added_usd, two.added_usd);
+}
+
+/// Where nothing may be lost and the writer may not go on alone, one standby would be a second region whose loss stops it.
+#[test]
+fn three_regions_are_taken_where_two_would_stand_still() {
+    let (_, goes_on) = orders("0s", "");
+    assert_eq!(goes_on.components[0].targets.len(), 1);
+    let (text, stops) = orders("0s", ", without-standby: stop");
+    let report = &stops.components[0];
+    assert_eq!((report.targets.len(), report.rpo.p99), (2, 0.0), "{:#?}", report.reasons);
+    assert!(report.reasons.iter().any(|reason| reason.contains("the loss of the standby's region")), "{:#?}", report.reasons);
+    let written = read(&write::write(&text, &stops, true).unwrap());
+    assert_eq!((written.components["orders"].standbys.len(), written.components["orders"].confirmations), (2, 1));
+    let again = assessed(&written);
+    assert_eq!(again.cost.added_usd, stops.cost.added_usd);
+    assert!(again.components[0].as_declared);
+    let (_, fixed) = orders("0s", ", without-standby: stop, standbys: {b: synchronous}");
+    assert!(!fixed.conflicts.is_empty(), "one standby is fixed, and its loss would stop the writer");
+}
+
+/// AWS has strongly consistent tables in three regions of one set.
+#[test]
+fn strong_tables_stay_in_their_set() {
+    let table = |places: [&str; 3]| {
+        let [a, b, c] = places;
+        let text = format!(
+            "app: t\nobjectives: {{rpo: 0s}}\nfailover: {{mode: approve}}\nregions:\n  a: {{place: aws/{a}}}\n  b: {{place: aws/{b}}}\n  c: {{place: aws/{c}}}\n\
+             components:\n  t: {{kind: dynamodb, writer: a}}\nstore: {{etcd: [\"https://10.0.1.10:2379\"]}}\n"
+        );
+        assessed(&read(&text))
+    };
+    assert!(table(["eu-west-1", "eu-central-1", "eu-west-3"]).conflicts.is_empty());
+    assert!(!table(["eu-north-1", "eu-central-1", "eu-west-1"]).conflicts.is_empty(), "Stockholm is in no set");
+    assert!(!table(["us-west-2", "us-east-1", "eu-west-1"]).conflicts.is_empty(), "two sets");
+}

@@ -1,7 +1,7 @@
 //! What databases can do: backups, standbys, several writers, each in the terms of its kind.
 
 use lifeboat_atlas::Metric;
-use lifeboat_model::app::{Kind, Pattern, Reads};
+use lifeboat_model::app::{Kind, Pattern, Reads, WithoutStandby};
 use lifeboat_model::compute::full;
 
 use super::{Carriage, Choice, Maker, TargetRule, nothing, nothing_lost};
@@ -185,6 +185,13 @@ impl Maker<'_> {
             synchronous.steps.insert(0, fence_for(Reads::Strict));
         }
         synchronous.steps.push(connect());
+        // With one, a writer that may not go on alone stands still while the standby's region is lost.
+        let quorum = (self.component.without_standby == WithoutStandby::Stop).then(|| Choice {
+            targets: 2,
+            how: "two synchronous standbys, either of which confirms a commit: the loss of one stops nothing".into(),
+            complexity: 5,
+            ..synchronous.clone()
+        });
         let mut pilot = Choice {
             pattern: Pattern::PilotLight,
             how: "a streaming standby on a quarter of the machine, resized before it is promoted".into(),
@@ -203,7 +210,7 @@ impl Maker<'_> {
                 )
             }),
         );
-        vec![
+        let mut choices = vec![
             self.backups(
                 "base backups and archived WAL in the other region",
                 self.restore_time(600.0),
@@ -226,7 +233,9 @@ impl Maker<'_> {
                     "assumed: logical replication lags by a round trip or two, and by seconds in bursts of writes",
                 ),
             ),
-        ]
+        ];
+        choices.extend(quorum);
+        choices
     }
 
     fn aurora(&self) -> Vec<Choice> {
@@ -442,8 +451,9 @@ impl Maker<'_> {
         };
         let dark = "geo-redundant storage and an account failover to the paired region";
         vec![
-            failover(Pattern::BackupRestore, 1, dark, Item::GeoStorage),
+            // The first of equals: the data are there at all times.
             failover(Pattern::PilotLight, 2, dark, Item::GeoStorage),
+            failover(Pattern::BackupRestore, 2, dark, Item::GeoStorage),
             failover(
                 Pattern::WarmStandby,
                 3,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use lifeboat_model::app::{Component, Pattern, Replication};
+use lifeboat_model::app::{Component, Kind, Pattern, Replication, WithoutStandby};
 use lifeboat_model::{ComponentId, RegionId};
 
 use super::{Constraint, Task, objectives, pinned_home};
@@ -53,11 +53,14 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
     let rpo = if component.kind.is_database() && holds(Constraint::Rpo) { objectives.rpo } else { None };
     let rpo_ms = rpo.map_or(u64::MAX, |rpo| u64::try_from(rpo.as_millis()).unwrap_or(u64::MAX));
     let pattern: Option<Pattern> = if pinned(Constraint::Pattern) { component.pattern } else { None };
+    let to_serve = (objectives.rto.is_some() && holds(Constraint::Rto))
+        || (objectives.availability.is_some() && holds(Constraint::Availability));
     let standby = if pinned(Constraint::Instances) { component.size.standby } else { None };
     let mut choices: Vec<Choice> = choices(task.setting, id, component)
         .into_iter()
         .filter(|choice| choice.planned_loss_ms() <= rpo_ms && pattern.is_none_or(|pattern| choice.pattern == pattern))
         .filter(|choice| standby.is_none_or(|standby| choice.standby == standby))
+        .filter(|choice| !(to_serve && stands_still(component, choice, pinned(Constraint::Standbys))))
         .collect();
     let fixed = fixed(task, id, component);
     // A backup is copied to one region.
@@ -129,6 +132,17 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
         availability: objectives.availability.filter(|_| holds(Constraint::Availability)),
     };
     Some(Member { count: 1, choices, home, target, paid, least_target, limits, needs, may_detach })
+}
+
+/// Whether the loss of a standby's region would stop a writer that may not go on alone, for as long as that is away.
+fn stands_still(component: &Component, choice: &Choice, keeps_standbys: bool) -> bool {
+    let synchronous = component.standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
+    let spare = keeps_standbys && component.confirmations < synchronous;
+    component.kind == Kind::Postgres
+        && component.without_standby == WithoutStandby::Stop
+        && choice.carriage == Carriage::Synchronous
+        && choice.targets == 1
+        && !spare
 }
 
 /// The sites in which the file has a component, whichever of them takes over: the standbys that it names; of compute the regions that
