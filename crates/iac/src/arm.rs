@@ -201,13 +201,6 @@ impl Templates<'_> {
                 "keep one standby, or replicate to the others by active geo-replication outside the group",
             ));
         }
-        for part in self.parts.iter().filter(|part| part.component.kind == Kind::AzureStorage) {
-            found.push(Problem::new(
-                format!("components.{}", part.id),
-                "Azure copies a geo-redundant account to its own paired region, whatever standby is named",
-                "check that the pair of the writer's region lies where the data may be",
-            ));
-        }
         found
     }
 }

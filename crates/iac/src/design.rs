@@ -10,7 +10,7 @@ use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
 use crate::names;
 use crate::places::{self, Facts};
-use crate::{Problem, Roles};
+use crate::{Problem, Roles, pairs, tables};
 
 /// The path under which a Lifeboat node tells whether a region is to be served: `PATH/ROUTE/REGION`.
 pub(crate) const STEERING_PATH: &str = "/v1/steering";
@@ -337,10 +337,12 @@ fn part<'a>(
             "use a managed database, or PostgreSQL on machines that Lifeboat supervises in every region",
         ));
     }
-    match crate::tables::judge(app, id, component, &regions) {
-        Some(Err(problem)) => problems.push(problem),
-        Some(Ok(warning)) => warnings.push(warning),
-        None => {}
+    for verdict in [tables::judge(app, id, component, &regions), pairs::judge(app, id, component, &regions)] {
+        match verdict {
+            Some(Err(problem)) => problems.push(problem),
+            Some(Ok(warning)) => warnings.push(warning),
+            None => {}
+        }
     }
     let pattern = component.pattern.unwrap_or(Pattern::WarmStandby);
     let Instances { full, standby } = Instances::of(component);

@@ -24,6 +24,7 @@ mod lifeboat;
 mod members;
 mod names;
 mod observe;
+mod pairs;
 mod permissions;
 mod places;
 mod problem;

@@ -78,6 +78,11 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
     let mut home = vec![IMPOSSIBLE; choices.len() * sites];
     let mut target = vec![IMPOSSIBLE; choices.len() * sites];
     let mut paid = vec![0; choices.len() * sites];
+    // A failover group has one partner server: the most preferred of the standbys, as it is generated.
+    let preference = |id: &RegionId| app.regions.get(id).map_or(0, |region| region.preference);
+    let partner = standbys
+        .filter(|_| component.kind == Kind::AzureSql)
+        .and_then(|standbys| standbys.keys().max_by(|a, b| preference(a).cmp(&preference(b)).then_with(|| b.cmp(a))));
     // A standby that confirms takes over before one that only follows.
     let confirms = |site: &Site| {
         let mode = standbys.zip(site.region.as_ref()).and_then(|(standbys, region)| standbys.get(region));
@@ -106,7 +111,8 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
             if choice.fixed.contains(&at) {
                 paid[option * sites + at] = rates[at].compare(&choice.per_target);
             }
-            let carriage_fits = standbys.is_none_or(|standbys| {
+            let is_partner = partner.is_none_or(|partner| site.region.as_ref() == Some(partner));
+            let carriage_fits = is_partner && standbys.is_none_or(|standbys| {
                 let mode = site.region.as_ref().and_then(|region| standbys.get(region));
                 match mode {
                     Some(Replication::Synchronous) => choice.carriage == Carriage::Synchronous,
@@ -153,7 +159,8 @@ fn fixed(task: &Task<'_>, id: &ComponentId, component: &Component) -> Vec<usize>
     };
     let all = |regions: &mut dyn Iterator<Item = &RegionId>| regions.filter_map(|id| task.ground.index(id)).collect();
     if component.kind.is_database() {
-        return if pinned(Constraint::Standbys) { all(&mut component.standbys.keys()) } else { Vec::new() };
+        let several = pinned(Constraint::Standbys) && component.kind != Kind::AzureSql;
+        return if several { all(&mut component.standbys.keys()) } else { Vec::new() };
     }
     let listed = component.regions.len() < task.setting.app.data_regions().count();
     let pattern = pinned(Constraint::Pattern) && component.pattern.is_some();
@@ -167,16 +174,17 @@ const PREFERRING: usize = 64;
 /// name among equals, as nodes and generated code have it.
 fn preferred<'a>(task: &Task<'a>, group: &HashMap<&ComponentId, usize>) -> Option<&'a RegionId> {
     let app = task.setting.app;
-    let members: Vec<&Component> = group.keys().filter_map(|id| app.components.get(*id)).collect();
-    if !task.keep_pins || members.len() > PREFERRING || members.iter().any(|member| member.kind.is_database()) {
+    let members = || group.keys().filter_map(|id| Some((*id, app.components.get(*id)?)));
+    if !task.keep_pins || group.len() > PREFERRING || members().any(|(_, member)| member.kind.is_database()) {
         return None;
     }
+    let regarded = |constraint: Constraint| !task.relaxed.contains(&constraint);
     let fits = |site: &Site| {
-        let may_be = |member: &&Component| {
-            let residency = objectives(app, member).residency;
-            may_be_in(task.setting.atlas, member, Some(&residency), Some(&member.regions), site).is_ok()
-        };
-        members.iter().all(may_be)
+        members().all(|(id, member)| {
+            let residency = regarded(Constraint::Residency).then(|| objectives(app, member).residency);
+            let regions = regarded(Constraint::Regions(id.clone())).then_some(&member.regions);
+            may_be_in(task.setting.atlas, member, residency.as_ref(), regions, site).is_ok()
+        })
     };
     let fitting = app.data_regions().filter(|id| task.ground.index(id).is_some_and(|at| fits(&task.ground.sites[at])));
     let rank = |id: &RegionId| app.regions.get(id).map_or(0, |region| region.preference);
