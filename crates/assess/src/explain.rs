@@ -83,7 +83,8 @@ impl Solved<'_> {
             Kind::Postgres => confirmations(component, self.ground, placed),
             _ => 1,
         };
-        let mode = |site: usize| self.ground.sites[site].region.as_ref().and_then(|region| component.standbys.get(region));
+        let mode =
+            |site: usize| self.ground.sites[site].region.as_ref().and_then(|region| component.standbys.get(region));
         let confirms = |site: &usize| placed.targets.contains(site) || mode(*site) == Some(&Replication::Synchronous);
         let trip = |site: usize| Some((site, self.ground.between(placed.home, site).round_trip.clone()?.ms));
         let mut trips: Vec<(usize, Figure<f64>)> = placed.elsewhere().filter(confirms).filter_map(trip).collect();
@@ -167,7 +168,8 @@ impl Solved<'_> {
             TargetRule::Any | TargetRule::Near => {}
         }
         if placed.elsewhere().count() > placed.targets.len() {
-            let others: Vec<String> = placed.elsewhere().skip(placed.targets.len()).map(|site| self.name(site)).collect();
+            let others: Vec<String> =
+                placed.elsewhere().skip(placed.targets.len()).map(|site| self.name(site)).collect();
             reasons.push(format!("the file has it in {} too, which is in the bill", others.join(" and ")));
         }
         reasons
@@ -194,7 +196,13 @@ impl Solved<'_> {
         Some((who.clone(), duration(rto(who)?)))
     }
 
-    fn against(&self, component: &Component, choice: &Choice, objectives: &Objectives, instead: Option<&Instead<'_>>) -> Option<String> {
+    fn against(
+        &self,
+        component: &Component,
+        choice: &Choice,
+        objectives: &Objectives,
+        instead: Option<&Instead<'_>>,
+    ) -> Option<String> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most some days")]
         let as_seconds = |ms: u64| seconds(ms as f64 / 1000.0);
         if let Some(rpo) = objectives.rpo
@@ -251,8 +259,8 @@ fn as_declared(ground: &Ground, component: &Component, placed: &Placed) -> bool 
     let Some(home) = &ground.sites[placed.home].region else { return false };
     if component.kind == Kind::Process {
         // Nodes run it in full in all its regions where it has no pattern.
-        let runs_there =
-            component.regions.is_empty() || std::iter::once(home).chain(&names).all(|id| component.regions.contains(id));
+        let runs_there = component.regions.is_empty()
+            || std::iter::once(home).chain(&names).all(|id| component.regions.contains(id));
         return runs_there
             && match component.pattern {
                 Some(pattern) => pattern == choice.pattern,

@@ -192,10 +192,22 @@ fn request_units(instance: &str) -> Option<f64> {
 /// Which SKU an item of a component is billed by in a place; `None`: it is not billed.
 pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
     let provider = place.provider;
-    let hourly =
-        |name: String, stand_in| Sku { scales: true, name, per_month: HOURS_PER_MONTH, unit: "hour", less: None, stand_in };
-    let monthly =
-        |name: &str, unit, stand_in| Sku { name: name.into(), scales: false, per_month: 1.0, unit, less: None, stand_in };
+    let hourly = |name: String, stand_in| Sku {
+        scales: true,
+        name,
+        per_month: HOURS_PER_MONTH,
+        unit: "hour",
+        less: None,
+        stand_in,
+    };
+    let monthly = |name: &str, unit, stand_in| Sku {
+        name: name.into(),
+        scales: false,
+        per_month: 1.0,
+        unit,
+        less: None,
+        stand_in,
+    };
     let fixed_hourly = |name: &str, stand_in| Sku { scales: false, ..hourly(name.into(), stand_in) };
     let instance = component.size.instance.as_deref().unwrap_or("?");
     let machine = || match provider {
@@ -239,13 +251,9 @@ pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
             Kind::AzurePostgres => hourly(format!("postgres-flexible/{instance}"), 0.20),
             Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => return None,
             Kind::Ecs => fixed_hourly(&format!("fargate-{}-vcpu", task()), 0.05),
-            Kind::Postgres
-            | Kind::Process
-            | Kind::Asg
-            | Kind::Eks
-            | Kind::Vmss
-            | Kind::Aks
-            | Kind::Deployment => machine(),
+            Kind::Postgres | Kind::Process | Kind::Asg | Kind::Eks | Kind::Vmss | Kind::Aks | Kind::Deployment => {
+                machine()
+            }
         }),
         Item::Licence => match component.kind {
             Kind::AzureSql => Some(fixed_hourly("sql-gp-gen5-vcore-licence", 0.10)),
@@ -352,9 +360,8 @@ pub fn micro_usd(usd: f64) -> i64 {
 
 /// Every SKU by which something of an app could be billed in a place.
 pub fn skus(components: &[&Component], place: &Place) -> BTreeSet<String> {
-    let of_component = |component: &&Component| {
-        Item::PER_PLACE.into_iter().filter_map(|item| sku(component, item, place)).collect()
-    };
+    let of_component =
+        |component: &&Component| Item::PER_PLACE.into_iter().filter_map(|item| sku(component, item, place)).collect();
     let own = components.iter().flat_map(|component| -> Vec<Sku> { of_component(component) }).map(|sku| sku.name);
     let traffic: &[&str] = match place.provider {
         Provider::Aws => &["transfer-inter-region", "transfer-out-internet-first-10tb", "route53-hosted-zone"],

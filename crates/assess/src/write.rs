@@ -377,7 +377,8 @@ components:
 ";
 
     fn set_all(text: &str, fields: &[(&str, Field, &str)]) -> String {
-        let set = |text: String, (id, field, value): &(&str, Field, &str)| set_field(&text, &(*id).into(), *field, value);
+        let set =
+            |text: String, (id, field, value): &(&str, Field, &str)| set_field(&text, &(*id).into(), *field, value);
         fields.iter().fold(text.to_owned(), |text, field| set(text, field).unwrap())
     }
 
@@ -396,7 +397,8 @@ components:
 
     #[test]
     fn fields_are_added_in_the_style_that_is_there() {
-        let edited = set_all(BLOCK, &[("books", Field::Pattern, "warm-standby"), ("api", Field::Pattern, "pilot-light")]);
+        let edited =
+            set_all(BLOCK, &[("books", Field::Pattern, "warm-standby"), ("api", Field::Pattern, "pilot-light")]);
         assert!(edited.contains("    kind: postgres   # ours\n    pattern: warm-standby\n    size:"), "{edited}");
         assert!(edited.contains("api: {kind: process, pattern: pilot-light, run: x}"), "{edited}");
         let kept: Vec<&str> = BLOCK.lines().filter(|line| !line.contains("api:")).collect();
@@ -427,6 +429,9 @@ components:
     #[test]
     fn an_alias_is_left_to_a_person() {
         let text = "app: a\nx: &x {kind: rds}\ncomponents:\n  b: *x\n";
-        assert!(matches!(set_field(text, &"b".into(), Field::Pattern, "warm-standby"), Err(WriteError::NotEditable { .. })));
+        assert!(matches!(
+            set_field(text, &"b".into(), Field::Pattern, "warm-standby"),
+            Err(WriteError::NotEditable { .. })
+        ));
     }
 }

@@ -46,7 +46,13 @@ fn written(name: &str, text: &str) -> (App, Assessment) {
     let after = assessed(&app);
     for (one, other) in before.components.iter().zip(&after.components) {
         let of = |report: &lifeboat_assess::report::ComponentReport| {
-            (report.home.clone(), report.targets.clone(), report.also.clone(), report.standby_instances, report.added_usd)
+            (
+                report.home.clone(),
+                report.targets.clone(),
+                report.also.clone(),
+                report.standby_instances,
+                report.added_usd,
+            )
         };
         assert_eq!(of(one), of(other), "{name}: {}", one.component);
         assert!(other.as_declared, "{name}: {} is written as it is proposed:\n{text}", one.component);
@@ -95,7 +101,9 @@ fn of_terraform(app: &App, tree: &Tree, cloud: &str) -> Machines {
 fn of_kubernetes(app: &App, tree: &Tree) -> Machines {
     let mut machines = Machines::new();
     for (path, text) in tree.files.iter().filter(|(path, _)| path.starts_with("kubernetes/roles/")) {
-        let Some(region) = path.strip_prefix("kubernetes/roles/").and_then(|path| path.strip_suffix("/kustomization.yaml")) else {
+        let Some(region) =
+            path.strip_prefix("kubernetes/roles/").and_then(|path| path.strip_suffix("/kustomization.yaml"))
+        else {
             continue;
         };
         for (id, _) in app.components.iter().filter(|(_, component)| component.kind == Kind::Deployment) {
@@ -136,7 +144,9 @@ fn written_files_name_the_regions_that_are_billed() {
         let (app, answer) = written(&name, &text);
         for report in &answer.components {
             let component = &app.components[report.component.as_str()];
-            if component.kind == Kind::Deployment && app.regions.values().any(|at| at.place.provider == Provider::Kubernetes) {
+            if component.kind == Kind::Deployment
+                && app.regions.values().any(|at| at.place.provider == Provider::Kubernetes)
+            {
                 continue;
             }
             let named: BTreeSet<&str> = if component.kind.is_database() {
@@ -196,11 +206,8 @@ fn compute_is_billed_where_the_file_has_it() {
         let answer = assessed(&read(&text));
         answer.components.into_iter().find(|component| component.component == "web").unwrap()
     };
-    let (free, everywhere, two) = (
-        web(""),
-        web(", pattern: active-active"),
-        web(", pattern: active-active, regions: [a, b]"),
-    );
+    let (free, everywhere, two) =
+        (web(""), web(", pattern: active-active"), web(", pattern: active-active, regions: [a, b]"));
     assert_eq!((free.also.len(), everywhere.also.len(), two.also.len()), (0, 1, 0));
     assert!(everywhere.added_usd > two.added_usd * 1.8, "{} {}", everywhere.added_usd, two.added_usd);
 }
@@ -213,7 +220,11 @@ fn three_regions_are_taken_where_two_would_stand_still() {
     let (text, stops) = orders("0s", ", without-standby: stop");
     let report = &stops.components[0];
     assert_eq!((report.targets.len(), report.rpo.p99), (2, 0.0), "{:#?}", report.reasons);
-    assert!(report.reasons.iter().any(|reason| reason.contains("the loss of the standby's region")), "{:#?}", report.reasons);
+    assert!(
+        report.reasons.iter().any(|reason| reason.contains("the loss of the standby's region")),
+        "{:#?}",
+        report.reasons
+    );
     let written = read(&write::write(&text, &stops, true).unwrap());
     assert_eq!((written.components["orders"].standbys.len(), written.components["orders"].confirmations), (2, 1));
     let again = assessed(&written);

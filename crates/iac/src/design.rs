@@ -80,7 +80,9 @@ impl<'a> Design<'a> {
         let parts: Vec<Part> = app
             .components
             .iter()
-            .filter_map(|(id, component)| part(app, id, component, drawn_to.get(id).copied(), &mut problems, &mut warnings))
+            .filter_map(|(id, component)| {
+                part(app, id, component, drawn_to.get(id).copied(), &mut problems, &mut warnings)
+            })
             .collect();
         problems.extend(names::clashes(&parts, &sites));
         problems.extend(names::unfit(app, &parts, &sites));

@@ -23,8 +23,13 @@ pub(crate) fn judge(
     let place = &app.regions.get(*home)?.place;
     let field = format!("components.{id}");
     let Some(pair) = Atlas::embedded().pair(place) else {
-        let message = format!("Azure pairs {home} ({place}) with no region, and keeps geo-redundant copies in a pair only");
-        return Some(Err(Problem::new(field, message, "write in a region that has a pair, or use another kind or pattern")));
+        let message =
+            format!("Azure pairs {home} ({place}) with no region, and keeps geo-redundant copies in a pair only");
+        return Some(Err(Problem::new(
+            field,
+            message,
+            "write in a region that has a pair, or use another kind or pattern",
+        )));
     };
     let there = others.iter().any(|id| app.regions.get(*id).is_some_and(|region| region.place == *pair));
     (!there).then(|| {

@@ -84,7 +84,10 @@ fn a_standby_is_as_large_as_the_file_says() {
     for (name, files) in [
         (
             "aws/warm-standby",
-            [("terraform/aws/regions.auto.tfvars.json", "\"standby\": 4"), ("cloudformation/regional.yaml", "webStandby: 4")],
+            [
+                ("terraform/aws/regions.auto.tfvars.json", "\"standby\": 4"),
+                ("cloudformation/regional.yaml", "webStandby: 4"),
+            ],
         ),
         (
             "azure/warm-standby",

@@ -86,10 +86,11 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
     // A standby that confirms takes over before one that only follows.
     let confirms = |site: &Site| {
         let mode = standbys.zip(site.region.as_ref()).and_then(|(standbys, region)| standbys.get(region));
-        mode == Some(&Replication::Synchronous) && may_be_in(task.setting.atlas, component, residency, regions, site).is_ok()
+        mode == Some(&Replication::Synchronous)
+            && may_be_in(task.setting.atlas, component, residency, regions, site).is_ok()
     };
-    let confirmed = choices.iter().any(|choice| choice.carriage == Carriage::Synchronous)
-        && task.ground.sites.iter().any(confirms);
+    let confirmed =
+        choices.iter().any(|choice| choice.carriage == Carriage::Synchronous) && task.ground.sites.iter().any(confirms);
     let base = alone(component);
     let named = task.keep_pins && task.ground.sites.iter().any(|site| site.region.is_some());
     for (at, site) in task.ground.sites.iter().enumerate() {
@@ -112,14 +113,15 @@ pub(super) fn member(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Com
                 paid[option * sites + at] = rates[at].compare(&choice.per_target);
             }
             let is_partner = partner.is_none_or(|partner| site.region.as_ref() == Some(partner));
-            let carriage_fits = is_partner && standbys.is_none_or(|standbys| {
-                let mode = site.region.as_ref().and_then(|region| standbys.get(region));
-                match mode {
-                    Some(Replication::Synchronous) => choice.carriage == Carriage::Synchronous,
-                    Some(Replication::Asynchronous) => choice.carriage != Carriage::Synchronous && !confirmed,
-                    None => false,
-                }
-            });
+            let carriage_fits = is_partner
+                && standbys.is_none_or(|standbys| {
+                    let mode = site.region.as_ref().and_then(|region| standbys.get(region));
+                    match mode {
+                        Some(Replication::Synchronous) => choice.carriage == Carriage::Synchronous,
+                        Some(Replication::Asynchronous) => choice.carriage != Carriage::Synchronous && !confirmed,
+                        None => false,
+                    }
+                });
             if refused.is_ok() && carriage_fits {
                 target[option * sites + at] = rates[at].compare(&choice.per_target);
             }
@@ -154,9 +156,8 @@ fn stands_still(component: &Component, choice: &Choice, keeps_standbys: bool) ->
 /// The sites in which the file has a component, whichever of them takes over: the standbys that it names; of compute the regions that
 /// it lists, and if it fixes a pattern, all of them where it lists none.
 fn fixed(task: &Task<'_>, id: &ComponentId, component: &Component) -> Vec<usize> {
-    let pinned = |constraint: fn(ComponentId) -> Constraint| {
-        task.keep_pins && !task.relaxed.contains(&constraint(id.clone()))
-    };
+    let pinned =
+        |constraint: fn(ComponentId) -> Constraint| task.keep_pins && !task.relaxed.contains(&constraint(id.clone()));
     let all = |regions: &mut dyn Iterator<Item = &RegionId>| regions.filter_map(|id| task.ground.index(id)).collect();
     if component.kind.is_database() {
         let several = pinned(Constraint::Standbys) && component.kind != Kind::AzureSql;

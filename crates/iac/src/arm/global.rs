@@ -272,6 +272,8 @@ fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) 
         (Pattern::WarmStandby | Pattern::ActiveActive, true) => {
             ("Standard_RAGZRS", "Copied to the paired region and readable there at all times.")
         }
-        (Pattern::WarmStandby | Pattern::ActiveActive, false) => ("Standard_RAGRS", "Copied to the paired region and readable there at all times."),
+        (Pattern::WarmStandby | Pattern::ActiveActive, false) => {
+            ("Standard_RAGRS", "Copied to the paired region and readable there at all times.")
+        }
     }
 }
