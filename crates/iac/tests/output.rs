@@ -86,14 +86,14 @@ fn a_standby_is_as_large_as_the_file_says() {
             "aws/warm-standby",
             [
                 ("terraform/aws/regions.auto.tfvars.json", "\"standby\": 4"),
-                ("cloudformation/regional.yaml", "webStandby: 4"),
+                ("cloudformation/regional.yaml", "WebStandby: 4"),
             ],
         ),
         (
             "azure/warm-standby",
             [
                 ("terraform/azure/regions.auto.tfvars.json", "\"standby\": 4"),
-                ("arm/netherlands.parameters.json", "\"standby\": 4"),
+                ("arm/parameters/netherlands.json", "\"standby\": 4"),
             ],
         ),
         (
