@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_atlas::{Figure, Grade, PriceBook};
-use lifeboat_model::app::{Component, DeclaredPrice, Pattern, Provider, RoutePolicy};
+use lifeboat_model::app::{Component, DeclaredPrice, Kind, Pattern, Place, Provider, RoutePolicy};
+use lifeboat_model::compute::{Instances, has_standby_size};
 use lifeboat_model::{App, ComponentId};
 
 use crate::bill::{overhead, price, usd};
@@ -47,12 +48,17 @@ pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
     answer
 }
 
-/// The app as nodes run the file: compute that has no pattern runs in full in all its regions. What a drill measures is this,
-/// not what would be chosen instead.
+/// The app as nodes run the file: a process that has no pattern runs in all its regions, other compute is a warm standby. What a
+/// drill measures is this, not what would be chosen instead.
 pub fn as_it_runs(app: &App) -> App {
     let mut app = app.clone();
     for component in app.components.values_mut().filter(|component| !component.kind.is_database()) {
-        component.pattern = component.pattern.or(Some(Pattern::ActiveActive));
+        let runs = if component.kind == Kind::Process { Pattern::ActiveActive } else { Pattern::WarmStandby };
+        if component.pattern.is_none() {
+            component.pattern = Some(runs);
+            let standby = Instances::of(component).standby;
+            component.size.standby = has_standby_size(component.kind).then_some(standby);
+        }
     }
     app
 }
@@ -200,7 +206,7 @@ impl Solved<'_> {
                 self.placed.iter().filter(|(_, placed)| of(placed)).map(|(id, _)| id.to_string()).collect()
             };
             let home_of = using(&|placed| placed.home == at);
-            let target_of = using(&|placed| placed.targets.contains(&at));
+            let target_of = using(&|placed| placed.elsewhere().any(|site| site == at));
             let unused = home_of.is_empty() && target_of.is_empty();
             let refused = unused.then(|| self.refusal(site)).flatten();
             reports.push(RegionReport {
@@ -231,19 +237,23 @@ impl Solved<'_> {
     }
 
     fn links(&self) -> Vec<LinkReport> {
-        let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        let mut pairs: BTreeMap<(usize, usize), (usize, bool)> = BTreeMap::new();
         for placed in self.placed.values() {
-            for target in &placed.targets {
-                *pairs.entry((placed.home, *target)).or_default() += 1;
+            for target in placed.elsewhere() {
+                let (components, chosen) = pairs.entry((placed.home, target)).or_default();
+                *components += 1;
+                *chosen |= !placed.choice.fixed.contains(&target);
             }
         }
         pairs
             .into_iter()
-            .map(|((home, target), components)| {
+            .map(|((home, target), (components, chosen))| {
                 let between = self.ground.between(home, target);
                 let choice = self.ground.sites.len().saturating_sub(1);
                 let mut reason = if choice == 1 {
                     "the only other region of the file".to_owned()
+                } else if !chosen {
+                    "the file has them there".to_owned()
                 } else {
                     format!("the cheapest of {choice} that came into question")
                 };
@@ -271,16 +281,17 @@ impl Solved<'_> {
             return None;
         }
         let components: Vec<&Component> = self.app.components.values().collect();
-        let mut needed: BTreeMap<Provider, BTreeSet<String>> = BTreeMap::new();
+        let mut needed: BTreeMap<&Place, BTreeSet<String>> = BTreeMap::new();
         for site in &self.ground.sites {
-            let provider = site.place.provider;
-            needed.entry(provider).or_insert_with(|| skus(&components, provider));
+            needed.entry(&site.place).or_insert_with(|| skus(&components, &site.place));
         }
         let used = |(provider, sku, region): &(Provider, &str, Option<&str>)| {
             let mut sites =
                 self.ground.sites.iter().map(|site| &site.place).filter(|place| place.provider == *provider);
-            let there = sites.any(|place| region.is_none_or(|region| region == place.name));
-            there && needed.get(provider).is_some_and(|needed| needed.iter().any(|of| PriceBook::serves(sku, of)))
+            sites.any(|place| {
+                region.is_none_or(|region| region == place.name)
+                    && needed.get(place).is_some_and(|needed| needed.iter().any(|of| PriceBook::serves(sku, of)))
+            })
         };
         let unused: Vec<String> = declared
             .iter()

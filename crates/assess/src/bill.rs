@@ -22,11 +22,11 @@ pub(crate) fn bill(ground: &Ground, component: &Component, placed: &Placed) -> (
     let tariff = &tariffs[placed.home];
     let today = items(component, &measure, tariff, &alone(component), &home.place, &home.name);
     let mut added = items(component, &measure, tariff, &placed.choice.at_home, &home.place, &home.name);
-    for target in &placed.targets {
-        let site = &ground.sites[*target];
-        added.extend(items(component, &measure, &tariffs[*target], &placed.choice.per_target, &site.place, &site.name));
+    for target in placed.elsewhere() {
+        let site = &ground.sites[target];
+        added.extend(items(component, &measure, &tariffs[target], &placed.choice.per_target, &site.place, &site.name));
         if placed.choice.traffic_gb > 0.0 {
-            let same_continent = ground.between(placed.home, *target).same_continent;
+            let same_continent = ground.between(placed.home, target).same_continent;
             let (price, _) = traffic(ground.book(), &home.place, &site.place, same_continent);
             let sku = match &price {
                 Price::Unknown { sku, .. } => sku.to_string(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::recovery::{History, Step, StepKind, published};
 use crate::schedule::Takes;
+use crate::site::Between;
 use crate::spread::Spread;
 use crate::tariff::{Item, Measure, Quantities};
 
@@ -53,6 +54,20 @@ pub enum TargetRule {
     AzurePair,
     /// A region near enough for commits to wait for it.
     Near,
+    /// A region of the set in which DynamoDB tables may be strongly consistent together with the home.
+    StrongSet,
+}
+
+impl TargetRule {
+    /// Whether a region that stands so to the home will do.
+    pub fn allows(self, between: &Between) -> bool {
+        match self {
+            Self::Any => true,
+            Self::AzurePair => between.copied_to,
+            Self::Near => between.near,
+            Self::StrongSet => between.strong,
+        }
+    }
 }
 
 /// One way to protect a component.
@@ -66,6 +81,9 @@ pub struct Choice {
     pub how: String,
     /// Machines that run in each target region in peace time.
     pub standby: u32,
+    /// Sites in which the file has it, whichever of them takes over: all of them are paid for. Known once there are sites, and empty
+    /// before.
+    pub fixed: Vec<usize>,
     /// The steps after the decision, one after the other; each is a part of a step of the plan ([`StepKind::is_part_of`]).
     pub steps: Vec<Step>,
     /// What is lost, in seconds of acknowledged writes.
@@ -132,7 +150,10 @@ fn routes(app: &App, id: &ComponentId) -> f64 {
 /// The bill at home without any protection.
 pub fn alone(component: &Component) -> Quantities {
     let measure = Measure::of(component);
-    let quantities = Quantities::default().with(Item::Compute, measure.compute).with(Item::Cluster, 1.0);
+    let quantities = Quantities::default()
+        .with(Item::Compute, measure.compute)
+        .with(Item::Memory, measure.memory_gb)
+        .with(Item::Cluster, 1.0);
     let licence = if component.kind == Kind::AzureSql { measure.compute } else { 0.0 };
     if component.kind.is_database() {
         quantities.with(Item::Storage, measure.storage_gb).with(Item::Licence, licence)

@@ -143,6 +143,7 @@ fn demands(task: &Task<'_>, group: &[ComponentId]) -> Vec<Constraint> {
             (task.keep_pins && component.writer.is_some(), Constraint::Writer(id.clone())),
             (task.keep_pins && !component.standbys.is_empty(), Constraint::Standbys(id.clone())),
             (task.keep_pins && !database && !component.regions.is_empty(), Constraint::Regions(id.clone())),
+            (task.keep_pins && component.size.standby.is_some(), Constraint::Instances(id.clone())),
         ];
         all.extend(wanted.into_iter().filter(|(given, _)| *given).map(|(_, constraint)| constraint));
     }
@@ -222,6 +223,7 @@ impl Question<'_> {
             | Constraint::Writer(_)
             | Constraint::Standbys(_)
             | Constraint::Regions(_)
+            | Constraint::Instances(_)
             | Constraint::Residency => None,
         };
         if let Some(least) = least {
@@ -252,6 +254,10 @@ impl Question<'_> {
                 None => format!("leave the standbys of {id} out"),
             },
             Constraint::Regions(id) => format!("let {id} run in more regions"),
+            Constraint::Instances(id) => match placed(id) {
+                Some(placed) => format!("standby of {id}: {}", placed.choice.standby),
+                None => format!("leave the standby size of {id} out"),
+            },
             Constraint::Residency => return Advice::Areas(self.wider_residency(&outcome)),
         })
     }
@@ -370,6 +376,10 @@ fn describe(task: &Task<'_>, group: &[ComponentId], constraint: &Constraint) -> 
             let names: Vec<String> =
                 of(id).map(|component| component.regions.iter().map(ToString::to_string).collect()).unwrap_or_default();
             format!("regions of {id}: {}", names.join(", "))
+        }
+        Constraint::Instances(id) => {
+            let standby = of(id).and_then(|component| component.size.standby).unwrap_or_default();
+            format!("standby of {id}: {standby}")
         }
         Constraint::Residency => {
             let of_group = group.iter().filter_map(|id| app.components.get(id));

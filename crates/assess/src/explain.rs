@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use lifeboat_atlas::Figure;
 use lifeboat_model::ComponentId;
-use lifeboat_model::app::{Component, Objectives, Replication};
+use lifeboat_model::app::{Component, Kind, Objectives, Pattern, Replication, WithoutStandby};
+use lifeboat_model::compute::{Instances, full, has_standby_size};
 
 use crate::bill::bill;
 use crate::choice::{Carriage, Choice, SYNCHRONOUS_LIMIT_MS, TargetRule, choices};
 use crate::draw::TOLERANCE;
 use crate::optimise::{Instead, Placed, objectives};
+use crate::proposal::confirmations;
 use crate::recovery::{begin, duration, route, seconds, steering};
 use crate::report::{Basis, ComponentReport, StepReport};
 use crate::site::Ground;
@@ -49,9 +51,10 @@ impl Solved<'_> {
             replication: placed.choice.carriage,
             home: self.name(placed.home),
             targets: placed.targets.iter().map(|target| self.name(*target)).collect(),
+            also: placed.elsewhere().skip(placed.targets.len()).map(|site| self.name(site)).collect(),
             standby_instances: placed.choice.standby,
-            home_instances: component.size.count.unwrap_or(1),
-            commit_latency_ms: self.commit_latency(placed),
+            home_instances: full(component),
+            commit_latency_ms: self.commit_wait(component, placed).map(|(_, ms)| ms),
             rto: prediction.rto,
             rto_range: prediction.rto_range,
             rto_basis: self.worth.get(id)?.of_time(),
@@ -73,14 +76,24 @@ impl Solved<'_> {
         })
     }
 
-    fn commit_latency(&self, placed: &Placed) -> Option<Figure<f64>> {
+    /// For which region a commit waits, and how long: the last of those that have to confirm it. Of what the provider replicates a
+    /// majority of three confirms, so the nearest decides.
+    fn commit_wait(&self, component: &Component, placed: &Placed) -> Option<(usize, Figure<f64>)> {
         if placed.choice.carriage != Carriage::Synchronous {
             return None;
         }
-        let trips =
-            placed.targets.iter().filter_map(|target| self.ground.between(placed.home, *target).round_trip.clone());
-        // With several targets a majority confirms, so the nearest decides.
-        trips.map(|trip| trip.ms).min_by(|a, b| a.value.total_cmp(&b.value))
+        let confirmations = match component.kind {
+            Kind::Postgres => confirmations(component, self.ground, placed),
+            _ => 1,
+        };
+        let mode =
+            |site: usize| self.ground.sites[site].region.as_ref().and_then(|region| component.standbys.get(region));
+        let confirms = |site: &usize| placed.targets.contains(site) || mode(*site) == Some(&Replication::Synchronous);
+        let trip = |site: usize| Some((site, self.ground.between(placed.home, site).round_trip.clone()?.ms));
+        let mut trips: Vec<(usize, Figure<f64>)> = placed.elsewhere().filter(confirms).filter_map(trip).collect();
+        trips.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
+        let last = confirmations.clamp(1, trips.len().max(1)) - 1;
+        trips.into_iter().nth(last)
     }
 
     /// Why this and nothing cheaper.
@@ -105,14 +118,18 @@ impl Solved<'_> {
                 continue;
             }
             let why = self
-                .against(&choice, &objectives, instead.as_ref())
+                .against(component, &choice, &objectives, instead.as_ref())
                 .or_else(|| late.as_ref().map(|(who, rto)| format!("{who} would miss its RTO of {rto} too often")));
             let Some(why) = why else { continue };
             let label = match choice.carriage {
-                Carriage::Nothing if choice.pattern == placed.choice.pattern => {
+                _ if choice.pattern == placed.choice.pattern
+                    && choice.carriage == placed.choice.carriage
+                    && has_standby_size(component.kind) =>
+                {
                     smaller = Some((choice.standby, why));
                     continue;
                 }
+                Carriage::Synchronous if choice.targets < placed.choice.targets => "one synchronous standby".into(),
                 Carriage::Asynchronous | Carriage::Synchronous if choice.pattern == placed.choice.pattern => {
                     format!("{} ({})", choice.pattern.as_str(), choice.carriage.as_str())
                 }
@@ -124,7 +141,7 @@ impl Solved<'_> {
         }
         if let Some((most, why)) = smaller {
             let fewer = if most > 1 { " or fewer" } else { "" };
-            reasons.push(format!("not {most} of {}{fewer}: {why}", component.size.count.unwrap_or(1)));
+            reasons.push(format!("not {most} of {}{fewer}: {why}", full(component)));
         }
         if let Some(slowest) = component
             .needs
@@ -136,16 +153,27 @@ impl Solved<'_> {
             reasons.push(format!("it waits for {slowest} (95 of 100 times within {})", seconds(p95)));
         }
         if placed.choice.carriage == Carriage::Synchronous
-            && let Some(latency) = self.commit_latency(placed)
+            && let Some((site, wait)) = self.commit_wait(component, placed)
         {
-            reasons.push(format!(
-                "each commit waits {:.0} ms for {} (limit {SYNCHRONOUS_LIMIT_MS:.0} ms)",
-                latency.value,
-                self.name(placed.targets[0])
-            ));
+            let limit = match placed.choice.rule {
+                TargetRule::Near => format!(" (limit {SYNCHRONOUS_LIMIT_MS:.0} ms)"),
+                TargetRule::Any | TargetRule::AzurePair | TargetRule::StrongSet => String::new(),
+            };
+            reasons.push(format!("each commit waits {:.0} ms for {}{limit}", wait.value, self.name(site)));
         }
-        if placed.choice.rule == TargetRule::AzurePair {
-            reasons.push("geo-redundant storage goes to the region that Azure pairs with its home".to_owned());
+        match placed.choice.rule {
+            TargetRule::AzurePair => {
+                reasons.push("what is geo-redundant goes to the region that Azure pairs with its home".to_owned());
+            }
+            TargetRule::StrongSet => {
+                reasons.push("AWS has strong consistency within this set of regions only".to_owned());
+            }
+            TargetRule::Any | TargetRule::Near => {}
+        }
+        if placed.elsewhere().count() > placed.targets.len() {
+            let others: Vec<String> =
+                placed.elsewhere().skip(placed.targets.len()).map(|site| self.name(site)).collect();
+            reasons.push(format!("the file has it in {} too, which is in the bill", others.join(" and ")));
         }
         reasons
     }
@@ -171,13 +199,27 @@ impl Solved<'_> {
         Some((who.clone(), duration(rto(who)?)))
     }
 
-    fn against(&self, choice: &Choice, objectives: &Objectives, instead: Option<&Instead<'_>>) -> Option<String> {
+    fn against(
+        &self,
+        component: &Component,
+        choice: &Choice,
+        objectives: &Objectives,
+        instead: Option<&Instead<'_>>,
+    ) -> Option<String> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most some days")]
         let as_seconds = |ms: u64| seconds(ms as f64 / 1000.0);
         if let Some(rpo) = objectives.rpo
             && u128::from(choice.planned_loss_ms()) > rpo.as_millis()
         {
             return Some(format!("it may lose {} (RPO {})", as_seconds(choice.planned_loss_ms()), duration(rpo)));
+        }
+        if component.without_standby == WithoutStandby::Stop
+            && choice.carriage == Carriage::Synchronous
+            && choice.targets == 1
+            && component.kind == Kind::Postgres
+            && (objectives.rto.is_some() || objectives.availability.is_some())
+        {
+            return Some("the loss of the standby's region would stop it (`without-standby: stop`)".into());
         }
         let p95 = instead?.p95(choice);
         let rto = objectives.rto.filter(|rto| p95 > rto.as_secs_f64() + TOLERANCE)?;
@@ -198,29 +240,37 @@ fn step_report(step: crate::recovery::StepKind, takes: &Spread) -> StepReport {
     }
 }
 
-/// Whether the file already describes what is chosen.
+/// Whether the file already describes what is chosen: the pattern, the regions, and as many instances as are generated from it.
 fn as_declared(ground: &Ground, component: &Component, placed: &Placed) -> bool {
-    let target_names: Vec<_> =
-        placed.targets.iter().filter_map(|target| ground.sites[*target].region.clone()).collect();
-    if target_names.len() != placed.targets.len() {
+    let names: Vec<_> = placed.elsewhere().filter_map(|site| ground.sites[site].region.clone()).collect();
+    if names.len() != placed.elsewhere().count() {
         return false;
     }
+    let choice = &placed.choice;
+    let sized = !has_standby_size(component.kind) || Instances::of(component).standby == choice.standby;
     if component.kind.is_database() {
         let mode = |target| component.standbys.get(target).copied();
-        component.pattern == Some(placed.choice.pattern)
+        return sized
+            && component.pattern == Some(choice.pattern)
             && component.writer.as_ref() == ground.sites[placed.home].region.as_ref()
-            && target_names.iter().all(|target| match placed.choice.carriage {
+            && names.iter().take(placed.targets.len()).all(|target| match choice.carriage {
                 Carriage::Synchronous => mode(target) == Some(Replication::Synchronous),
-                Carriage::Asynchronous | Carriage::SeveralWriters => mode(target).is_some(),
-                Carriage::Backups | Carriage::Nothing => true,
-            })
-    } else {
-        let runs_there =
-            component.regions.is_empty() || target_names.iter().all(|target| component.regions.contains(target));
-        match component.pattern {
-            Some(pattern) => pattern == placed.choice.pattern && runs_there,
-            // Without a pattern a compute runs in full in all its regions.
-            None => runs_there && placed.choice.standby == component.size.count.unwrap_or(1).max(1),
-        }
+                Carriage::Asynchronous | Carriage::SeveralWriters | Carriage::Backups => mode(target).is_some(),
+                Carriage::Nothing => true,
+            });
     }
+    let Some(home) = &ground.sites[placed.home].region else { return false };
+    if component.kind == Kind::Process {
+        // Nodes run it in full in all its regions where it has no pattern.
+        let runs_there = component.regions.is_empty()
+            || std::iter::once(home).chain(&names).all(|id| component.regions.contains(id));
+        return runs_there
+            && match component.pattern {
+                Some(pattern) => pattern == choice.pattern,
+                None => choice.standby == full(component),
+            };
+    }
+    let everywhere = component.regions.len() == names.len() + 1;
+    let there = std::iter::once(home).chain(&names).all(|id| component.regions.contains(id));
+    sized && there && everywhere && component.pattern.unwrap_or(Pattern::WarmStandby) == choice.pattern
 }

@@ -259,7 +259,7 @@ fn component_row(component: &ComponentReport) -> Markup {
             summary class="row" {
                 span { strong { (component.component) } " " span class="hint" { (component.kind) } }
                 span { (component.pattern) }
-                span { (component.home) " → " (component.targets.join(", ")) }
+                span { (component.home) " → " (component.elsewhere().join(", ")) }
                 span {
                     @if component.standby_instances == 0 { "none runs" } @else { (component.standby_instances) " of " (component.home_instances) }
                 }

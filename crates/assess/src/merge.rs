@@ -56,7 +56,8 @@ fn shared(app: &App, told: &Told) -> Option<Vec<Shared>> {
             | Constraint::Pattern(_)
             | Constraint::Writer(_)
             | Constraint::Standbys(_)
-            | Constraint::Regions(_) => return None,
+            | Constraint::Regions(_)
+            | Constraint::Instances(_) => return None,
         };
         if all.contains(&one) {
             return None;

@@ -48,6 +48,7 @@ pub(crate) fn nearest(
             Constraint::Pattern(id.clone()),
             Constraint::Standbys(id.clone()),
             Constraint::Writer(id.clone()),
+            Constraint::Instances(id.clone()),
             Constraint::Regions(id),
         ]
     });

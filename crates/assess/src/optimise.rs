@@ -44,6 +44,8 @@ pub enum Constraint {
     Standbys(ComponentId),
     /// Where a compute runs, fixed by the file.
     Regions(ComponentId),
+    /// How many instances stand by, fixed by the file.
+    Instances(ComponentId),
     /// Where data may be.
     Residency,
 }
@@ -58,7 +60,8 @@ impl Constraint {
             | Self::Pattern(id)
             | Self::Writer(id)
             | Self::Standbys(id)
-            | Self::Regions(id) => Some(id),
+            | Self::Regions(id)
+            | Self::Instances(id) => Some(id),
             Self::Residency => None,
         }
     }
@@ -101,6 +104,12 @@ pub struct Placed {
 }
 
 impl Placed {
+    /// Every site besides its home in which it is: those that take over first, then the others in which the file has it.
+    pub fn elsewhere(&self) -> impl Iterator<Item = usize> {
+        let fixed = self.choice.fixed.iter().filter(|site| **site != self.home && !self.targets.contains(site));
+        self.targets.iter().chain(fixed).copied()
+    }
+
     /// Whether it is the same choice in the same regions.
     pub fn is_as(&self, other: &Self) -> bool {
         let of = |placed: &Self| (placed.home, placed.choice.pattern, placed.choice.carriage, placed.choice.standby);

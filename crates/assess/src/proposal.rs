@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::app::{Component, Objectives, Pattern, Replication, Size};
+use lifeboat_model::app::{Component, Kind, Objectives, Pattern, Replication, Size};
 use lifeboat_model::{App, ComponentId, RegionId};
 use lifeboat_plan::{Durations, RegionLoss};
 
@@ -97,8 +97,18 @@ fn standbys(component: &Component, ground: &Ground, at: &Stands<'_>) -> (BTreeMa
     if standbys == component.standbys {
         return (standbys, component.confirmations);
     }
+    // Of two that PostgreSQL waits for either one confirms; a provider sees to its own.
+    if component.kind == Kind::Postgres && at.carriage == Carriage::Synchronous && at.targets.len() > 1 {
+        return (standbys, 1);
+    }
     let synchronous = standbys.values().filter(|mode| **mode == Replication::Synchronous).count();
     (standbys, synchronous.max(1))
+}
+
+/// How many standbys confirm a commit of a database once it is placed.
+pub(crate) fn confirmations(component: &Component, ground: &Ground, placed: &Placed) -> usize {
+    let at = Stands { home: placed.home, targets: &placed.targets, carriage: placed.choice.carriage };
+    standbys(component, ground, &at).1
 }
 
 /// Whether the plan makes standbys other than the one that takes over stop confirming: as it is in `lifeboat_plan`, where more

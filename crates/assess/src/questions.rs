@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lifeboat_atlas::{Figure, Grade};
-use lifeboat_model::app::{Component, Pattern, Provider, RegionRole};
+use lifeboat_model::app::{Component, Pattern, Place, RegionRole};
+use lifeboat_model::compute::full;
 use lifeboat_model::{App, ComponentId, RegionId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,9 +55,16 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         if let Some(nearest) = nearest.filter(|nearest| *nearest != pattern) {
             instead.push(format!("{id}: {}", nearest.as_str()));
         }
+        if component.pattern == nearest {
+            continue;
+        }
         component.pattern = nearest;
-        // How the standby is fed belongs to the pattern that the file has.
+        // How a standby is fed, how large it is and that it is everywhere belong to the pattern that the file has.
         component.standbys.clear();
+        component.size.standby = None;
+        if component.regions.len() == app.data_regions().count() {
+            component.regions.clear();
+        }
     }
     // Sized for the objectives where the pattern can meet them, else as small as it gets.
     let mut answer = assess(&forced, inputs);
@@ -345,7 +353,7 @@ fn apply(app: &mut App, inputs: &mut Inputs<'_>, question: &WhatIf) -> Result<()
         }
         WhatIf::Traffic(factor) => {
             for (id, component) in &mut app.components {
-                let machines = (f64::from(component.size.count.unwrap_or(1)) * factor).ceil();
+                let machines = (f64::from(full(component)) * factor).ceil();
                 if machines > MOST_MACHINES {
                     return Err(WhatIfError::TooMany(id.clone(), machines));
                 }
@@ -359,8 +367,8 @@ fn apply(app: &mut App, inputs: &mut Inputs<'_>, question: &WhatIf) -> Result<()
 /// Whether a SKU starts so that has a price, or by which something of the app is billed.
 fn priced(app: &App, inputs: &Inputs<'_>, start: &str) -> Result<(), WhatIfError> {
     let components: Vec<&Component> = app.components.values().collect();
-    let providers: BTreeSet<Provider> = app.regions.values().map(|region| region.place.provider).collect();
-    let billed: BTreeSet<String> = providers.into_iter().flat_map(|provider| skus(&components, provider)).collect();
+    let places: BTreeSet<&Place> = app.regions.values().map(|region| &region.place).collect();
+    let billed: BTreeSet<String> = places.into_iter().flat_map(|place| skus(&components, place)).collect();
     let starts = |sku: &str| sku.starts_with(start);
     if billed.iter().any(|sku| starts(sku)) || inputs.book(app).iter().any(|(_, sku, _)| starts(sku)) {
         return Ok(());
@@ -400,8 +408,11 @@ fn lose(app: &mut App, inputs: &mut Inputs<'_>, region: &RegionId) -> Result<(),
     reason = "saturating casts of sizes"
 )]
 fn grow(component: &mut Component, factor: f64) {
+    let grown = |count: u32| (f64::from(count) * factor).ceil() as u32;
+    let count = grown(full(component)).max(1);
     let size = &mut component.size;
-    size.count = Some(((f64::from(size.count.unwrap_or(1)) * factor).ceil() as u32).max(1));
+    size.count = Some(count);
+    size.standby = size.standby.map(|standby| grown(standby).min(count));
     size.writes_per_day = size.writes_per_day.map(|bytes| (bytes as f64 * factor) as u64);
     size.requests = size.requests.map(|requests| requests * factor);
 }

@@ -153,6 +153,13 @@ pub struct Conflict {
     pub components: Vec<String>,
 }
 
+impl ComponentReport {
+    /// Every region besides the home in which it is.
+    pub fn elsewhere(&self) -> Vec<&str> {
+        self.targets.iter().chain(&self.also).map(String::as_str).collect()
+    }
+}
+
 /// What is chosen for a component, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ComponentReport {
@@ -170,7 +177,9 @@ pub struct ComponentReport {
     pub home: String,
     /// Where it recovers; the first takes over.
     pub targets: Vec<String>,
-    /// Machines that run in each target in peace time.
+    /// Where the file has it besides: it is paid for there, and is no worse for it.
+    pub also: Vec<String>,
+    /// Machines that run in each of these regions, the home apart, in peace time.
     pub standby_instances: u32,
     /// Machines at home.
     pub home_instances: u32,

@@ -81,6 +81,10 @@ pub struct Between {
     pub round_trip: Option<lifeboat_atlas::RoundTrip>,
     /// Whether Azure pairs them.
     pub paired: bool,
+    /// Whether it is the second to which Azure copies what is kept geo-redundantly in the first: its pair, which may have another.
+    pub copied_to: bool,
+    /// Whether a DynamoDB table may be strongly consistent over both.
+    pub strong: bool,
     /// Whether they fail apart and can replicate to each other.
     pub apart: bool,
     /// Whether a commit can wait for the other.
@@ -143,6 +147,7 @@ impl Between {
         let km = atlas.distance_km(&from.place, &to.place);
         let round_trip = atlas.round_trip(&from.place, &to.place);
         let paired = atlas.paired(&from.place, &to.place);
+        let strong_set = atlas.strong_set(&from.place);
         let (a, b) = (atlas.region(&from.place), atlas.region(&to.place));
         let same_partition = match (a, b) {
             (Some(a), Some(b)) => from.place.provider != to.place.provider || a.partition == b.partition,
@@ -160,6 +165,8 @@ impl Between {
             km,
             round_trip,
             paired,
+            copied_to: atlas.pair(&from.place) == Some(&to.place),
+            strong: strong_set.is_some() && strong_set == atlas.strong_set(&to.place),
             same_continent,
             traffic_usd,
         }

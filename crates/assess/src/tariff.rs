@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use lifeboat_atlas::{Price, PriceBook};
+use lifeboat_atlas::{Atlas, Figure, Price, PriceBook, Zones};
 use lifeboat_model::app::{Component, Kind, Place, Provider};
+use lifeboat_model::compute::full;
+use lifeboat_model::fargate::Task;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -39,6 +41,12 @@ pub enum Item {
     Writes,
     /// Health checks of a route in a region.
     HealthCheck,
+    /// Memory, where it is billed apart from processors.
+    Memory,
+    /// What storage costs more because it is copied to another region.
+    GeoStorage,
+    /// The same where it can be read there.
+    GeoReadable,
     /// Traffic between regions.
     Traffic,
     /// Names: zones and queries.
@@ -47,8 +55,18 @@ pub enum Item {
 
 impl Item {
     /// The items that have a price per place, in the order of [`Quantities`].
-    pub const PER_PLACE: [Self; SLOTS] =
-        [Self::Compute, Self::Licence, Self::Cluster, Self::Storage, Self::Backup, Self::Writes, Self::HealthCheck];
+    pub const PER_PLACE: [Self; SLOTS] = [
+        Self::Compute,
+        Self::Licence,
+        Self::Cluster,
+        Self::Storage,
+        Self::Backup,
+        Self::Writes,
+        Self::HealthCheck,
+        Self::Memory,
+        Self::GeoStorage,
+        Self::GeoReadable,
+    ];
 
     /// The word in reports.
     pub fn as_str(self) -> &'static str {
@@ -60,6 +78,8 @@ impl Item {
             Self::Backup => "backup",
             Self::Writes => "replicated writes",
             Self::HealthCheck => "health checks",
+            Self::Memory => "memory",
+            Self::GeoStorage | Self::GeoReadable => "geo-redundancy",
             Self::Traffic => "replication traffic",
             Self::Dns => "DNS",
         }
@@ -67,7 +87,7 @@ impl Item {
 }
 
 /// How many items have a price per place.
-pub const SLOTS: usize = 7;
+pub const SLOTS: usize = 10;
 
 /// How much of each item of [`Item::PER_PLACE`], in the unit of its SKU and, for items billed by the hour, at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -95,6 +115,8 @@ pub struct Sku {
     pub per_month: f64,
     /// The unit in words.
     pub unit: &'static str,
+    /// What is paid already, and taken off.
+    less: Option<&'static str>,
     /// USD per unit for comparisons where no price of it is known anywhere: a guess that is never shown as a price.
     stand_in: f64,
 }
@@ -102,8 +124,10 @@ pub struct Sku {
 /// What a component's file entry says of its size, in the terms of the bill.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
-    /// Machines, vCores, or hundreds of RU/s in the region that serves.
+    /// Machines, vCores, vCPUs of tasks, or hundreds of RU/s in the region that serves.
     pub compute: f64,
+    /// GiB, where memory is billed apart.
+    pub memory_gb: f64,
     /// GB
     pub storage_gb: f64,
     /// GB changed in a month.
@@ -120,12 +144,13 @@ impl Measure {
     pub fn of(component: &Component) -> Self {
         let size = &component.size;
         let mut missing = [None; SLOTS];
-        let count = f64::from(size.count.unwrap_or(1));
+        let count = f64::from(full(component));
+        let task = (component.kind == Kind::Ecs).then(|| Task::of(size.instance.as_deref()));
         let compute = match component.kind {
             Kind::AzureSql => size.instance.as_deref().and_then(azure_sql_vcores).map(|vcores| vcores * count),
             Kind::Cosmosdb => size.instance.as_deref().and_then(request_units).map(|units| units / 100.0),
             Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => Some(0.0),
-            // Fargate bills by vCPU and memory, of which the file says nothing.
+            Kind::Ecs => task.map(|task| f64::from(task.cpu) / 1024.0 * count),
             _ => size.instance.as_ref().map(|_| count),
         };
         let compute = compute.unwrap_or_else(|| {
@@ -136,12 +161,15 @@ impl Measure {
         if size.storage.is_none() {
             missing[3] = Some("size.storage");
             missing[4] = Some("size.storage");
+            missing[8] = Some("size.storage");
+            missing[9] = Some("size.storage");
         }
         if size.writes_per_day.is_none() {
             missing[5] = Some("size.writes");
         }
         Self {
             compute,
+            memory_gb: task.map_or(0.0, |task| f64::from(task.memory) / 1024.0 * count),
             storage_gb: size.storage.map_or(ASSUMED_STORAGE_GB, |bytes| bytes as f64 / GB),
             writes_gb: size.writes_per_day.map_or(ASSUMED_WRITES_GB, |bytes| bytes as f64 / GB) * DAYS_PER_MONTH,
             missing,
@@ -161,11 +189,25 @@ fn request_units(instance: &str) -> Option<f64> {
     instance.trim_end_matches("/s").trim_end_matches("RU").trim().parse().ok()
 }
 
-/// Which SKU an item of a component is billed by at a provider; `None`: it is not billed.
-pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku> {
-    let hourly =
-        |name: String, stand_in| Sku { scales: true, name, per_month: HOURS_PER_MONTH, unit: "hour", stand_in };
-    let monthly = |name: &str, unit, stand_in| Sku { name: name.into(), scales: false, per_month: 1.0, unit, stand_in };
+/// Which SKU an item of a component is billed by in a place; `None`: it is not billed.
+pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
+    let provider = place.provider;
+    let hourly = |name: String, stand_in| Sku {
+        scales: true,
+        name,
+        per_month: HOURS_PER_MONTH,
+        unit: "hour",
+        less: None,
+        stand_in,
+    };
+    let monthly = |name: &str, unit, stand_in| Sku {
+        name: name.into(),
+        scales: false,
+        per_month: 1.0,
+        unit,
+        less: None,
+        stand_in,
+    };
     let fixed_hourly = |name: &str, stand_in| Sku { scales: false, ..hourly(name.into(), stand_in) };
     let instance = component.size.instance.as_deref().unwrap_or("?");
     let machine = || match provider {
@@ -183,8 +225,18 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
         Provider::Azure => monthly("blob-hot-lrs", "GB-month", 0.025),
         Provider::Local | Provider::Kubernetes => monthly("object-storage", "GB-month", 0.02),
     };
+    // Zone-redundant at home where there are zones: as it is generated.
+    let zoned = || Atlas::embedded().region(place).is_some_and(|facts| facts.zones != Zones::None);
+    let over_local = |name: &str, stand_in| Sku { less: Some("blob-hot-lrs"), ..monthly(name, "GB-month", stand_in) };
+    let task = || Task::of(component.size.instance.as_deref()).architecture.to_lowercase().replace("x86_64", "x86");
     match item {
         Item::Traffic | Item::Dns => None,
+        Item::Memory => (component.kind == Kind::Ecs).then(|| fixed_hourly(&format!("fargate-{}-gb", task()), 0.005)),
+        Item::GeoStorage | Item::GeoReadable if component.kind != Kind::AzureStorage => None,
+        Item::GeoStorage if zoned() => Some(over_local("blob-hot-gzrs", 0.03)),
+        Item::GeoStorage => Some(over_local("blob-hot-grs", 0.025)),
+        Item::GeoReadable if zoned() => Some(over_local("blob-hot-ra-gzrs", 0.04)),
+        Item::GeoReadable => Some(over_local("blob-hot-ra-grs", 0.035)),
         Item::HealthCheck => match provider {
             Provider::Aws => Some(monthly("route53-health-check-other-endpoint", "check-month", 1.0)),
             Provider::Azure => Some(monthly("traffic-manager-health-check-external-endpoint", "check-month", 1.0)),
@@ -198,14 +250,10 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
             Kind::Cosmosdb => fixed_hourly("cosmosdb-provisioned-100-ru", 0.01),
             Kind::AzurePostgres => hourly(format!("postgres-flexible/{instance}"), 0.20),
             Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => return None,
-            Kind::Postgres
-            | Kind::Process
-            | Kind::Asg
-            | Kind::Ecs
-            | Kind::Eks
-            | Kind::Vmss
-            | Kind::Aks
-            | Kind::Deployment => machine(),
+            Kind::Ecs => fixed_hourly(&format!("fargate-{}-vcpu", task()), 0.05),
+            Kind::Postgres | Kind::Process | Kind::Asg | Kind::Eks | Kind::Vmss | Kind::Aks | Kind::Deployment => {
+                machine()
+            }
         }),
         Item::Licence => match component.kind {
             Kind::AzureSql => Some(fixed_hourly("sql-gp-gen5-vcore-licence", 0.10)),
@@ -257,10 +305,15 @@ impl Tariff {
         let mut comparable = [0.0; SLOTS];
         let mut prices = [const { None }; SLOTS];
         for (slot, item) in Item::PER_PLACE.into_iter().enumerate() {
-            let Some(sku) = sku(component, item, place.provider) else { continue };
-            let price = if sku.scales { book.instance(place, &sku.name) } else { book.price(place, &sku.name) };
+            let Some(sku) = sku(component, item, place) else { continue };
+            let price = match sku.less {
+                Some(less) => over(book.price(place, &sku.name), book.price(place, less), less),
+                None if sku.scales => book.instance(place, &sku.name),
+                None => book.price(place, &sku.name),
+            };
             let usd = match &price {
                 Price::Known(figure) => figure.value,
+                Price::Unknown { .. } if sku.less.is_some() => sku.stand_in,
                 Price::Unknown { .. } => {
                     let dearest = if sku.scales {
                         book.dearest_instance(place.provider, &sku.name)
@@ -284,6 +337,18 @@ impl Tariff {
     }
 }
 
+/// What something costs more than what it takes the place of.
+fn over(whole: Price, less: Price, name: &str) -> Price {
+    match (whole, less) {
+        (Price::Known(whole), Price::Known(less)) => {
+            let source = format!("{} less {} for {name}: {}", whole.value, less.value, whole.source);
+            let value = ((whole.value - less.value).max(0.0) * 1e6).round() / 1e6;
+            Price::Known(Figure::new(value, whole.grade, source, whole.date.clone()))
+        }
+        (unknown @ Price::Unknown { .. }, _) | (_, unknown @ Price::Unknown { .. }) => unknown,
+    }
+}
+
 /// A hundred million USD a month, in millionths: whatever costs more is compared as if it cost that, so that no sum overflows.
 const MOST_COMPARED: i64 = 100_000_000_000_000;
 
@@ -293,13 +358,12 @@ pub fn micro_usd(usd: f64) -> i64 {
     ((usd * 1e6).round() as i64).min(MOST_COMPARED)
 }
 
-/// Every SKU by which something of an app could be billed at a provider.
-pub fn skus(components: &[&Component], provider: Provider) -> BTreeSet<String> {
-    let of_component = |component: &&Component| {
-        Item::PER_PLACE.into_iter().filter_map(|item| sku(component, item, provider)).collect()
-    };
+/// Every SKU by which something of an app could be billed in a place.
+pub fn skus(components: &[&Component], place: &Place) -> BTreeSet<String> {
+    let of_component =
+        |component: &&Component| Item::PER_PLACE.into_iter().filter_map(|item| sku(component, item, place)).collect();
     let own = components.iter().flat_map(|component| -> Vec<Sku> { of_component(component) }).map(|sku| sku.name);
-    let traffic: &[&str] = match provider {
+    let traffic: &[&str] = match place.provider {
         Provider::Aws => &["transfer-inter-region", "transfer-out-internet-first-10tb", "route53-hosted-zone"],
         Provider::Azure => &[
             "transfer-inter-region-same-continent",
@@ -363,7 +427,7 @@ pub fn items(
     let mut lines = Vec::new();
     for (slot, item) in Item::PER_PLACE.into_iter().enumerate() {
         let amount = quantities.0[slot];
-        let (Some(price), Some(sku)) = (&tariff.prices[slot], sku(component, item, place.provider)) else { continue };
+        let (Some(price), Some(sku)) = (&tariff.prices[slot], sku(component, item, place)) else { continue };
         if amount == 0.0 {
             continue;
         }

@@ -148,7 +148,7 @@ fn components(out: &mut String, answer: &Assessment) {
             component.component.clone(),
             component.pattern.clone(),
             component.home.clone(),
-            component.targets.join("+"),
+            component.elsewhere().join("+"),
             replication,
             standby,
             graded(seconds(component.rto.p95), Some(component.rto_basis.grade)),

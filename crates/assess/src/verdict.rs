@@ -151,7 +151,7 @@ impl Solved<'_> {
             let outside: BTreeSet<String> = self
                 .placed
                 .values()
-                .flat_map(|placed| std::iter::once(placed.home).chain(placed.targets.iter().copied()))
+                .flat_map(|placed| std::iter::once(placed.home).chain(placed.elsewhere()))
                 .filter(|site| {
                     let site = &self.ground.sites[*site];
                     !residency.iter().any(|area| lies_in(self.inputs.atlas, site, area))

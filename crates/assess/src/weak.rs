@@ -186,8 +186,8 @@ impl Finder<'_> {
     fn distance(&mut self) {
         let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for placed in self.placed.values() {
-            for target in &placed.targets {
-                *pairs.entry((placed.home, *target)).or_default() += 1;
+            for target in placed.elsewhere() {
+                *pairs.entry((placed.home, target)).or_default() += 1;
             }
         }
         for (home, target) in pairs.into_keys() {
@@ -255,7 +255,7 @@ impl Finder<'_> {
                 );
             }
         }
-        let targets: BTreeSet<usize> = self.placed.values().flat_map(|placed| placed.targets.iter().copied()).collect();
+        let targets: BTreeSet<usize> = self.placed.values().flat_map(Placed::elsewhere).collect();
         let restricted: Vec<String> = targets
             .iter()
             .map(|target| &self.ground.sites[*target])
@@ -480,7 +480,7 @@ impl Finder<'_> {
                     Provider::Azure => "vm/",
                     Provider::Local | Provider::Kubernetes => return false,
                 };
-                let compute = matches!(component.kind, Kind::Asg | Kind::Eks | Kind::Ecs | Kind::Vmss | Kind::Aks);
+                let compute = matches!(component.kind, Kind::Asg | Kind::Eks | Kind::Vmss | Kind::Aks);
                 compute
                     && match self.ground.book().instance(place, &format!("{prefix}{instance}")) {
                         Price::Known(figure) => figure.grade == Grade::Estimated,

@@ -4,11 +4,12 @@
 //! comes out is parsed again, and refused unless it says exactly what was to be written and nothing else changed: a file
 //! is never left half right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser};
-use lifeboat_model::app::{Pattern, Replication};
+use lifeboat_model::app::{Kind, Pattern, Replication};
+use lifeboat_model::compute::{Instances, has_standby_size};
 use lifeboat_model::{App, ComponentId, RegionId};
 
 use crate::choice::Carriage;
@@ -68,8 +69,14 @@ struct Wanted {
     pattern: Pattern,
     /// Of a database: where it writes.
     writer: Option<RegionId>,
-    /// Of a database that has standbys: how each is kept up to date.
+    /// Of a database that is kept elsewhere: where, and how each is kept up to date.
     standbys: Option<BTreeMap<RegionId, Replication>>,
+    /// Of a database with more synchronous standbys than have to confirm: how many do.
+    confirmations: Option<usize>,
+    /// Of compute: where it runs, its home first.
+    regions: Vec<RegionId>,
+    /// Of what has them: instances that stand by.
+    standby: Option<u32>,
 }
 
 /// The file with the assessment's choices in it. What the file says already stays as it stands, byte for byte.
@@ -89,28 +96,47 @@ pub fn write(text: &str, answer: &Assessment, keep_pins: bool) -> Result<String,
     for (id, component) in &app.components {
         let Some(wanted) = wanted(&app, id, answer)? else { continue };
         let target = expected.components.get_mut(id).ok_or_else(|| WriteError::Unreadable(id.to_string()))?;
-        let mut fields: Vec<(&'static str, bool, String)> = Vec::new();
+        let mut fields: Vec<(Field, bool, String)> = Vec::new();
         if component.pattern != Some(wanted.pattern) {
-            fields.push(("pattern", component.pattern.is_some(), wanted.pattern.as_str().into()));
+            fields.push((Field::Pattern, component.pattern.is_some(), wanted.pattern.as_str().into()));
             target.pattern = Some(wanted.pattern);
         }
         if let Some(writer) = &wanted.writer
             && component.writer.as_ref() != Some(writer)
         {
-            fields.push(("writer", component.writer.is_some(), writer.to_string()));
+            fields.push((Field::Writer, component.writer.is_some(), writer.to_string()));
             target.writer = Some(writer.clone());
         }
         if let Some(standbys) = &wanted.standbys
             && &component.standbys != standbys
         {
-            fields.push(("standbys", !component.standbys.is_empty(), flow(standbys)));
+            fields.push((Field::Standbys, !component.standbys.is_empty(), flow(standbys)));
             target.standbys.clone_from(standbys);
         }
-        for (key, fixed, value) in fields {
+        if let Some(confirmations) = wanted.confirmations
+            && component.confirmations != confirmations
+        {
+            fields.push((Field::Confirmations, false, confirmations.to_string()));
+        }
+        if !wanted.regions.is_empty() && !is_same(&wanted.regions, &component.regions) {
+            // What runs everywhere is so by default.
+            let listed = component.regions.len() < app.data_regions().count();
+            let names: Vec<&str> = wanted.regions.iter().map(RegionId::as_str).collect();
+            fields.push((Field::Regions, listed, format!("[{}]", names.join(", "))));
+            target.regions = wanted.regions.into_iter().collect();
+        }
+        // A standby as large as the pattern has it anyhow need not be written.
+        if let Some(standby) = wanted.standby
+            && Instances::of(target).standby != standby
+        {
+            fields.push((Field::Standby, component.size.standby.is_some(), standby.to_string()));
+            target.size.standby = Some(standby);
+        }
+        for (field, fixed, value) in fields {
             if fixed && keep_pins {
-                return Err(WriteError::Fixed { component: id.to_string(), field: key, wanted: value });
+                return Err(WriteError::Fixed { component: id.to_string(), field: field.as_str(), wanted: value });
             }
-            edited = set(&edited, id, key, &value)?;
+            edited = set_field(&edited, id, field, &value)?;
         }
     }
     let read = parse(&edited).map_err(|error| WriteError::Refused(error.to_string()))?;
@@ -145,9 +171,6 @@ fn wanted(app: &App, id: &ComponentId, answer: &Assessment) -> Result<Option<Wan
     let Some(pattern) = Pattern::ALL.iter().copied().find(|pattern| pattern.as_str() == report.pattern) else {
         return Ok(None);
     };
-    if !component.kind.is_database() {
-        return Ok(Some(Wanted { pattern, writer: None, standbys: None }));
-    }
     let region = |name: &String| {
         let id = RegionId::from(name.as_str());
         if app.regions.contains_key(&id) {
@@ -157,10 +180,17 @@ fn wanted(app: &App, id: &ComponentId, answer: &Assessment) -> Result<Option<Wan
         }
     };
     let writer = region(&report.home)?;
+    let standby = has_standby_size(component.kind).then_some(report.standby_instances);
+    if !component.kind.is_database() {
+        let elsewhere = report.targets.iter().chain(&report.also).map(region);
+        let regions = std::iter::once(Ok(writer)).chain(elsewhere).collect::<Result<_, _>>()?;
+        return Ok(Some(Wanted { pattern, writer: None, standbys: None, confirmations: None, regions, standby }));
+    }
     let mode = match report.replication {
         Carriage::Synchronous => Some(Replication::Synchronous),
-        Carriage::Asynchronous | Carriage::SeveralWriters => Some(Replication::Asynchronous),
-        Carriage::Backups | Carriage::Nothing => None,
+        // Of what is restored from a backup, where that is copied to.
+        Carriage::Asynchronous | Carriage::SeveralWriters | Carriage::Backups => Some(Replication::Asynchronous),
+        Carriage::Nothing => None,
     };
     let standbys = match mode {
         None => None,
@@ -173,7 +203,13 @@ fn wanted(app: &App, id: &ComponentId, answer: &Assessment) -> Result<Option<Wan
             Some(standbys)
         }
     };
-    Ok(Some(Wanted { pattern, writer: Some(writer), standbys }))
+    let several = mode == Some(Replication::Synchronous) && report.targets.len() > 1;
+    let confirmations = (component.kind == Kind::Postgres && several).then_some(1);
+    Ok(Some(Wanted { pattern, writer: Some(writer), standbys, confirmations, regions: Vec::new(), standby }))
+}
+
+fn is_same(wanted: &[RegionId], regions: &BTreeSet<RegionId>) -> bool {
+    wanted.len() == regions.len() && wanted.iter().all(|region| regions.contains(region))
 }
 
 fn flow(standbys: &BTreeMap<RegionId, Replication>) -> String {
@@ -188,10 +224,56 @@ struct Entry {
     value_at: Range<usize>,
 }
 
-/// Sets one field of a component.
-fn set(text: &str, id: &ComponentId, key: &str, value: &str) -> Result<String, WriteError> {
+/// A field of a component that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Pattern,
+    Writer,
+    Standbys,
+    Confirmations,
+    Regions,
+    Standby,
+}
+
+impl Field {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pattern => "pattern",
+            Self::Writer => "writer",
+            Self::Standbys => "standbys",
+            Self::Confirmations => "confirmations",
+            Self::Regions => "regions",
+            Self::Standby => "size.standby",
+        }
+    }
+}
+
+fn set_field(text: &str, id: &ComponentId, field: Field, value: &str) -> Result<String, WriteError> {
+    match field {
+        Field::Pattern | Field::Writer | Field::Standbys | Field::Confirmations | Field::Regions => {
+            set(text, id, &["components", id.as_str()], &["kind"], field.as_str(), value)
+        }
+        Field::Standby => {
+            let size = ["components", id.as_str(), "size"];
+            if entries_of(text, &size).is_none() {
+                return set(text, id, &size[..2], &["kind"], "size", &format!("{{standby: {value}}}"));
+            }
+            set(text, id, &size, &["count", "instance", "image", "storage", "writes", "requests"], "standby", value)
+        }
+    }
+}
+
+/// Sets one field of a mapping; a new one comes after the first of these that is there.
+fn set(
+    text: &str,
+    id: &ComponentId,
+    path: &[&str],
+    after: &[&str],
+    key: &str,
+    value: &str,
+) -> Result<String, WriteError> {
     let not_editable = || WriteError::NotEditable { component: id.to_string(), wanted: format!("{key}: {value}") };
-    let entries = component_entries(text, id.as_str()).ok_or_else(not_editable)?;
+    let entries = entries_of(text, path).ok_or_else(not_editable)?;
     let mut edited = text.to_owned();
     if let Some(entry) = entries.iter().find(|entry| entry.key == key) {
         let old = text.get(entry.value_at.clone()).ok_or_else(not_editable)?;
@@ -208,8 +290,9 @@ fn set(text: &str, id: &ComponentId, key: &str, value: &str) -> Result<String, W
         edited.replace_range(start..start + kept, replacement);
         return Ok(edited);
     }
-    // After `kind`, which every component has, in the style in which that stands.
-    let kind = entries.iter().find(|entry| entry.key == "kind").ok_or_else(not_editable)?;
+    // In the style in which that stands.
+    let before = after.iter().find_map(|key| entries.iter().find(|entry| entry.key == *key));
+    let kind = before.ok_or_else(not_editable)?;
     let line_start = text[..kind.key_at.start].rfind('\n').map_or(0, |at| at + 1);
     let before = &text[line_start..kind.key_at.start];
     if before.chars().all(|c| c == ' ') {
@@ -223,25 +306,24 @@ fn set(text: &str, id: &ComponentId, key: &str, value: &str) -> Result<String, W
     Ok(edited)
 }
 
-/// The entries of `components.NAME`.
-fn component_entries(text: &str, name: &str) -> Option<Vec<Entry>> {
-    let path = ["components", name];
+/// The entries of a mapping, such as `components.NAME`; `None`: it has none.
+fn entries_of(text: &str, path: &[&str]) -> Option<Vec<Entry>> {
     let mut stack: Vec<Level> = Vec::new();
     let mut entries = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.ok()?;
         let range = span.byte_range()?;
         match event {
-            Event::Scalar(value, ..) => scalar(&mut stack, &path, &mut entries, value.into_owned(), range),
+            Event::Scalar(value, ..) => scalar(&mut stack, path, &mut entries, value.into_owned(), range),
             Event::MappingStart(..) => {
                 stack.push(Level { mapping: true, key: None, start: range.start });
             }
             Event::SequenceStart(..) => stack.push(Level { mapping: false, key: None, start: range.start }),
             Event::MappingEnd | Event::SequenceEnd => {
                 let closed = stack.pop()?;
-                finish(&mut stack, &path, &mut entries, closed.start..range.end.max(closed.start));
+                finish(&mut stack, path, &mut entries, closed.start..range.end.max(closed.start));
             }
-            Event::Alias(_) => finish(&mut stack, &path, &mut entries, range),
+            Event::Alias(_) => finish(&mut stack, path, &mut entries, range),
             _ => {}
         }
     }
@@ -294,13 +376,29 @@ components:
   api: {kind: process, run: x}
 ";
 
-    fn set_all(text: &str, fields: &[(&str, &str, &str)]) -> String {
-        fields.iter().fold(text.to_owned(), |text, (id, key, value)| set(&text, &(*id).into(), key, value).unwrap())
+    fn set_all(text: &str, fields: &[(&str, Field, &str)]) -> String {
+        let set =
+            |text: String, (id, field, value): &(&str, Field, &str)| set_field(&text, &(*id).into(), *field, value);
+        fields.iter().fold(text.to_owned(), |text, field| set(text, field).unwrap())
+    }
+
+    #[test]
+    fn a_standby_gets_its_size_where_sizes_stand() {
+        let text = "app: a\ncomponents:\n  b: {kind: asg, size: {instance: x, count: 8, image: y}}\n  c:\n    kind: asg # ours\n    size:\n      count: 8 # peak\n      image: y\n  d: {kind: asg}\n  e: {kind: asg, size: {count: 4, standby: 1}}\n";
+        let all = ["b", "c", "d", "e"].map(|id| (id, Field::Standby, "2"));
+        let edited = set_all(text, &all);
+        let expected = text
+            .replace("count: 8, image", "count: 8, standby: 2, image")
+            .replace("count: 8 # peak\n", "count: 8 # peak\n      standby: 2\n")
+            .replace("d: {kind: asg}", "d: {kind: asg, size: {standby: 2}}")
+            .replace("standby: 1", "standby: 2");
+        assert_eq!(edited, expected);
     }
 
     #[test]
     fn fields_are_added_in_the_style_that_is_there() {
-        let edited = set_all(BLOCK, &[("books", "pattern", "warm-standby"), ("api", "pattern", "pilot-light")]);
+        let edited =
+            set_all(BLOCK, &[("books", Field::Pattern, "warm-standby"), ("api", Field::Pattern, "pilot-light")]);
         assert!(edited.contains("    kind: postgres   # ours\n    pattern: warm-standby\n    size:"), "{edited}");
         assert!(edited.contains("api: {kind: process, pattern: pilot-light, run: x}"), "{edited}");
         let kept: Vec<&str> = BLOCK.lines().filter(|line| !line.contains("api:")).collect();
@@ -310,13 +408,13 @@ components:
     #[test]
     fn values_are_replaced_where_they_stand() {
         let text = "app: a\ncomponents:\n  b:\n    kind: rds\n    pattern: pilot-light # why\n";
-        let edited = set(text, &"b".into(), "pattern", "warm-standby").unwrap();
+        let edited = set_field(text, &"b".into(), Field::Pattern, "warm-standby").unwrap();
         assert_eq!(edited, text.replace("pilot-light", "warm-standby"));
     }
 
     #[test]
     fn a_mapping_on_lines_of_its_own_comes_up_to_its_key() {
-        let edited = set(BLOCK, &"books".into(), "standbys", "{frankfurt: synchronous}").unwrap();
+        let edited = set_field(BLOCK, &"books".into(), Field::Standbys, "{frankfurt: synchronous}").unwrap();
         assert!(edited.contains("    standbys: {frankfurt: synchronous}\n"), "{edited}");
         assert!(edited.contains("  api: {kind: process, run: x}\n"), "{edited}");
     }
@@ -324,13 +422,16 @@ components:
     #[test]
     fn windows_line_ends_stay() {
         let text = "app: a\r\ncomponents:\r\n  b:\r\n    kind: rds\r\n    size: {}\r\n";
-        let edited = set(text, &"b".into(), "pattern", "warm-standby").unwrap();
+        let edited = set_field(text, &"b".into(), Field::Pattern, "warm-standby").unwrap();
         assert_eq!(edited, text.replace("kind: rds\r\n", "kind: rds\r\n    pattern: warm-standby\r\n"));
     }
 
     #[test]
     fn an_alias_is_left_to_a_person() {
         let text = "app: a\nx: &x {kind: rds}\ncomponents:\n  b: *x\n";
-        assert!(matches!(set(text, &"b".into(), "pattern", "warm-standby"), Err(WriteError::NotEditable { .. })));
+        assert!(matches!(
+            set_field(text, &"b".into(), Field::Pattern, "warm-standby"),
+            Err(WriteError::NotEditable { .. })
+        ));
     }
 }

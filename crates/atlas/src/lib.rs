@@ -13,6 +13,7 @@ mod price;
 mod recovery;
 mod region;
 mod service;
+mod strong;
 mod table;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub struct Atlas {
     regions: BTreeMap<Place, RegionFacts>,
     latency: latency::Latencies,
     services: service::Services,
+    strong: strong::StrongSets,
     prices: PriceBook,
     outages: Vec<Outage>,
     published: Vec<Published>,
@@ -47,6 +49,7 @@ struct Files {
     azure_regions: &'static str,
     latency: &'static str,
     services: &'static str,
+    strong: &'static str,
     prices: &'static str,
     outages: &'static str,
     published: &'static str,
@@ -58,6 +61,7 @@ const EMBEDDED: Files = Files {
     azure_regions: include_str!("../data/azure_regions.csv"),
     latency: include_str!("../data/region_latency.csv"),
     services: include_str!("../data/service_regions.csv"),
+    strong: include_str!("../data/strong_tables.csv"),
     prices: include_str!("../data/prices.csv"),
     outages: include_str!("../data/outages.csv"),
     published: include_str!("../data/published_recovery.csv"),
@@ -81,6 +85,7 @@ impl Atlas {
         Ok(Self {
             latency,
             services: service::Services::parse(files.services)?,
+            strong: strong::StrongSets::parse(files.strong)?,
             prices: PriceBook::parse_embedded(files.prices)?,
             outages: outage::parse(files.outages)?,
             published: recovery::parse(files.published)?,
@@ -143,6 +148,12 @@ impl Atlas {
         self.services.offers(place, service)
     }
 
+    /// The set of regions in which a DynamoDB table that lies here may be strongly consistent, such as `EU`; no table spans two
+    /// sets, and most regions are in none.
+    pub fn strong_set(&self, place: &Place) -> Option<&str> {
+        if place.provider == Provider::Aws { self.strong.of(&place.name) } else { None }
+    }
+
     /// The embedded list prices; overrides go on top with [`PriceBook::with_overrides`].
     pub fn prices(&self) -> &PriceBook {
         &self.prices
@@ -202,6 +213,17 @@ mod tests {
         assert!(atlas.paired(&at("azure/southcentralus"), &at("azure/brazilsouth")));
         assert_eq!(atlas.pair(&at("azure/polandcentral")), None);
         assert_eq!(atlas.pair(&at("aws/eu-north-1")), None);
+    }
+
+    #[test]
+    fn strong_tables_lie_in_one_of_three_sets() {
+        let atlas = Atlas::embedded();
+        assert_eq!(atlas.strong_set(&at("aws/eu-central-1")), Some("EU"));
+        assert_eq!(atlas.strong_set(&at("aws/us-west-2")), Some("US"));
+        assert_eq!(atlas.strong_set(&at("aws/eu-north-1")), None);
+        assert_eq!(atlas.strong_set(&at("azure/westeurope")), None);
+        let of = |set| atlas.regions().filter(|region| atlas.strong_set(&region.place) == Some(set)).count();
+        assert_eq!((of("US"), of("EU"), of("AP")), (3, 4, 3));
     }
 
     #[test]

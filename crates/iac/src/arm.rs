@@ -217,10 +217,10 @@ pub(crate) fn storage_redundancy(part: &Part, home: &Site) -> &'static str {
     match (paired, part.pattern, zoned) {
         (false, _, true) => "ZRS",
         (false, _, false) => "LRS",
-        (true, Pattern::BackupRestore, true) => "GZRS",
-        (true, Pattern::BackupRestore, false) => "GRS",
-        (true, _, true) => "RAGZRS",
-        (true, _, false) => "RAGRS",
+        (true, Pattern::BackupRestore | Pattern::PilotLight, true) => "GZRS",
+        (true, Pattern::BackupRestore | Pattern::PilotLight, false) => "GRS",
+        (true, Pattern::WarmStandby | Pattern::ActiveActive, true) => "RAGZRS",
+        (true, Pattern::WarmStandby | Pattern::ActiveActive, false) => "RAGRS",
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the file implies for the infrastructure, before any tool's syntax: which component exists where, in which size,
 //! and what is wrong with that. All generators start here, so that they cannot disagree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lifeboat_model::app::{Check, CheckTarget, Component, Kind, Pattern, Provider, Region, RegionRole, RoutePolicy};
@@ -11,7 +11,7 @@ use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
 use crate::names;
 use crate::places::{self, Facts};
-use crate::{Problem, Roles};
+use crate::{Problem, Roles, pairs, tables};
 
 /// The path under which a Lifeboat node tells whether a region is to be served: `PATH/ROUTE/REGION`.
 pub(crate) const STEERING_PATH: &str = "/v1/steering";
@@ -77,10 +77,13 @@ impl<'a> Design<'a> {
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
         let sites: Vec<Site> = app.regions.iter().map(|(id, region)| site(id, region, &mut problems)).collect();
+        let drawn_to = drawn_to(app);
         let parts: Vec<Part> = app
             .components
             .iter()
-            .filter_map(|(id, component)| part(app, id, component, &mut problems, &mut warnings))
+            .filter_map(|(id, component)| {
+                part(app, id, component, drawn_to.get(id).copied(), &mut problems, &mut warnings)
+            })
             .collect();
         problems.extend(names::clashes(&parts, &sites));
         problems.extend(names::unfit(app, &parts, &sites));
@@ -264,10 +267,11 @@ fn part<'a>(
     app: &'a App,
     id: &'a ComponentId,
     component: &'a Component,
+    drawn_to: Option<&'a RegionId>,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Option<Part<'a>> {
-    let home = home_of(app, id, component)?;
+    let home = home_of(app, id, component, drawn_to)?;
     let regions = regions_of(app, component, home);
     let home_provider = app.regions.get(home)?.place.provider;
     let field = format!("components.{id}");
@@ -318,6 +322,13 @@ fn part<'a>(
             "use a managed database, or PostgreSQL on machines that Lifeboat supervises in every region",
         ));
     }
+    for verdict in [tables::judge(app, id, component, &regions), pairs::judge(app, id, component, &regions)] {
+        match verdict {
+            Some(Err(problem)) => problems.push(problem),
+            Some(Ok(warning)) => warnings.push(warning),
+            None => {}
+        }
+    }
     let pattern = component.pattern.unwrap_or(Pattern::WarmStandby);
     let Instances { full, standby } = Instances::of(component);
     Some(Part {
@@ -339,19 +350,48 @@ fn part<'a>(
     })
 }
 
-/// A database writes where the file says; compute serves where the databases behind it write.
-fn home_of<'a>(app: &'a App, id: &ComponentId, component: &'a Component) -> Option<&'a RegionId> {
+/// A database writes where the file says; compute serves where the databases behind it write, or else where those of the
+/// components write that it works with.
+fn home_of<'a>(
+    app: &'a App,
+    id: &ComponentId,
+    component: &'a Component,
+    drawn_to: Option<&'a RegionId>,
+) -> Option<&'a RegionId> {
     let of_databases = || {
         let behind = app.databases_behind(id);
         behind.iter().filter_map(|id| app.components.get(id)).find_map(|database| database.writer.as_ref())
     };
     let exists = |region: &&RegionId| component.regions.is_empty() || component.regions.contains(*region);
-    component.writer.as_ref().or_else(|| of_databases().filter(exists)).or_else(|| {
+    let known = component.writer.as_ref().or_else(|| of_databases().filter(exists));
+    known.or_else(|| drawn_to.filter(exists)).or_else(|| {
         app.data_regions().filter(exists).max_by(|a, b| {
             let preference = |id: &RegionId| app.regions.get(id).map_or(0, |region| region.preference);
             preference(a).cmp(&preference(b)).then_with(|| b.cmp(a))
         })
     })
+}
+
+/// Of each component where a database writes that it works with: one of those that need each other, directly or through others.
+fn drawn_to(app: &App) -> BTreeMap<&ComponentId, &RegionId> {
+    let mut beside: BTreeMap<&ComponentId, Vec<&ComponentId>> = BTreeMap::new();
+    for (id, component) in &app.components {
+        for need in &component.needs {
+            beside.entry(id).or_default().push(need);
+            beside.entry(need).or_default().push(id);
+        }
+    }
+    let mut homes: BTreeMap<&ComponentId, &RegionId> = BTreeMap::new();
+    for (id, database) in &app.components {
+        let Some(writer) = database.writer.as_ref().filter(|_| !homes.contains_key(id)) else { continue };
+        let mut left = vec![id];
+        while let Some(id) = left.pop() {
+            if homes.insert(id, writer).is_none() {
+                left.extend(beside.get(id).into_iter().flatten().filter(|id| !homes.contains_key(**id)));
+            }
+        }
+    }
+    homes
 }
 
 fn regions_of<'a>(app: &'a App, component: &'a Component, home: &'a RegionId) -> Vec<&'a RegionId> {

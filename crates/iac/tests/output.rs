@@ -79,6 +79,42 @@ fn a_change_of_size_changes_the_sizes_only() {
     assert_eq!(paths, ["README.md", "cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
 }
 
+/// Every tool takes the size of a standby from the file.
+#[test]
+fn a_standby_is_as_large_as_the_file_says() {
+    for (name, files) in [
+        (
+            "aws/warm-standby",
+            [
+                ("terraform/aws/regions.auto.tfvars.json", "\"standby\": 4"),
+                ("cloudformation/regional.yaml", "WebStandby: 4"),
+            ],
+        ),
+        (
+            "azure/warm-standby",
+            [
+                ("terraform/azure/regions.auto.tfvars.json", "\"standby\": 4"),
+                ("arm/parameters/netherlands.json", "\"standby\": 4"),
+            ],
+        ),
+        (
+            "kubernetes/warm-standby",
+            [
+                ("kubernetes/roles/ireland/kustomization.yaml", "/spec/minReplicas, value: 4"),
+                ("kubernetes/roles/ireland/kustomization.yaml", "name: web"),
+            ],
+        ),
+    ] {
+        let mut app = example(name);
+        app.components.get_mut("web").unwrap().size.standby = Some(4);
+        let tree = tree_of(&app);
+        for (path, says) in files {
+            let text = tree.files.get(path).unwrap_or_else(|| panic!("{path} is none of {:?}", tree.files.keys()));
+            assert!(text.contains(says), "{name}: {path} does not say {says}");
+        }
+    }
+}
+
 #[test]
 fn adding_a_region_leaves_the_addresses_of_the_others() {
     let app = example("aws/warm-standby");

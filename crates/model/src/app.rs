@@ -397,8 +397,10 @@ pub enum CheckTarget {
 pub struct Size {
     /// `instance`: the provider's name, such as `db.r6g.large`.
     pub instance: Option<String>,
-    /// `count`: instances. Default 1.
+    /// `count`: instances. Default 1, of compute other than processes 2.
     pub count: Option<u32>,
+    /// `standby`: instances in each region that does not serve. Default: as the pattern has it, [`crate::compute::Instances`].
+    pub standby: Option<u32>,
     /// `storage`, in bytes.
     pub storage: Option<u64>,
     /// `writes`: bytes changed per day, which replication carries.

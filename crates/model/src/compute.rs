@@ -85,9 +85,20 @@ pub struct Replicas {
 pub struct Instances {
     /// Where clients are served.
     pub full: u32,
-    /// In a region that does not serve: none (pilot light), a third (warm standby: the usual 30 to 50 %), or all of it: where every
-    /// region serves, the ones that are left have to bear the load of the lost one at once.
+    /// In a region that does not serve: what the file says; else none (pilot light), a third (warm standby: the usual 30 to 50 %), or
+    /// all of it: where every region serves, the ones that are left have to bear the load of the lost one at once.
     pub standby: u32,
+}
+
+/// How many bear the whole load.
+pub fn full(component: &Component) -> u32 {
+    let alone = component.kind.is_database() || component.kind == Kind::Process;
+    component.size.count.unwrap_or(if alone { 1 } else { 2 }).max(1)
+}
+
+/// Whether it has instances that a region may have fewer of: a process runs or does not, and of other databases each region has one.
+pub fn has_standby_size(kind: Kind) -> bool {
+    kind == Kind::AuroraGlobal || !(kind.is_database() || kind == Kind::Process)
 }
 
 impl Instances {
@@ -95,8 +106,9 @@ impl Instances {
     pub fn of(component: &Component) -> Self {
         let kind = component.kind;
         let pattern = component.pattern.unwrap_or(Pattern::WarmStandby);
-        let full = component.size.count.unwrap_or(if kind.is_database() { 1 } else { 2 }).max(1);
-        let standby = match pattern {
+        let full = full(component);
+        let declared = component.size.standby.filter(|_| has_standby_size(kind));
+        let standby = declared.unwrap_or(match pattern {
             Pattern::BackupRestore => 0,
             // What is replicated to keeps its size: a promoted standby has to bear the load. Aurora may do without instances.
             Pattern::PilotLight if kind.is_database() && kind != Kind::AuroraGlobal => full,
@@ -104,7 +116,7 @@ impl Instances {
             Pattern::WarmStandby if kind.is_database() => full.min(1),
             Pattern::WarmStandby => full.div_ceil(3),
             Pattern::ActiveActive => full,
-        };
+        });
         Self { full, standby }
     }
 
@@ -114,6 +126,37 @@ impl Instances {
             Duty::Serving => Some(self.full),
             Duty::Standby => Some(self.standby),
             Duty::Undecided => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instances(component: &str) -> (u32, u32) {
+        let text = format!(
+            "app: a\nfailover: {{mode: approve}}\nregions:\n  x: {{place: aws/eu-north-1}}\n  y: {{place: aws/eu-west-1}}\ncomponents:\n  c: {{{component}}}\n"
+        );
+        let app = crate::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let Instances { full, standby } = Instances::of(&app.components["c"]);
+        (full, standby)
+    }
+
+    #[test]
+    fn a_standby_is_as_large_as_the_file_or_else_its_pattern_says() {
+        for (component, expected) in [
+            ("kind: asg, size: {count: 8}", (8, 3)),
+            ("kind: asg, size: {count: 8, standby: 2}", (8, 2)),
+            ("kind: asg, pattern: warm-standby, size: {count: 8, standby: 8}", (8, 8)),
+            ("kind: asg, pattern: pilot-light, size: {count: 8, standby: 0}", (8, 0)),
+            ("kind: asg, pattern: active-active", (2, 2)),
+            ("kind: process, run: x, pattern: active-active", (1, 1)),
+            ("kind: aurora-global, pattern: warm-standby, size: {count: 2}", (2, 1)),
+            ("kind: aurora-global, pattern: warm-standby, size: {count: 2, standby: 2}", (2, 2)),
+            ("kind: aurora-global, pattern: pilot-light, size: {count: 2}", (2, 0)),
+        ] {
+            assert_eq!(instances(component), expected, "{component}");
         }
     }
 }

@@ -359,7 +359,16 @@ pub(crate) static SIZE: Object = Object {
     one_of: &[],
     fields: &[
         field("instance", TEXT, "The provider's name of the machine, such as `db.r6g.large`."),
-        field("count", Shape::Scalar(Scalar::Integer(1, 100_000)), "Instances. Left out: 1."),
+        field(
+            "count",
+            Shape::Scalar(Scalar::Integer(1, 100_000)),
+            "Instances. Left out: 1 of a database or a process, 2 of other compute.",
+        ),
+        field(
+            "standby",
+            Shape::Scalar(Scalar::Integer(0, 100_000)),
+            "Of `aurora-global` and compute, instances in each region that does not serve. Left out: none in a pilot light, in a warm standby a third of compute and one of a database, all of them where every region is active. `lifeboat assess --write` puts it there.",
+        ),
         field("storage", Shape::Scalar(Scalar::Bytes), "Data kept, such as `100GB`."),
         field(
             "writes",

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod compute;
 pub mod database;
+pub mod fargate;
 mod fields;
 pub mod ids;
 pub mod journal;

@@ -2,6 +2,7 @@
 
 use lifeboat_atlas::Metric;
 use lifeboat_model::app::{Kind, Pattern};
+use lifeboat_model::compute::full;
 
 use super::{Carriage, Choice, Maker, TargetRule, nothing_lost};
 use crate::recovery::StepKind;
@@ -10,9 +11,9 @@ use crate::tariff::{Item, Quantities};
 
 impl Maker<'_> {
     pub fn compute(&self) -> Vec<Choice> {
-        let count = self.component.size.count.unwrap_or(1).max(1);
+        let count = full(self.component);
         let mut choices = vec![self.rebuilt(), self.running(Pattern::PilotLight, 0, count)];
-        for standby in standby_sizes(count) {
+        for standby in standby_sizes(count, self.component.size.standby) {
             choices.push(self.running(Pattern::WarmStandby, standby, count));
         }
         choices.push(Choice {
@@ -37,6 +38,7 @@ impl Maker<'_> {
             carriage: Carriage::Nothing,
             how: "built from the generated infrastructure when it is needed".into(),
             standby: 0,
+            fixed: Vec::new(),
             steps: vec![self.step(StepKind::Build, || build)],
             loss: nothing_lost("it keeps no data"),
             targets: 1,
@@ -72,6 +74,7 @@ impl Maker<'_> {
             carriage: Carriage::Nothing,
             how,
             standby,
+            fixed: Vec::new(),
             steps,
             loss: nothing_lost("it keeps no data"),
             targets: 1,
@@ -79,6 +82,7 @@ impl Maker<'_> {
             at_home: Quantities::default().with(Item::HealthCheck, self.checks),
             per_target: Quantities::default()
                 .with(Item::Compute, self.measure.compute * share)
+                .with(Item::Memory, self.measure.memory_gb * share)
                 .with(Item::Cluster, 1.0)
                 .with(Item::HealthCheck, self.checks),
             traffic_gb: 0.0,
@@ -95,10 +99,7 @@ impl Maker<'_> {
     fn launch(&self, missing: u32, count: u32) -> Spread {
         let (base, per_minute) = match self.component.kind {
             Kind::Asg => (self.published("asg-launch-to-in-service", Metric::Duration, ""), 20.0),
-            Kind::Ecs if self.component.size.instance.is_none() => {
-                (self.published("ecs-task-start-fargate", Metric::Duration, ""), 60.0)
-            }
-            Kind::Ecs => (self.published("asg-launch-to-in-service", Metric::Duration, ""), 20.0),
+            Kind::Ecs => (self.published("ecs-task-start-fargate", Metric::Duration, ""), 60.0),
             Kind::Eks => (self.published("eks-node-start-karpenter", Metric::Duration, ""), 20.0),
             Kind::Vmss => (self.published("vmss-scale-out", Metric::Duration, ""), 20.0),
             Kind::Aks => (self.published("aks-node-start", Metric::Duration, ""), 20.0),
@@ -129,11 +130,13 @@ impl Maker<'_> {
     }
 }
 
-/// How many machines a warm standby may have: each number up to ten, ten steps above that.
-fn standby_sizes(count: u32) -> Vec<u32> {
+/// How many machines a warm standby may have: each number up to ten, ten steps above that, and what the file says.
+fn standby_sizes(count: u32, declared: Option<u32>) -> Vec<u32> {
     // In pieces of ten, so that no product overflows.
     let tenths = |of: u32| count / 10 * of + (count % 10 * of).div_ceil(10);
     let mut sizes: Vec<u32> = if count <= 10 { (1..=count).collect() } else { (1..=10).map(tenths).collect() };
+    sizes.extend(declared.filter(|declared| (1..=count).contains(declared)));
+    sizes.sort_unstable();
     sizes.dedup();
     sizes
 }
@@ -144,8 +147,10 @@ mod tests {
 
     #[test]
     fn a_large_standby_has_ten_sizes_and_a_small_one_every_size() {
-        assert_eq!(standby_sizes(3), [1, 2, 3]);
-        assert_eq!(standby_sizes(25), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
-        assert_eq!((standby_sizes(u32::MAX)[0], standby_sizes(u32::MAX)[9]), (429_496_730, u32::MAX));
+        assert_eq!(standby_sizes(3, Some(2)), [1, 2, 3]);
+        assert_eq!(standby_sizes(25, None), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
+        assert_eq!(standby_sizes(25, Some(4))[..3], [3, 4, 5]);
+        let most = standby_sizes(u32::MAX, None);
+        assert_eq!((most[0], most[9]), (429_496_730, u32::MAX));
     }
 }

@@ -1,7 +1,8 @@
 //! What databases can do: backups, standbys, several writers, each in the terms of its kind.
 
 use lifeboat_atlas::Metric;
-use lifeboat_model::app::{Kind, Pattern, Reads};
+use lifeboat_model::app::{Kind, Pattern, Reads, WithoutStandby};
+use lifeboat_model::compute::full;
 
 use super::{Carriage, Choice, Maker, TargetRule, nothing, nothing_lost};
 use crate::recovery::{StepKind, fence};
@@ -35,6 +36,7 @@ impl Maker<'_> {
             carriage: Carriage::Backups,
             how: how.into(),
             standby: 0,
+            fixed: Vec::new(),
             steps: vec![self.step(StepKind::Restore, || restore)],
             loss,
             targets: 1,
@@ -51,7 +53,8 @@ impl Maker<'_> {
             pattern: Pattern::WarmStandby,
             carriage: Carriage::Asynchronous,
             how: how.into(),
-            standby: self.component.size.count.unwrap_or(1),
+            standby: full(self.component),
+            fixed: Vec::new(),
             steps: vec![self.step(StepKind::Promote, || promote)],
             loss,
             targets: 1,
@@ -89,9 +92,8 @@ impl Maker<'_> {
 
     pub fn database(&self) -> Vec<Choice> {
         let mut choices = self.of_kind();
-        // In a pilot light the data are there: where the kind has no smaller standby for every region, the standby it has.
-        let smaller = |choice: &Choice| choice.pattern == Pattern::PilotLight && choice.rule == TargetRule::Any;
-        if !choices.iter().any(smaller)
+        // In a pilot light the data are there: where the kind has no smaller standby, the standby it has.
+        if !choices.iter().any(|choice| choice.pattern == Pattern::PilotLight)
             && let Some(standby) = choices.iter().find(|choice| choice.pattern == Pattern::WarmStandby)
         {
             choices.push(Choice { pattern: Pattern::PilotLight, ..standby.clone() });
@@ -120,16 +122,19 @@ impl Maker<'_> {
             Kind::AzureSql => self.azure_sql(),
             Kind::Cosmosdb => self.cosmosdb(),
             Kind::AzurePostgres => vec![
-                self.backups(
-                    "geo-redundant backup",
-                    Spread::assumed(
-                        7200.0,
-                        43_200.0,
-                        64_800.0,
-                        "assumed: Microsoft says a few minutes up to 12 h, by size, and the long end is taken as usual",
-                    ),
-                    Spread::assumed(900.0, 3600.0, 7200.0, "assumed: Microsoft says that geo-redundant backups lag by up to an hour"),
-                ),
+                Choice {
+                    rule: TargetRule::AzurePair,
+                    ..self.backups(
+                        "geo-redundant backup, restored in the region that Azure pairs with its home",
+                        Spread::assumed(
+                            7200.0,
+                            43_200.0,
+                            64_800.0,
+                            "assumed: Microsoft says a few minutes up to 12 h, by size, and the long end is taken as usual",
+                        ),
+                        Spread::assumed(900.0, 3600.0, 7200.0, "assumed: Microsoft says that geo-redundant backups lag by up to an hour"),
+                    )
+                },
                 self.standby(
                     "a geo-replica behind a virtual endpoint, promoted by switchover",
                     self.published("azure-postgres-geo-replica-promote", Metric::Rto, ""),
@@ -180,6 +185,13 @@ impl Maker<'_> {
             synchronous.steps.insert(0, fence_for(Reads::Strict));
         }
         synchronous.steps.push(connect());
+        // With one, a writer that may not go on alone stands still while the standby's region is lost.
+        let quorum = (self.component.without_standby == WithoutStandby::Stop).then(|| Choice {
+            targets: 2,
+            how: "two synchronous standbys, either of which confirms a commit: the loss of one stops nothing".into(),
+            complexity: 5,
+            ..synchronous.clone()
+        });
         let mut pilot = Choice {
             pattern: Pattern::PilotLight,
             how: "a streaming standby on a quarter of the machine, resized before it is promoted".into(),
@@ -198,7 +210,7 @@ impl Maker<'_> {
                 )
             }),
         );
-        vec![
+        let mut choices = vec![
             self.backups(
                 "base backups and archived WAL in the other region",
                 self.restore_time(600.0),
@@ -221,22 +233,15 @@ impl Maker<'_> {
                     "assumed: logical replication lags by a round trip or two, and by seconds in bursts of writes",
                 ),
             ),
-        ]
+        ];
+        choices.extend(quorum);
+        choices
     }
 
     fn aurora(&self) -> Vec<Choice> {
         let failover = || self.published("aurora-global-failover", Metric::Rto, "");
         let lag = || self.published("aurora-global-failover", Metric::Rpo, "typical");
-        let mut pilot = Choice {
-            pattern: Pattern::PilotLight,
-            how: "a headless secondary cluster: storage replicates, an instance is added at failover".into(),
-            standby: 0,
-            per_target: self.replica(0.0),
-            complexity: 2,
-            ..self.standby("", failover(), lag())
-        };
-        pilot.steps.insert(
-            0,
+        let attach = || {
             self.step(StepKind::Attach, || {
                 Spread::assumed(
                     600.0,
@@ -244,9 +249,11 @@ impl Maker<'_> {
                     2700.0,
                     "assumed: one team's report of 10 to 15 min to add an instance to a headless cluster, three times that at worst",
                 )
-            }),
-        );
-        vec![
+            })
+        };
+        let warm = self.standby("a secondary cluster of Aurora Global Database", failover(), lag());
+        let count = full(self.component);
+        let mut choices = vec![
             self.backups(
                 "snapshots copied to the other region every hour",
                 self.restore_time(3600.0),
@@ -257,9 +264,30 @@ impl Maker<'_> {
                     "assumed: a copy every hour, half of it old when the region is lost, one copy missed at worst",
                 ),
             ),
-            pilot,
-            self.standby("a secondary cluster of Aurora Global Database", failover(), lag()),
-        ]
+            Choice {
+                pattern: Pattern::PilotLight,
+                how: "a headless secondary cluster: storage replicates, instances are added at failover".into(),
+                standby: 0,
+                per_target: self.replica(0.0),
+                complexity: 2,
+                ..warm.clone()
+            },
+        ];
+        // What is generated where the file says nothing, and what the file says.
+        let declared = self.component.size.standby.filter(|declared| *declared > 1);
+        for standby in std::iter::once(1).chain(declared).filter(|standby| *standby < count) {
+            choices.push(Choice {
+                how: format!("{}, {standby} of {count} instances there, the others added at failover", warm.how),
+                standby,
+                per_target: self.replica(f64::from(standby) / f64::from(count)),
+                ..warm.clone()
+            });
+        }
+        for choice in choices.iter_mut().filter(|choice| choice.carriage == Carriage::Asynchronous) {
+            choice.steps.insert(0, attach());
+        }
+        choices.push(warm);
+        choices
     }
 
     fn dynamodb(&self) -> Vec<Choice> {
@@ -286,10 +314,10 @@ impl Maker<'_> {
             Choice {
                 targets: 2,
                 carriage: Carriage::Synchronous,
-                rule: TargetRule::Any,
+                rule: TargetRule::StrongSet,
                 complexity: 4,
                 ..self.several_writers(
-                    "a global table with strong consistency in three regions",
+                    "a global table with strong consistency in three regions of one set",
                     nothing_lost("multi-Region strong consistency"),
                 )
             },
@@ -352,21 +380,25 @@ impl Maker<'_> {
             self.bound("cosmosdb-single-write-region", "session"),
         );
         vec![
-            self.backups(
-                "continuous backup, restored into a new account",
-                Spread::assumed(
-                    14_400.0,
-                    86_400.0,
-                    172_800.0,
-                    "assumed: the service restores into a new account by size; users report hours to a day",
-                ),
-                Spread::assumed(
-                    900.0,
-                    3600.0,
-                    7200.0,
-                    "assumed: continuous backups reach the other region within minutes, an hour in bursts of writes",
-                ),
-            ),
+            // Continuous backups are restored only where the account lies already, so it has to lie there.
+            Choice {
+                per_target: self.replica(1.0),
+                ..self.backups(
+                    "continuous backup, restored into a new account in a region where this one lies too",
+                    Spread::assumed(
+                        14_400.0,
+                        86_400.0,
+                        172_800.0,
+                        "assumed: the service restores into a new account by size; users report hours to a day",
+                    ),
+                    Spread::assumed(
+                        900.0,
+                        3600.0,
+                        7200.0,
+                        "assumed: continuous backups reach the other region within minutes, an hour in bursts of writes",
+                    ),
+                )
+            },
             self.standby(
                 "a read region that becomes the write region",
                 offline(),
@@ -391,50 +423,43 @@ impl Maker<'_> {
         ]
     }
 
+    /// One mechanism, whatever the pattern: Azure copies the account to the paired region, and a failover of the account lets it
+    /// be written there. Object replication is none for this: what it copies to may not be written until its policy is
+    /// gone, and then it is another account.
     fn azure_storage(&self) -> Vec<Choice> {
-        let lag = || {
-            Spread::assumed(
-                300.0,
-                900.0,
-                3600.0,
-                "assumed: Microsoft speaks of less than 15 min as a rule and promises no time for geo-replication",
-            )
-        };
-        vec![
-            self.backups(
-                "operational backup copied every hour",
-                Spread::assumed(
-                    3600.0,
-                    14_400.0,
-                    43_200.0,
-                    "assumed: a container is restored object by object, thousands a second",
-                ),
+        let failover = |pattern, complexity, how: &str, redundancy| Choice {
+            pattern,
+            rule: TargetRule::AzurePair,
+            complexity,
+            at_home: Quantities::default().with(redundancy, self.measure.storage_gb),
+            per_target: Quantities::default(),
+            ..self.standby(
+                how,
                 Spread::assumed(
                     1800.0,
                     3600.0,
                     7200.0,
-                    "assumed: a copy every hour, half of it old when the region is lost, one copy missed at worst",
+                    "assumed: Microsoft says that an account failover takes up to an hour as a rule",
                 ),
+                Spread::assumed(
+                    300.0,
+                    900.0,
+                    3600.0,
+                    "assumed: Microsoft speaks of less than 15 min as a rule and promises no time for geo-replication",
+                ),
+            )
+        };
+        let dark = "geo-redundant storage and an account failover to the paired region";
+        vec![
+            // The first of equals: the data are there at all times.
+            failover(Pattern::PilotLight, 2, dark, Item::GeoStorage),
+            failover(Pattern::BackupRestore, 2, dark, Item::GeoStorage),
+            failover(
+                Pattern::WarmStandby,
+                3,
+                "geo-redundant storage that can be read in the paired region, and an account failover to it",
+                Item::GeoReadable,
             ),
-            Choice {
-                rule: TargetRule::AzurePair,
-                pattern: Pattern::PilotLight,
-                complexity: 2,
-                ..self.standby(
-                    "geo-redundant storage and an account failover to the paired region",
-                    Spread::assumed(
-                        1800.0,
-                        3600.0,
-                        7200.0,
-                        "assumed: Microsoft says that an account failover takes up to an hour as a rule",
-                    ),
-                    lag(),
-                )
-            },
-            Choice {
-                steps: vec![self.step(StepKind::Promote, nothing)],
-                ..self.standby("object replication to an account in the other region", nothing(), lag())
-            },
         ]
     }
 }

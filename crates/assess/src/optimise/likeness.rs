@@ -18,7 +18,8 @@ fn likeness_of(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Component
     let app = task.setting.app;
     let Some(component) = app.components.get(id) else { return String::new() };
     let needs: Vec<usize> = component.needs.iter().filter_map(|need| positions.get(need).copied()).collect();
-    let Component { kind, pattern, writer, standbys, confirmations, reads, regions, size, .. } = component;
+    let Component { kind, pattern, writer, standbys, confirmations, without_standby, reads, regions, size, .. } =
+        component;
     // Compute without regions of its own runs in all of them: sixty names that need not be compared.
     let regions = (regions.len() < app.data_regions().count()).then_some(regions);
     let place = task.draws.owner(id);
@@ -28,12 +29,13 @@ fn likeness_of(task: &Task<'_>, id: &ComponentId, positions: &HashMap<&Component
     objectives.rto = objectives.rto.filter(|_| !relaxed(Constraint::Rto));
     objectives.rpo = objectives.rpo.filter(|_| !relaxed(Constraint::Rpo));
     objectives.availability = objectives.availability.filter(|_| !relaxed(Constraint::Availability));
-    let pinned = [Constraint::Pattern, Constraint::Writer, Constraint::Standbys, Constraint::Regions]
-        .map(|constraint| task.keep_pins && !relaxed(constraint));
+    let pinned =
+        [Constraint::Pattern, Constraint::Writer, Constraint::Standbys, Constraint::Regions, Constraint::Instances]
+            .map(|constraint| task.keep_pins && !relaxed(constraint));
     let routes: Vec<_> = app.routes.values().filter(|route| route.to == *id).map(|route| route.ttl).collect();
-    let size = (&size.instance, size.count, size.storage, size.writes_per_day);
+    let size = (&size.instance, size.count, size.standby, size.storage, size.writes_per_day);
     format!(
-        "{kind:?}{pattern:?}{writer:?}{standbys:?}{confirmations}{reads:?}{regions:?}{size:?}{objectives:?}{needs:?}{place}{routes:?}{pinned:?};"
+        "{kind:?}{pattern:?}{writer:?}{standbys:?}{confirmations}{without_standby:?}{reads:?}{regions:?}{size:?}{objectives:?}{needs:?}{place}{routes:?}{pinned:?};"
     )
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication};
+use lifeboat_model::fargate::Task;
 
 use super::{Stacks, is_balanced, is_sql, resources_of};
 use crate::design::{Part, Site, identifier, pascal};
-use crate::fargate::Task;
 use crate::fragment::{fill, yaml};
 use crate::permissions;
 use crate::versions;

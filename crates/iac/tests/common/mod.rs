@@ -52,8 +52,10 @@ pub const HOSTILE: &str = "a\"b\\c${d}%{e}@{id}'f #g: $(h) `i` [j] é";
 pub fn hostile() -> App {
     let quoted = serde_json::to_string(HOSTILE).unwrap();
     let compute = |kind: &str, region: &str| {
+        // Of a task it gives the size, and is read.
+        let instance = if kind == "ecs" { "m7g.large" } else { &quoted };
         format!(
-            "{{kind: {kind}, regions: [{region}], port: 8080, check: {{http: '/healthz?a=%7Bb%7D&c=$d'}}, size: {{image: {quoted}, instance: {quoted}}}}}"
+            "{{kind: {kind}, regions: [{region}], port: 8080, check: {{http: '/healthz?a=%7Bb%7D&c=$d'}}, size: {{image: {quoted}, instance: {instance}}}}}"
         )
     };
     let text = format!(

@@ -66,7 +66,7 @@ fn databases_on_azure_stay() {
     workspace.apply();
     workspace.drift(
         "azurerm_postgresql_flexible_server",
-        ("name", "clinic-records-germany-000000"),
+        ("name", "clinic-records-netherlands-000000"),
         vec![("storage_mb", json!(512 * 1024)), ("storage_tier", json!("P20"))],
     );
     assert_eq!(workspace.plan(), None, "it grew by itself");

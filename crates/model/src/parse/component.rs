@@ -10,7 +10,7 @@ use crate::app::{
 use crate::fields::{CHECK, OBJECTIVES, SIZE};
 use crate::problem::{Problems, Spot, listed};
 use crate::quantity::format_duration;
-use crate::{ComponentId, RegionId};
+use crate::{ComponentId, RegionId, compute, fargate};
 
 use super::app::{Declared, read_objectives};
 use super::typed::{Fields, Named, Typing, word};
@@ -101,6 +101,9 @@ pub(super) fn read(
         })
     };
     let component = component();
+    if let Some(component) = &component {
+        judge_size(&fields.fields("size", &SIZE), component, problems);
+    }
     Some(Draft {
         id: entry.name.as_str().into(),
         kind,
@@ -347,10 +350,41 @@ fn judge_process(fields: &Fields, port: Option<u16>, check: Option<&Check>, prob
     }
 }
 
+/// How many instances stand by has to go with the pattern and the count; an instance type of ECS, with what runs there.
+fn judge_size(fields: &Fields, component: &Component, problems: &mut Problems) {
+    if component.kind == Kind::Ecs
+        && let Some((message, expected)) = component.size.instance.as_deref().and_then(fargate::refusal)
+    {
+        problems.push(&fields.spot_of("instance"), message, expected);
+    }
+    let Some(standby) = component.size.standby else { return };
+    let (kind, full) = (component.kind.as_str(), compute::full(component));
+    let spot = fields.spot_of("standby");
+    if !compute::has_standby_size(component.kind) {
+        let message = format!("`standby` has no meaning for kind `{kind}`, of which a region has one or none");
+        return problems.push(&spot, message, "`standby` of `aurora-global` and of compute that is no process");
+    }
+    let expected = match component.pattern {
+        _ if standby > full => Some(format!("at most {full}, the whole `count`")),
+        Some(Pattern::BackupRestore | Pattern::PilotLight) if standby > 0 => {
+            Some("0, or `pattern: warm-standby`".into())
+        }
+        Some(Pattern::WarmStandby) if standby == 0 => Some("at least 1, or `pattern: pilot-light`".into()),
+        Some(Pattern::ActiveActive) if standby < full => Some(format!("{full}, or `pattern: warm-standby`")),
+        _ => None,
+    };
+    if let Some(expected) = expected {
+        let pattern = component.pattern.map_or(String::new(), |pattern| format!(" and pattern `{}`", pattern.as_str()));
+        let message = format!("{standby} standing by do not go with a count of {full}{pattern}");
+        problems.push(&spot, message, expected);
+    }
+}
+
 fn size(fields: &Fields) -> Size {
     Size {
         instance: fields.text("instance"),
         count: fields.integer("count"),
+        standby: fields.integer("standby"),
         storage: fields.bytes("storage"),
         writes_per_day: fields.bytes("writes"),
         requests: fields.number("requests"),

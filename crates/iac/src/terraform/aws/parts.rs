@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lifeboat_model::app::{Kind, Pattern, RegionRole, Replication};
+use lifeboat_model::fargate::Task;
 
 use super::{Root, provider, short_name, statements, value_of};
 use crate::design::{Part, Site};
-use crate::fargate::Task;
 use crate::hcl::{Body, object, quote};
 use crate::permissions;
 use crate::versions::{AURORA_POSTGRESQL, POSTGRESQL};

@@ -1,14 +1,14 @@
 //! What an EC2 instance type is as a task of Fargate, which knows no instances: the same processor, cores and memory.
 
-/// Processor and size of a task.
+/// Processor and size of a task: what is generated, and what is billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Task {
+pub struct Task {
     /// `ARM64` or `X86_64`.
-    pub(crate) architecture: &'static str,
+    pub architecture: &'static str,
     /// CPU units; 1,024 are one core.
-    pub(crate) cpu: u32,
+    pub cpu: u32,
     /// MiB.
-    pub(crate) memory: u32,
+    pub memory: u32,
 }
 
 /// Half a core on x86, where the file names no instance.
@@ -19,7 +19,7 @@ impl Task {
     /// what is larger than a task can be, the largest task.
     ///
     /// Source: "Task CPU and memory", Amazon ECS Developer Guide.
-    pub(crate) fn of(instance: Option<&str>) -> Self {
+    pub fn of(instance: Option<&str>) -> Self {
         let Some((family, size)) = instance.and_then(|instance| instance.split_once('.')) else { return DEFAULT };
         let per_core = match family.chars().next() {
             Some('c') => 2,
@@ -46,6 +46,17 @@ impl Task {
     }
 }
 
+/// Why a component of ECS cannot have an instance type, if it cannot; and what to name instead.
+pub fn refusal(instance: &str) -> Option<(String, &'static str)> {
+    const SIZES: [&str; 8] = ["nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge"];
+    let expected = "an instance type with up to 16 cores, whose processor, cores and memory a task gets: `m7g.large` to `m7g.4xlarge`; a greater `count` for more";
+    match instance.split_once('.') {
+        None => Some((format!("`{instance}` is no instance type of EC2"), expected)),
+        Some((_, size)) if SIZES.contains(&size) => None,
+        Some(_) => Some((format!("ECS runs on Fargate, where no task is as large as `{instance}`"), expected)),
+    }
+}
+
 /// Graviton has a `g` behind the generation: `m7g`, `c7gn`, but not `g5`.
 fn architecture(family: &str) -> &'static str {
     let behind =
@@ -56,6 +67,14 @@ fn architecture(family: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_larger_than_a_task_is_refused() {
+        assert_eq!(refusal("m7g.4xlarge"), None);
+        for instance in ["m7i.24xlarge", "c7g.metal", "big"] {
+            assert!(refusal(instance).is_some_and(|(message, _)| message.contains(instance)));
+        }
+    }
 
     #[test]
     fn an_instance_has_a_task_of_its_size() {
