@@ -2,7 +2,7 @@
 //! them and hand certificates out, and the roles under which they run.
 
 use lifeboat_model::app::{Kind, Provider};
-use lifeboat_model::kubernetes::cluster_name;
+use lifeboat_model::kubernetes::{cluster_name, node_name};
 
 use crate::arm::UNIQUE;
 use crate::design::{Design, Site, short};
@@ -32,6 +32,8 @@ pub(crate) fn write(design: &Design, options: &Options, tree: &mut Tree) {
             ("taken", where_given("certificates=$(realpath \"$2\")\n")),
             ("copied", &copied),
             ("app", design.name()),
+            ("node", &node_name(&design.app.name)),
+            ("labels", &labels(design)),
             ("region", site.id.as_str()),
             ("image", &options.image),
             ("etcd_image", &options.etcd_image),
@@ -168,10 +170,14 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         fill(include_str!("lifeboat/etcd-container.yaml"), &values)
     });
+    let node = node_name(&design.app.name);
     // EKS brings the driver of volumes and no class for them.
     let (class, storage_class) = match site.region.place.provider {
-        Provider::Aws => ("        storageClassName: lifeboat\n", STORAGE_CLASS),
-        Provider::Azure | Provider::Local | Provider::Kubernetes => ("", ""),
+        Provider::Aws => (
+            format!("        storageClassName: {node}\n"),
+            fill(STORAGE_CLASS, &[("node", &node), ("labels", &labels(design))]),
+        ),
+        Provider::Azure | Provider::Local | Provider::Kubernetes => (String::new(), String::new()),
     };
     let claim = if member.is_some() {
         format!(
@@ -207,13 +213,15 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         (
             "needed",
             if given {
-                "secrets lifeboat-file (lifeboat.yaml)\n# and lifeboat-tls (hand-out.sh)"
+                "secrets lifeboat-file (lifeboat.yaml) and lifeboat-tls (hand-out.sh)"
             } else {
                 "secret lifeboat-file (lifeboat.yaml)"
             },
         ),
         ("certificates", &certificates),
-        ("app", design.name()),
+        ("app", &yaml(design.name())),
+        ("node", &node),
+        ("labels", &labels(design)),
         ("region", site.id.as_str()),
         ("image", &yaml(&options.image)),
         ("port", &port),
@@ -221,18 +229,28 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         ("open", &open),
         ("etcd", &etcd),
         ("claim", &claim),
-        ("class", class),
-        ("storage_class", storage_class),
+        ("class", &class),
+        ("storage_class", &storage_class),
         ("address", &address),
         ("annotations", &annotations),
     ];
     fill(include_str!("lifeboat/node.yaml"), &values)
 }
 
+/// By which everything of the node is known in a cluster (kubernetes.io: Recommended Labels).
+fn labels(design: &Design) -> String {
+    format!(
+        "{{app.kubernetes.io/name: lifeboat, app.kubernetes.io/instance: {}, app.kubernetes.io/part-of: {}}}",
+        node_name(&design.app.name),
+        yaml(design.name())
+    )
+}
+
 const STORAGE_CLASS: &str = "apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata:
-  name: lifeboat
+  name: @{node}
+  labels: @{labels}
 provisioner: ebs.csi.aws.com
 parameters:
   type: gp3
@@ -309,7 +327,7 @@ fn azure_role(design: &Design) -> String {
 
 const TO_CLUSTER: &str = r#"# Into the secret that the node's pod mounts: REGION CONTEXT
 to_cluster() {
-  kubectl --context "$2" --namespace lifeboat create secret generic lifeboat-tls \
+  kubectl --context "$2" --namespace @{node} create secret generic lifeboat-tls \
     --from-file "$certificates/ca.pem" --from-file "$certificates/$1.pem" --from-file "$certificates/$1.key" \
     --dry-run=client --output yaml | kubectl --context "$2" apply --filename - >/dev/null
 }
@@ -356,7 +374,7 @@ fn hand_out(design: &Design) -> String {
         if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
             let context = cluster_name(design.app, site.id);
             commands += &format!(
-                "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
+                "if kubectl --context {context} get namespace @{{node}} >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
                  to_cluster {id} {context}\nfi\n\n"
             );
         }
@@ -367,7 +385,8 @@ fn hand_out(design: &Design) -> String {
     if commands.contains("$unique") {
         commands.insert_str(0, &UNIQUE_OF_SUBSCRIPTION.replace("@{digits}", &UNIQUE.to_string()));
     }
-    fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", commands.trim_end())])
+    let commands = commands.trim_end().replace("@{node}", &node_name(&design.app.name));
+    fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", &commands)])
 }
 
 /// The secret that holds a region's certificates on AWS.
