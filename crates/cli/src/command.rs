@@ -340,8 +340,9 @@ pub struct Diff {
     /// What would be generated
     #[command(flatten)]
     pub generate: Generate,
-    /// What was seen of the regions: what `terraform show -json` prints, REGION=FILE with what `kubectl get --output json` prints in that
-    /// region's cluster, or a file of observations (docs/observations.schema.json); may be repeated
+    /// What was seen of the regions: what `terraform show -json`, the generated `cloudformation/observe.sh` or `az resource show --ids` prints,
+    /// REGION=FILE with what `kubectl get --output json` prints in that region's cluster, or a file of observations
+    /// (docs/observations.schema.json); may be repeated
     #[arg(long, value_name = "FILE", value_parser = Observed::parse)]
     pub observed: Vec<Observed>,
     /// Tell the nodes, which show it beside readiness

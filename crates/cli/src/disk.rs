@@ -1,13 +1,14 @@
-//! Files of a generated tree on disk: written whole or not at all, through links and with the mode that they have, by one `lifeboat` at
-//! a time.
+//! Files of a generated tree on disk: written by one `lifeboat` at a time.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::exit::Failure;
+use crate::put;
 
 /// For how long another command that writes to the same directory is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,7 +17,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// Kept from others as long as it lives.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not used")] Option<File>);
+pub struct Lock(Option<File>);
 
 /// Keeps a directory to this command. A file system that knows no locks keeps nobody away.
 pub fn lock(out: &Path) -> Result<Lock, Failure> {
@@ -73,36 +74,31 @@ pub fn may_run(path: &Path) -> bool {
 /// Whoever may read a file may run it, too.
 pub fn let_run(path: &Path) -> Result<(), Failure> {
     let mode = fs::metadata(path).map_err(|error| failed(path, &error))?.permissions().mode();
-    fs::set_permissions(path, Permissions::from_mode(runnable(mode))).map_err(|error| failed(path, &error))
+    fs::set_permissions(path, Permissions::from_mode(put::runnable(mode))).map_err(|error| failed(path, &error))
 }
 
-/// Aside first, then into place: an interrupted run leaves whole files. What a link leads to is written, not the link.
+/// Writes a file whole or not at all, and makes the directories above it.
 pub fn write(path: &Path, content: &str, is_program: bool) -> Result<(), Failure> {
-    let place = match fs::canonicalize(path) {
-        Ok(place) => place,
-        Err(error) if error.kind() == ErrorKind::NotFound => absent(path).map(|()| path.to_owned())?,
-        Err(error) => return Err(failed(path, &error)),
-    };
-    let directory = place.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
-    let before = fs::metadata(&place).ok().map(|found| found.permissions().mode() & 0o7777);
-    let written = || -> std::io::Result<()> {
-        // Less the user's umask. Removed again unless it gets to its place.
-        let fresh = Permissions::from_mode(if is_program { 0o777 } else { 0o666 });
-        let mut aside = tempfile::Builder::new().prefix(".lifeboat-").permissions(fresh).tempfile_in(directory)?;
-        aside.write_all(content.as_bytes())?;
-        if let Some(mode) = before {
-            let mode = if is_program { runnable(mode) } else { mode };
-            aside.as_file().set_permissions(Permissions::from_mode(mode))?;
-        }
-        aside.persist(&place)?;
-        Ok(())
-    };
-    written().map_err(|error| failed(path, &error))
+    put::in_tree(path, content, is_program).map_err(|error| failed(path, &error))
 }
 
-fn runnable(mode: u32) -> u32 {
-    mode & 0o7777 | (mode & 0o444) >> 2
+/// Takes away what runs that were killed left beside the files of these paths, and says so. The directory is kept to this command, so no other
+/// run is writing in it.
+pub fn clear<'a>(lock: &Lock, out: &Path, paths: impl Iterator<Item = &'a str>) {
+    if lock.0.is_none() {
+        return;
+    }
+    let directories: BTreeSet<PathBuf> = paths
+        .filter_map(|path| {
+            let path = out.join(path);
+            // A link's file is written where that lies.
+            let real = if path.is_symlink() { fs::canonicalize(&path).unwrap_or(path) } else { path };
+            real.parent().map(Path::to_owned)
+        })
+        .collect();
+    for left in directories.iter().flat_map(|directory| put::clear(directory)) {
+        eprintln!("lifeboat: {}: removed, a run that was killed had left it", left.display());
+    }
 }
 
 /// Takes a file away, and the directories that are empty without it.
@@ -120,7 +116,7 @@ pub fn remove(out: &Path, path: &str) -> Result<(), Failure> {
 /// That what is not found is not a link to what is not there.
 fn absent(path: &Path) -> Result<(), Failure> {
     match fs::symlink_metadata(path) {
-        Ok(_) => Err(said(path, "a link that leads nowhere: make what it leads to, or remove it")),
+        Ok(_) => Err(said(path, put::NOWHERE)),
         Err(_) => Ok(()),
     }
 }
@@ -138,29 +134,6 @@ pub fn failed(path: &Path, error: &std::io::Error) -> Failure {
 #[allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 mod tests {
     use super::*;
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    #[test]
-    fn a_file_is_written_through_its_link_with_the_mode_that_it_has_and_beside_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let [real, link, mine] = ["real.json", "roles.json", "roles.json.new"].map(|name| folder.path().join(name));
-        fs::write(&real, "old").unwrap();
-        fs::write(&mine, "mine").unwrap();
-        fs::set_permissions(&real, Permissions::from_mode(0o600)).unwrap();
-        std::os::unix::fs::symlink("real.json", &link).unwrap();
-        write(&link, "new", false).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!((fs::read_to_string(&real).unwrap().as_str(), mode(&real)), ("new", 0o600));
-        assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left aside");
-
-        fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
-        write(&real, "#!/bin/sh", true).unwrap();
-        assert_eq!(mode(&real), 0o750);
-    }
 
     #[test]
     fn what_is_in_the_way_is_named_and_nothing_is_waited_for() {

@@ -1,7 +1,7 @@
-//! Reading files, showing what is wrong with them where it is wrong, and writing them so that nothing is lost.
+//! Reading files, with a bound, and showing what is wrong with them where it is wrong.
 
-use std::fs::{File, Metadata};
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
@@ -83,59 +83,9 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     file(one).is_some_and(|found| file(other) == Some(found))
 }
 
-/// Puts other content into a file, or makes it: all of it or nothing, through links, under the same owner and with the same mode.
-/// What is neither a file nor missing, such as a pipe, is written to as it is.
+/// Puts other content into a file, or makes it: all of it or nothing.
 pub fn put(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    put_at(path, content).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
-}
-
-fn put_at(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let known = match std::fs::metadata(path) {
-        Ok(known) => Some(known),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    if known.as_ref().is_some_and(|known| !known.is_file()) {
-        return File::options().write(true).open(path)?.write_all(content);
-    }
-    // A link keeps leading to the file; one that leads nowhere is no place to write to.
-    let real = match &known {
-        Some(_) => std::fs::canonicalize(path)?,
-        None if path.is_symlink() => {
-            return Err(std::io::Error::other("a link that leads nowhere; nothing is written"));
-        }
-        None => path.to_owned(),
-    };
-    let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // It has a name that nothing else has, and is removed if anything below fails.
-    let mut aside = tempfile::Builder::new();
-    aside.prefix(".lifeboat-");
-    if known.is_none() {
-        aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    }
-    let mut aside = aside.tempfile_in(folder)?;
-    if let Some(known) = &known {
-        take_over(aside.as_file(), known)?;
-    }
-    aside.write_all(content)?;
-    aside.as_file().sync_all()?;
-    aside.persist(&real)?;
-    File::open(folder)?.sync_all()
-}
-
-/// Gives a new file the owner and the mode of the one whose place it takes.
-fn take_over(new: &File, known: &Metadata) -> std::io::Result<()> {
-    let own = new.metadata()?;
-    if (own.uid(), own.gid()) != (known.uid(), known.gid()) {
-        std::os::unix::fs::fchown(new, Some(known.uid()), Some(known.gid())).map_err(|error| {
-            std::io::Error::new(
-                error.kind(),
-                format!("its owner {}:{} cannot be kept, so nothing is written: {error}", known.uid(), known.gid()),
-            )
-        })?;
-    }
-    // After the owner: a change of that takes some bits of the mode away.
-    new.set_permissions(known.permissions())
+    crate::put::file(path, content).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
 }
 
 /// Every problem with its place in the file.
@@ -185,49 +135,9 @@ fn excerpts(path: &Path, text: &str, problems: &[Problem], level: &Level, words:
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::io::Write as _;
 
     use super::*;
-
-    #[test]
-    fn a_file_is_replaced_through_its_link_with_its_mode_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (real, link) = (folder.path().join("real.yaml"), folder.path().join("link.yaml"));
-        let bystander = folder.path().join("real.yaml.new");
-        std::fs::write(&real, "before").unwrap();
-        std::fs::write(&bystander, "precious").unwrap();
-        std::fs::set_permissions(&real, PermissionsExt::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink("real.yaml", &link).unwrap();
-        put(&link, b"after").unwrap();
-        assert!(link.is_symlink(), "the link stays a link");
-        assert_eq!(std::fs::read_to_string(&real).unwrap(), "after");
-        assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o7777, 0o640);
-        assert_eq!(std::fs::read_to_string(&bystander).unwrap(), "precious");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
-    }
-
-    /// Only root can give files away; others see that the owner, who they are, stays.
-    #[test]
-    fn the_owner_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.yaml");
-        std::fs::write(&file, "before").unwrap();
-        let _ = std::os::unix::fs::chown(&file, Some(65_534), Some(65_534));
-        let owner = |file: &Path| std::fs::metadata(file).map(|found| (found.uid(), found.gid())).unwrap();
-        let before = owner(&file);
-        put(&file, b"after").unwrap();
-        assert_eq!(owner(&file), before);
-    }
-
-    #[test]
-    fn what_fails_leaves_the_file_and_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let nowhere = folder.path().join("nowhere.yaml");
-        std::os::unix::fs::symlink("missing/file.yaml", &nowhere).unwrap();
-        assert!(put(&nowhere, b"x").is_err());
-        assert!(nowhere.is_symlink());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
 
     #[test]
     fn reading_has_a_bound_and_devices_and_directories_are_none_to_read() {

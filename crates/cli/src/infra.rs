@@ -26,8 +26,9 @@ pub fn generate(generate: &Generate) -> Result<ExitCode, Failure> {
     if !disk::is_directory(out)? {
         std::fs::create_dir_all(out).map_err(|error| disk::failed(out, &error))?;
     }
-    let _lock = disk::lock(out)?;
+    let lock = disk::lock(out)?;
     let compared = compare(generate, planned)?;
+    disk::clear(&lock, out, compared.tree.files.keys().map(String::as_str).chain(compared.before.paths()));
     let differences = &compared.differences;
     if !generate.overwrite && differences.iter().any(|difference| difference.kind.loses_an_edit()) {
         show(out, &compared);
@@ -284,7 +285,7 @@ async fn drift(diff: &Diff) -> Result<Vec<lifeboat_model::status::Difference>, F
     let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.roles.serving, ..Seen::default() };
     for observed in &diff.observed {
         let path = &observed.path;
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
+        let text = file::text(path)?;
         seen.add(lifeboat_iac::observe(&app, observed.region.as_ref(), &text).map_err(|why| wrong(path, why))?);
     }
     let differences = lifeboat_iac::drift(&app, &seen.serving, &seen.observations)

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lifeboat_assess::report::Standing;
+use lifeboat_assess::report::{FrontierPoint, PatternRow, Standing};
 use lifeboat_assess::{
     Assessment, Inputs, WhatIf, assess as plainly, assess_fully, compare, frontier, html, regions as places,
     text as report, what_if, write,
@@ -29,23 +29,23 @@ pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
         inputs.declared = declared;
     }
     if !assess.what_if.is_empty() {
-        for question in &assess.what_if {
-            let question = WhatIf::parse(question).map_err(|why| Failure::Wrong(format!("lifeboat: {why}")))?;
-            let difference =
-                what_if(&app, &inputs, &question).map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))?;
-            say(assess.json, &difference, || report::difference(&difference))?;
-        }
+        let differences = assess
+            .what_if
+            .iter()
+            .map(|question| {
+                let question = WhatIf::parse(question).map_err(|why| Failure::Wrong(format!("lifeboat: {why}")))?;
+                what_if(&app, &inputs, &question).map_err(|error| Failure::Wrong(format!("lifeboat: {error}")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        say(assess.json, &differences, || differences.iter().map(report::difference).collect())?;
         return Ok(ExitCode::SUCCESS);
     }
     if assess.compare || assess.frontier {
-        if assess.compare {
-            let rows = compare(&app, &inputs);
-            say(assess.json, &rows, || report::patterns(&rows))?;
-        }
-        if assess.frontier {
-            let points = frontier(&app, &inputs);
-            say(assess.json, &points, || report::frontier(&points))?;
-        }
+        let asked = Asked {
+            patterns: assess.compare.then(|| compare(&app, &inputs)),
+            frontier: assess.frontier.then(|| frontier(&app, &inputs)),
+        };
+        say(assess.json, &asked, || asked.text())?;
         return Ok(ExitCode::SUCCESS);
     }
     let answer = if app.components.len() > ENORMOUS { of_enormous(&app, &inputs) } else { assess_fully(&app, &inputs) };
@@ -58,6 +58,23 @@ pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
         put_back(assess, &text, &answer)?;
     }
     Ok(if answer.summary.standing == Standing::Unattainable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The tables that were asked for, under their names in the whole assessment.
+#[derive(Serialize)]
+struct Asked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patterns: Option<Vec<PatternRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frontier: Option<Vec<FrontierPoint>>,
+}
+
+impl Asked {
+    fn text(&self) -> String {
+        let patterns = self.patterns.as_deref().map(report::patterns);
+        let frontier = self.frontier.as_deref().map(report::frontier);
+        patterns.into_iter().chain(frontier).collect()
+    }
 }
 
 /// Refuses before any work what would cost the user a file.

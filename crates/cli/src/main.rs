@@ -13,6 +13,7 @@ mod file;
 mod infra;
 mod judge;
 mod local;
+mod put;
 mod roles;
 mod show;
 mod tokens;

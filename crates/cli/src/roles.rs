@@ -98,8 +98,11 @@ impl Round {
         let mut now = if words.offline { Now::default() } else { told(words).await? };
         now.writers.extend(words.writer.iter().cloned());
         // From here on nobody else writes.
-        let _lock = disk::lock(&words.out)?;
+        let lock = disk::lock(&words.out)?;
         let manifest = manifest_of(&words.out, &app)?;
+        if !words.check {
+            disk::clear(&lock, &words.out, manifest.paths());
+        }
         let files = role_files(&app, &words.out)?;
         let said = reading(&app, &words.out, &files)?;
         let before = said.roles.completed(&app).map_err(wrong)?;

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 fn example() -> String {
@@ -114,6 +115,32 @@ fn words_that_would_go_unheard_are_refused() {
         &["regions", "suggest", "--primary", "aws/eu-north-1", "--within", "US", "--at-most-km", "1"],
     );
     assert_eq!((ended(&suggested).0, suggested.stdout.len()), (1, 0));
+}
+
+/// `jq` and Python's `json` take one value; the parts of an assessment have the names that they have in the whole.
+#[test]
+fn whatever_is_asked_the_answer_is_one_value() {
+    let (folder, _) = folder_with(&example());
+    let json = |words: &[&str]| -> Value {
+        let output = lifeboat(&folder, &[&["assess", "a.yaml", "--json"], words].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    };
+    let whole = json(&[]);
+    for (words, expected) in [
+        (&["--compare"][..], &["patterns"][..]),
+        (&["--frontier"], &["frontier"]),
+        (&["--compare", "--frontier"], &["frontier", "patterns"]),
+    ] {
+        let asked = json(words);
+        let object = asked.as_object().unwrap();
+        assert_eq!(object.keys().collect::<Vec<_>>(), expected, "{words:?}");
+        assert!(object.iter().all(|(key, value)| *value == whole[key.as_str()]), "{words:?}");
+    }
+    let answers = json(&["--what-if", "traffic=2", "--what-if", "lost=stockholm"]);
+    let asked: Vec<&str> =
+        answers.as_array().unwrap().iter().map(|answer| answer["what_if"].as_str().unwrap()).collect();
+    assert!(asked.len() == 2 && asked[0].contains('2') && asked[1].contains("stockholm"), "{asked:?}");
+    assert_eq!(json(&["--what-if", "traffic=2"]).as_array().map(Vec::len), Some(1));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -80,6 +81,30 @@ impl Place {
         assert!(said.contains(expected), "{verb} {words:?}: {said}");
     }
 
+    /// Generates, and is killed by a limit of ten kilobytes in the middle of the first long file.
+    fn is_killed(&self) {
+        let limited = ["-c", "ulimit -f 20; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lifeboat")];
+        let cut = Command::new("sh").args(limited).args(self.command("generate", &[]).get_args()).output().unwrap();
+        assert!(cut.status.signal().is_some(), "{cut:?}");
+    }
+
+    /// What is not in its place yet, or was left behind.
+    fn asides(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.infra()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let name = entry.file_name().into_string().unwrap();
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false if name.starts_with(".lifeboat-") && name != ".lifeboat-generated" => found.push(name),
+                    false => {}
+                }
+            }
+        }
+        found
+    }
+
     fn moved_to_frankfurt(&self) {
         self.succeeds("roles", &["--offline", "--writer", "orders=frankfurt"]);
     }
@@ -99,14 +124,8 @@ fn what_was_cut_short_is_no_edit_whatever_the_file_says_next() {
     let place = Place::generated(&all());
     for next in [all(), all().replace("count: 6", "count: 9")] {
         place.write(&second);
-        // A limit of ten kilobytes ends it in the middle of the first long file, as a full disk or a kill would.
-        let limited = ["-c", "ulimit -f 20; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lifeboat")];
-        let words = place.command("generate", &[]);
-        let cut = Command::new("sh").args(limited).args(words.get_args()).output().unwrap();
-        assert!(
-            !cut.status.success() && place.read("README.md").contains("files"),
-            "something was written, and not all"
-        );
+        place.is_killed();
+        assert!(place.read("README.md").contains("files"), "something was written, and not all");
         assert!(!place.read("cloudformation/regional.yaml").contains("Files"));
         place.write(&next);
         let said = place.succeeds("generate", &[]);
@@ -116,6 +135,36 @@ fn what_was_cut_short_is_no_edit_whatever_the_file_says_next() {
     // A real edit is one still.
     fs::write(place.at("terraform/aws/web.tf"), "# mine\n").unwrap();
     place.fails("generate", &[], 1, "edited by hand");
+}
+
+#[test]
+fn what_a_killed_run_left_is_cleared_away_and_nothing_else() {
+    for verb in ["generate", "roles"] {
+        let place = Place::generated(&all());
+        place.write(&all().replace("count: 6", "count: 9"));
+        place.is_killed();
+        let left = place.asides();
+        assert_eq!(left.len(), 1, "{left:?}");
+        // A run that still goes on holds its file; what a person keeps has another name.
+        let held = place.at("terraform/aws/.lifeboat-aside-aB3dE6");
+        fs::write(&held, "half").unwrap();
+        fs::write(place.at("terraform/aws/.lifeboat-notes"), "mine").unwrap();
+        let going_on = fs::File::open(&held).unwrap();
+        going_on.try_lock().unwrap();
+        assert!(
+            place.run("generate", &["--check"]).0 == Some(1) && place.asides().len() == 3,
+            "looking changes nothing"
+        );
+        let words = if verb == "roles" { &["--offline", "--writer", "orders=frankfurt"][..] } else { &[] };
+        let said = place.succeeds(verb, words);
+        assert!(said.contains(&format!("{}: removed, a run that was killed had left it", left[0])), "{said}");
+        let mut kept = place.asides();
+        kept.sort();
+        assert_eq!(kept, [".lifeboat-aside-aB3dE6", ".lifeboat-notes"]);
+        drop(going_on);
+        assert!(place.succeeds(verb, words).contains(".lifeboat-aside-aB3dE6: removed"));
+        assert_eq!(place.asides(), [".lifeboat-notes"]);
+    }
 }
 
 #[test]

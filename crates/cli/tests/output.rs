@@ -81,3 +81,23 @@ fn a_comparison_in_json_is_json() {
     assert_eq!(json["code"], serde_json::json!([{"path": "terraform/aws/web.tf", "what": "missing"}]));
     assert_eq!((&json["regions"][0]["what"], json["regions"].as_array().unwrap().len()), (&"image".into(), 1));
 }
+
+/// A device has no end, and a file of many gigabytes is none that a tool wrote: neither fills the memory.
+#[test]
+fn observations_have_a_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/aws/warm-standby.yaml");
+    let large = folder.path().join("large.json");
+    std::fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    for (observed, expected) in [
+        (large.as_path(), "it is too large; expected at most 67108864 bytes"),
+        (Path::new("/dev/zero"), "this is a device or a socket; expected a file or a pipe"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        let command = command.arg("diff").arg(&file).arg("--out").arg(folder.path().join("none"));
+        let output = command.arg("--observed").arg(observed).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}

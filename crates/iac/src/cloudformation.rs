@@ -61,6 +61,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) -> Result<(), Problem> {
     tree.put(format!("{FOLDER}/parameters.example.json"), stacks.example());
     tree.put(format!("{FOLDER}/prepare.sh"), stacks.prepare());
     tree.put(format!("{FOLDER}/apply.sh"), stacks.apply());
+    tree.put(format!("{FOLDER}/observe.sh"), stacks.observe());
     if let Some(global) = global {
         tree.put(format!("{FOLDER}/global.yaml"), global);
     }

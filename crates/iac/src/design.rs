@@ -24,6 +24,8 @@ pub(crate) struct Design<'a> {
     pub(crate) sites: Vec<Site<'a>>,
     pub(crate) parts: Vec<Part<'a>>,
     pub(crate) ways: Vec<Way<'a>>,
+    /// Components to which a route leads.
+    public: BTreeSet<&'a ComponentId>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -89,7 +91,8 @@ impl<'a> Design<'a> {
         problems.extend(names::unfit(app, &parts, &sites));
         let ways = ways(app, &parts);
         problems.extend(names::alike(&ways));
-        if problems.is_empty() { Ok(Self { app, sites, parts, ways, warnings }) } else { Err(problems) }
+        let public = ways.iter().map(|way| way.to).collect();
+        if problems.is_empty() { Ok(Self { app, sites, parts, ways, public, warnings }) } else { Err(problems) }
     }
 
     /// The same with the roles that these components have now.
@@ -135,12 +138,12 @@ impl<'a> Design<'a> {
 
     /// A component by its id.
     pub(crate) fn part(&self, id: &ComponentId) -> Option<&Part<'a>> {
-        self.parts.iter().find(|part| part.id == id)
+        part_of(&self.parts, id)
     }
 
     /// Whether a route leads to the component: clients are anywhere.
     pub(crate) fn is_public(&self, part: &Part) -> bool {
-        self.ways.iter().any(|way| way.to == part.id)
+        self.public.contains(part.id)
     }
 
     /// `app-component-region`.
@@ -427,11 +430,16 @@ fn names(providers: &[Provider]) -> String {
     providers.iter().map(|provider| provider.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
+/// Components are in the order of their ids, as the app has them.
+fn part_of<'p, 'a>(parts: &'p [Part<'a>], id: &ComponentId) -> Option<&'p Part<'a>> {
+    parts.binary_search_by(|part| part.id.cmp(id)).ok().map(|index| &parts[index])
+}
+
 fn ways<'a>(app: &'a App, parts: &[Part<'a>]) -> Vec<Way<'a>> {
     app.routes
         .iter()
         .filter_map(|(host, route)| {
-            let part = parts.iter().find(|part| *part.id == route.to)?;
+            let part = part_of(parts, &route.to)?;
             Some(Way { host, to: &route.to, policy: route.policy, ttl: route.ttl, regions: part.regions.clone() })
         })
         .collect()

@@ -1,6 +1,8 @@
 //! Kubernetes: one base, an overlay per region, and per region a Kustomize component with its role;
 //! Argo CD and Flux over the regions.
 
+use std::collections::BTreeMap;
+
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
 use lifeboat_model::kubernetes::{cluster_name, record_name, regional_name};
@@ -281,16 +283,11 @@ pub(crate) fn roles_line<'a>(parts: impl Iterator<Item = (&'a str, bool)>) -> St
     format!("{ROLES}{}", if roles.is_empty() { "none".into() } else { roles.join(", ") })
 }
 
-/// The role of a component in such a line.
-pub(crate) fn role_in(file: &str, component: &str) -> Option<bool> {
+/// What a role file says of its components in words, whether each serves; `None`: early versions wrote only what follows from it.
+pub(crate) fn roles_in(file: &str) -> Option<BTreeMap<&str, bool>> {
     let roles = file.lines().find_map(|line| line.strip_prefix(ROLES))?;
-    let (_, role) = roles.split(", ").filter_map(|role| role.split_once(' ')).find(|(id, _)| *id == component)?;
-    Some(role == SERVES)
-}
-
-/// Whether the roles stand in words in a file; early versions wrote only what follows from them.
-pub(crate) fn has_roles(file: &str) -> bool {
-    file.lines().any(|line| line.starts_with(ROLES))
+    let roles = roles.rsplit(", ").filter_map(|role| role.split_once(' '));
+    Some(roles.map(|(id, role)| (id, role == SERVES)).collect())
 }
 
 const ROLES: &str = "# Roles: ";

@@ -2,7 +2,7 @@
 //! them and hand certificates out, and the roles under which they run.
 
 use lifeboat_model::app::{Kind, Provider};
-use lifeboat_model::kubernetes::cluster_name;
+use lifeboat_model::kubernetes::{cluster_name, node_name};
 
 use crate::arm::UNIQUE;
 use crate::design::{Design, Site, short};
@@ -32,6 +32,8 @@ pub(crate) fn write(design: &Design, options: &Options, tree: &mut Tree) {
             ("taken", where_given("certificates=$(realpath \"$2\")\n")),
             ("copied", &copied),
             ("app", design.name()),
+            ("node", &node_name(&design.app.name)),
+            ("labels", &labels(design)),
             ("region", site.id.as_str()),
             ("image", &options.image),
             ("etcd_image", &options.etcd_image),
@@ -204,8 +206,9 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         fill(include_str!("lifeboat/etcd-container.yaml"), &values)
     });
-    let storage_class = storage_class(site);
-    let class = if storage_class.is_empty() { "" } else { "        storageClassName: lifeboat\n" };
+    let node = node_name(&design.app.name);
+    let storage_class = storage_class(design, site);
+    let class = if storage_class.is_empty() { String::new() } else { format!("        storageClassName: {node}\n") };
     let claim = if member.is_some() {
         format!(
             "    - metadata:\n        name: etcd\n      spec:\n        accessModes: [ReadWriteOnce]\n{class}        resources:\n          \
@@ -249,9 +252,11 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         ),
         ("mounts", &mounts),
         ("volumes", &volumes),
-        ("labels", if from_vault { "        azure.workload.identity/use: \"true\"\n" } else { "" }),
+        ("identity", if from_vault { "        azure.workload.identity/use: \"true\"\n" } else { "" }),
         ("tolerations", if site.region.place.provider == Provider::Azure { TOLERATIONS } else { "" }),
-        ("app", design.name()),
+        ("app", &yaml(design.name())),
+        ("node", &node),
+        ("labels", &labels(design)),
         ("region", site.id.as_str()),
         ("image", &yaml(&options.image)),
         ("port", &port),
@@ -259,7 +264,7 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         ("open", &open),
         ("etcd", &etcd),
         ("claim", &claim),
-        ("class", class),
+        ("class", &class),
         ("storage_class", &storage_class),
         ("address", &address),
         ("annotations", &annotations),
@@ -275,7 +280,7 @@ const TOLERATIONS: &str = "      tolerations:
 
 /// What the node and its etcd remember is on disks that outlive the pod, and the claim. EKS brings the driver of volumes and no class for them;
 /// the classes of AKS delete the disk with its claim. On Azure a disk is in all zones, as far as there are any: the pod may move to another.
-fn storage_class(site: &Site) -> String {
+fn storage_class(design: &Design, site: &Site) -> String {
     let (provisioner, parameters) = match site.region.place.provider {
         Provider::Aws => ("ebs.csi.aws.com", "  type: gp3\n  encrypted: \"true\"\n"),
         Provider::Azure if site.facts.is_some_and(|facts| facts.zones > 0) => {
@@ -284,13 +289,30 @@ fn storage_class(site: &Site) -> String {
         Provider::Azure => ("disk.csi.azure.com", "  skuName: Premium_LRS\n"),
         Provider::Local | Provider::Kubernetes => return String::new(),
     };
-    fill(STORAGE_CLASS, &[("provisioner", provisioner), ("parameters", parameters)])
+    let values = [
+        ("node", node_name(&design.app.name)),
+        ("labels", labels(design)),
+        ("provisioner", provisioner.to_owned()),
+        ("parameters", parameters.to_owned()),
+    ];
+    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fill(STORAGE_CLASS, &values)
+}
+
+/// By which everything of the node is known in a cluster (kubernetes.io: Recommended Labels).
+fn labels(design: &Design) -> String {
+    format!(
+        "{{app.kubernetes.io/name: lifeboat, app.kubernetes.io/instance: {}, app.kubernetes.io/part-of: {}}}",
+        node_name(&design.app.name),
+        yaml(design.name())
+    )
 }
 
 const STORAGE_CLASS: &str = "apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata:
-  name: lifeboat
+  name: @{node}
+  labels: @{labels}
 provisioner: @{provisioner}
 parameters:
 @{parameters}reclaimPolicy: Retain
@@ -365,7 +387,7 @@ fn azure_role(design: &Design) -> String {
 
 const TO_CLUSTER: &str = r#"# Into the secret that the node's pod mounts: REGION CONTEXT
 to_cluster() {
-  kubectl --context "$2" --namespace lifeboat create secret generic lifeboat-tls \
+  kubectl --context "$2" --namespace @{node} create secret generic lifeboat-tls \
     --from-file "$certificates/ca.pem" --from-file "$certificates/$1.pem" --from-file "$certificates/$1.key" \
     --dry-run=client --output yaml | kubectl --context "$2" apply --filename - >/dev/null
 }
@@ -379,14 +401,14 @@ to_pod() {
   done
   az keyvault secret set --vault-name "$2" --name "$1-key" --file "$certificates/$1.key" --encoding utf-8 --output none
   client=$(az identity show --resource-group "$3" --name "$4" --query clientId --output tsv)
-  kubectl --context "$5" --namespace lifeboat annotate --overwrite serviceaccount lifeboat \
+  kubectl --context "$5" --namespace @{node} annotate --overwrite serviceaccount @{node} \
     "azure.workload.identity/client-id=$client" >/dev/null
   kubectl --context "$5" apply --filename - >/dev/null <<EOF
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
 metadata:
   name: lifeboat-tls
-  namespace: lifeboat
+  namespace: @{node}
 spec:
   provider: azure
   parameters:
@@ -460,7 +482,7 @@ fn hand_out(design: &Design) -> String {
         // A node may run in the managed cluster instead of on the machine.
         if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
             commands += &format!(
-                "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
+                "if kubectl --context {context} get namespace @{{node}} >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
                  to_cluster {id} {context}\nfi\n\n"
             );
         }
@@ -474,7 +496,8 @@ fn hand_out(design: &Design) -> String {
     if commands.contains("$unique") {
         commands.insert_str(0, &UNIQUE_OF_SUBSCRIPTION.replace("@{digits}", &UNIQUE.to_string()));
     }
-    fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", commands.trim_end())])
+    let commands = commands.trim_end().replace("@{node}", &node_name(&design.app.name));
+    fill(include_str!("lifeboat/hand-out.sh"), &[("app", app), ("commands", &commands)])
 }
 
 /// The secret that holds a region's certificates on AWS.

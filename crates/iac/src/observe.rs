@@ -1,5 +1,6 @@
 //! What can be seen of the regions without asking a cloud: in the words of the tools that the team has. Each tells it in JSON:
-//! `terraform show -json`, `kubectl get … --output json`, or a file of observations that anybody can write (`docs/observations.schema.json`).
+//! `terraform show -json`, `cloudformation/observe.sh`, `az resource show`, `kubectl get … --output json`, or a file of observations that anybody
+//! can write (`docs/observations.schema.json`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,8 @@ use serde_json::Value as Json;
 use crate::design::Design;
 use crate::{Observations, Problem, strict};
 
+mod azure;
+mod cloudformation;
 mod file;
 pub(crate) mod kubernetes;
 mod terraform;
@@ -47,9 +50,13 @@ pub fn observe(app: &App, region: Option<&RegionId>, text: &str) -> Result<Seen,
     } else if json.get("items").is_some_and(Json::is_array) {
         let region = region.ok_or("whose cluster is this? name it: --observed REGION=FILE")?;
         Seen { observations: kubernetes::observations(&design, region, &json), ..Seen::default() }
+    } else if json.get("StackResourceDrifts").is_some() {
+        Seen { observations: cloudformation::observations(&design, &json)?, ..Seen::default() }
+    } else if let Some(resources) = azure::resources(&json) {
+        Seen { observations: azure::observations(&design, &resources)?, ..Seen::default() }
     } else {
-        let expected =
-            "expected what `terraform show -json` or `kubectl get --output json` prints, or an object with `observed`";
+        let expected = "expected what `terraform show -json`, `cloudformation/observe.sh`, `az resource show` or `kubectl get --output json` \
+                        prints, or an object with `observed`";
         return Err(if json.get("format_version").is_some() {
             "a state without resources".into()
         } else {

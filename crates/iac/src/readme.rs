@@ -1,8 +1,10 @@
 //! `README.md` of the tree: what is where for this app, and how to live with it.
 
 use lifeboat_model::app::{Provider, RegionRole};
+use lifeboat_model::kubernetes::node_name;
 
 use crate::design::{Design, Site};
+use crate::fragment::fill;
 use crate::tree::Tree;
 
 mod azure;
@@ -46,7 +48,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         ("lifeboat", &(LIFEBOAT.to_owned() + &moves::section(design))),
     ] {
         if has(&format!("{folder}/")) {
-            out += &text.replace("@{app}", design.name());
+            out += &fill(text, &[("app", design.name()), ("node", &node_name(&design.app.name))]);
         }
     }
     tree.put("README.md", out);
@@ -89,6 +91,8 @@ region that the app does not depend on: there both stacks are. With `aws`, `jq`,
 A template cannot know what another region's stack will have made. So `apply.sh` hands the networks' ids, then those of the connections between them, back to
 the stack set as parameters (`links.json`): the first round makes the regions, the second asks for the connections, the third routes over them. Later it is
 one round. Services that need the name of a database wait for it without tasks.
+
+What the regions really run: `./observe.sh >stacks.json && lifeboat diff ../../lifeboat.yaml --out .. --observed stacks.json`.
 
 Roles: `roles.json`. What only you know: `parameters.json`. A stack set goes on only past regions that answer. While one is lost, tell those that take over:
 
@@ -163,6 +167,11 @@ A folder per region: the node as a systemd unit, as a container or in Kubernetes
 
     lifeboat certs lifeboat.yaml --out certs      # keep certs/ca.key where no node is
     lifeboat/hand-out.sh certs                    # to the secret store of each region
+
+In a cluster the node has a namespace of its own, `@{node}`: several apps may share a cluster. It mounts the app's file from there:
+
+    kubectl apply --filename lifeboat/REGION/node.yaml
+    kubectl --namespace @{node} create secret generic lifeboat-file --from-file lifeboat.yaml
 
 In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`, then hand out. Where there are both, start one:
 they would claim one address. In EKS the address is given by the AWS Load Balancer Controller, which has to be there. In AKS `hand-out.sh` also tells the cluster

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use common::{boot, examples, said, tool, tree_of, write};
+use lifeboat_iac::{drift, observe};
 use serde_json::Value as Json;
 
 mod common;
@@ -393,6 +394,42 @@ fn the_stacks_are_applied_on_an_emulator() {
     let names = emulator.ask("us-east-1", &question, "ResourceRecordSets[?Type=='A'].[Name, ResourceRecords[0].Value]");
     let expected = [["node.frankfurt.em.internal", "10.17.0.10"], ["node.stockholm.em.internal", "10.19.0.10"]];
     assert_eq!(names, serde_json::json!(expected));
+
+    // What is there, as CloudFormation finds it; then one region as somebody has made it.
+    let differences = || -> Vec<String> {
+        let seen = observe(&app, None, &script("observe.sh", &[])).unwrap();
+        assert_eq!(seen.observations["platform"].len(), 2);
+        drift(&app, &seen.serving, &seen.observations).unwrap().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(differences(), [""; 0]);
+    let template = std::fs::read_to_string(stacks.join("regional.yaml")).unwrap();
+    let (_, version) = template.split_once("      Version: \"1.").unwrap();
+    let version = version.split_once('"').unwrap().0;
+    let by_hand = template
+        .replace(&format!("Version: \"1.{version}\""), "Version: \"1.2\"")
+        .replace("InstanceTypes: [", "InstanceTypes: [x.large, ")
+        .replace("          - !FindInMap [Sizes, !Ref AWS::Region, PlatformStandby]", "          - 1");
+    std::fs::write(stacks.join("by-hand.yaml"), &by_hand).unwrap();
+    let stack = emulator.ask("eu-central-1", "cloudformation describe-stacks", "Stacks[0].StackId");
+    let mut update = emulator.command("aws");
+    update.args([
+        "cloudformation",
+        "update-stack",
+        "--region",
+        "eu-central-1",
+        "--stack-name",
+        stack.as_str().unwrap(),
+    ]);
+    emulator.succeed(update.args(["--template-body", "file://by-hand.yaml"]).current_dir(&stacks));
+    let found = differences();
+    assert_eq!(found.len(), 3, "{found:?}");
+    for expected in [
+        "platform in frankfurt: size is 1, 2 in the file".to_owned(),
+        format!("platform in frankfurt: version is 1.2, 1.{version} in stockholm"),
+        "platform in frankfurt: instance is x.large, ".to_owned(),
+    ] {
+        assert!(found.iter().any(|line| line.starts_with(&expected)), "{expected}: {found:?}");
+    }
 
     // A failover: the roles change, and nothing else does. What is linked is left alone, in one round.
     let (roles, links) = (stacks.join("roles.json"), stacks.join("links.json"));

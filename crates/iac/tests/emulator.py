@@ -1,14 +1,18 @@
 """Moto's server with what its CloudFormation lacks and a stack set's stack takes: the resource AWS::CloudFormation::StackSet, whose
-updates reach the stacks; clusters of EKS; networks that are linked across regions; resources whose condition has come true.
+updates reach the stacks; clusters of EKS; networks that are linked across regions; resources whose condition has come true; the search
+for drift, in pages.
 
 Prints the port on which it listens, and ends when its standard input does."""
 
+import json
 import sys
 from urllib.parse import urlparse
 
 from moto.cloudformation import parsing
 from moto.cloudformation.models import cloudformation_backends
+from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
+from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnection
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
@@ -133,6 +137,62 @@ class Cluster(CloudFormationModel):
     @classmethod
     def update_from_cloudformation_json(cls, original_resource, **_):
         return original_resource
+
+
+searched = {}
+
+
+def drifts(stack):
+    """Of every resource of a stack what it is: of groups of machines as moto runs them, of others as the template says, for moto knows no more."""
+    resources = stack.resource_map
+    found = []
+    for name, resource in resources._resource_json_map.items():
+        condition = resource.get("Condition")
+        if condition and not resources.lazy_condition_map[condition]:
+            continue
+        properties = parsing.clean_json(resource.get("Properties", {}), resources)
+        if resource["Type"] == "AWS::AutoScaling::AutoScalingGroup":
+            properties["MinSize"] = str(resources[name].min_size)
+        found.append({
+            "StackId": stack.stack_id, "LogicalResourceId": name, "ResourceType": resource["Type"],
+            "StackResourceDriftStatus": "IN_SYNC", "ActualProperties": json.dumps(properties, default=str),
+            "Timestamp": "2026-01-01T00:00:00Z",
+        })
+    return found
+
+
+def detect(self):
+    stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+    searched[stack.stack_id] = drifts(stack)
+    return ActionResult({"StackDriftDetectionId": stack.stack_id})
+
+
+def detected(self):
+    stack = self._get_param("StackDriftDetectionId")
+    return ActionResult({
+        "StackId": stack, "StackDriftDetectionId": stack, "DetectionStatus": "DETECTION_COMPLETE", "Timestamp": "2026-01-01T00:00:00Z",
+    })
+
+
+def describe(self):
+    found = searched[self._get_param("StackName")]
+    first = int(self._get_param("NextToken") or 0)
+    last = first + min(25, int(self._get_param("MaxResults")))
+    page = {"StackResourceDrifts": found[first:last]}
+    return ActionResult(page | ({"NextToken": str(last)} if last < len(found) else {}))
+
+
+def update_by_hand(self):
+    """Of a stack set's stack, whose parameters moto keeps in another form than it looks for: they stay."""
+    stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+    stack.update(self._get_param("TemplateBody"), parameters=stack.parameters)
+    return ActionResult({"StackId": stack.stack_id})
+
+
+CloudFormationResponse.update_stack = update_by_hand
+CloudFormationResponse.detect_stack_drift = detect
+CloudFormationResponse.describe_stack_drift_detection_status = detected
+CloudFormationResponse.describe_stack_resource_drifts = describe
 
 
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

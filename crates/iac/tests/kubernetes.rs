@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use common::{example, examples, said, schemas, tool, tree_of, write};
 use lifeboat_iac::Tree;
+use lifeboat_model::kubernetes::node_name;
 use serde_json::{Map, Value as Json, json};
 
 mod common;
@@ -264,6 +265,53 @@ fn a_mistake_is_caught() {
         std::fs::write(&file, tree.files[web].replace(right, broken)).unwrap();
         let output = common::run(Command::new(&validate).args(["-k", RELEASE, "--strict"]).arg(&file));
         assert!(!is_valid(&output), "{broken} passed");
+    }
+}
+
+/// One cluster has room for several apps: nothing of one's node takes the place of another's, and nothing selects another's pod.
+#[test]
+fn the_nodes_of_two_apps_live_in_one_cluster() {
+    for (name, app) in examples(&["aws", "azure", "kubernetes"]) {
+        let of_node = |app: &str| -> Vec<(String, Json)> {
+            let mut named = example(&name);
+            named.name = app.into();
+            let files = tree_of(&named).files.into_iter();
+            let manifests = files.filter(|(path, _)| path.starts_with("lifeboat/") && path.ends_with(".yaml"));
+            manifests
+                .flat_map(|(path, text)| documents(&text).into_iter().map(move |one| (path.clone(), one)))
+                .collect()
+        };
+        let [one, other] = ["one", "other"].map(of_node);
+        let is_in_cluster = tree_of(&app).files.keys().any(|path| path.ends_with("/node.yaml"));
+        assert_eq!(!one.is_empty(), is_in_cluster, "{name}");
+        let key = |(path, object): &(String, Json)| {
+            let region = path.split('/').nth(1).unwrap_or_default().to_owned();
+            let metadata = &object["metadata"];
+            [region, object["kind"].to_string(), metadata["namespace"].to_string(), metadata["name"].to_string()]
+        };
+        let (ones, others): (BTreeSet<_>, BTreeSet<_>) =
+            (one.iter().map(key).collect(), other.iter().map(key).collect());
+        assert_eq!((ones.len(), ones.intersection(&others).next()), (one.len(), None), "{name}");
+        for (_, object) in &one {
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(labels["app.kubernetes.io/instance"], "lifeboat-one", "{name}: {object}");
+            assert_eq!(labels["app.kubernetes.io/part-of"], "one", "{name}: {object}");
+            let spec = &object["spec"];
+            let selectors = [&spec["selector"], &spec["podSelector"]].map(|found| match &found["matchLabels"] {
+                Json::Null => found,
+                labels => labels,
+            });
+            for selector in selectors.into_iter().filter(|selector| !selector.is_null()) {
+                assert_eq!(selector["app.kubernetes.io/instance"], "lifeboat-one", "{name}: {object}");
+            }
+        }
+        let scripts = tree_of(&app).files;
+        let script = scripts.get("lifeboat/hand-out.sh").map_or("", String::as_str);
+        let node = node_name(&app.name);
+        let namespaces = script.split("--namespace ").skip(1).chain(script.split("get namespace ").skip(1));
+        for namespace in namespaces {
+            assert!(namespace.starts_with(&format!("{node} ")), "{name}: {script}");
+        }
     }
 }
 

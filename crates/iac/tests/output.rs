@@ -382,3 +382,30 @@ fn backups_of_postgresql_on_azure_leave_their_region() {
         assert!(files["arm/regional.json"].contains(&format!("\"geoRedundantBackup\": \"{arm}\"")), "{pattern}");
     }
 }
+
+/// What a component needs is found without a look through all of them: eight times as many take some eight times as long, not sixty-four.
+#[test]
+fn many_components_are_generated_in_little_time() {
+    let time = |count: usize| {
+        let parts: String = (0..count)
+            .map(|n| {
+                format!(
+                    "  d{n}: {{kind: aurora-global, writer: a, standbys: {{b: asynchronous}}, pattern: warm-standby}}\n  \
+                     s{n}: {{kind: ecs, needs: [d{n}], regions: [a, b], pattern: warm-standby, size: {{count: 3, image: shop/api:1}}}}\n"
+                )
+            })
+            .collect();
+        let text = format!(
+            "app: big\nfailover: {{mode: approve}}\nnodes: {{tls: none}}\nregions:\n  a: {{place: aws/eu-north-1}}\n  \
+             b: {{place: aws/eu-central-1}}\ncomponents:\n{parts}"
+        );
+        let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let began = std::time::Instant::now();
+        assert!(tree_of(&app).files.len() > 2 * count);
+        began.elapsed()
+    };
+    // Others use the machine as well: the quickest of several.
+    let best = |count| (0..3).map(|_| time(count)).min().unwrap_or_default();
+    let (few, many) = (best(50), best(400));
+    assert!(many < few * 32, "{few:?} for 50, {many:?} for 400");
+}

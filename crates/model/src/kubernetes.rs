@@ -10,9 +10,19 @@ pub const ARGO_NAMESPACE: &str = "argocd";
 /// The longest name that every object may have, in bytes.
 const LONGEST_NAME: usize = 63;
 
+/// The app's node, wherever it runs in a cluster: its namespace, its service account in that, and whatever else is made for it, in the cluster's
+/// own scope and in others' namespaces too. By app, so that a cluster has room for the nodes of several.
+pub fn node_name(app: &AppName) -> String {
+    fitting(format!("lifeboat-{app}"))
+}
+
 /// The DNSEndpoint of a route.
 pub fn record_name(host: &HostName) -> String {
-    let name = host.as_str().replace('.', "-");
+    fitting(host.as_str().replace('.', "-"))
+}
+
+/// A name that is too long ends in digits of the whole.
+fn fitting(name: String) -> String {
     if name.len() <= LONGEST_NAME {
         return name;
     }
@@ -59,5 +69,12 @@ mod tests {
         let long = |end: &str| record_name(&format!("{}.{end}", "a-rather-long-label.".repeat(4)).as_str().into());
         assert_eq!(long("example.com").len(), 63);
         assert_ne!(long("example.com"), long("example.net"));
+    }
+
+    #[test]
+    fn apps_have_nodes_of_their_own() {
+        assert_eq!(node_name(&"shop".into()), "lifeboat-shop");
+        let [one, other] = ["a", "b"].map(|end| node_name(&format!("{}{end}", "x".repeat(62)).as_str().into()));
+        assert!(one != other && one.len() == 63 && other.len() == 63);
     }
 }

@@ -31,8 +31,8 @@ struct Verb {
 fn roles() -> [String; 4] {
     let of = |place: &str| format!("{RULES}/{place}");
     [
-        of("namespaces/shop/roles/lifeboat"),
-        of("clusterroles/lifeboat"),
+        of("namespaces/shop/roles/lifeboat-shop"),
+        of("clusterroles/lifeboat-shop"),
         of("namespaces/flux-system/roles/lifeboat-shop"),
         of("namespaces/argocd/roles/lifeboat-shop"),
     ]
@@ -193,7 +193,7 @@ async fn until_allowed(server: &ApiServer, missing: Option<&Verb>) {
             _ => "",
         };
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
-            "user": "system:serviceaccount:lifeboat:lifeboat",
+            "user": "system:serviceaccount:lifeboat-shop:lifeboat-shop",
             "resourceAttributes": {"group": group, "resource": resource, "subresource": sub, "verb": other.verb, "namespace": namespace, "name": name}}});
         let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
         let answer = async || server.post(path, &review).await["status"]["allowed"] == json!(!is_missing);

@@ -1,6 +1,8 @@
 //! The Lifeboat node of a region: a scale set of one behind an address that stays, or a pod in the region's cluster; and a vault with its
 //! certificates.
 
+use lifeboat_model::kubernetes::node_name;
+
 use super::Templates;
 use crate::design::{Part, Site};
 use crate::fragment::{fill, json};
@@ -97,13 +99,15 @@ impl Templates<'_> {
         for cluster in &self.parts {
             let Some(condition) = self.pods_in(cluster) else { continue };
             let there = line(&condition);
+            let node = node_name(&self.design.app.name);
+            let account = format!("{node}:{node}");
             let values = [
                 ("identity", "pod"),
                 ("comments", "The region's Lifeboat node, which is a pod in its cluster: lifeboat/REGION/node.yaml."),
                 ("presence", &there),
                 ("condition", &there),
                 ("name", "lifeboat"),
-                ("account", "lifeboat:lifeboat"),
+                ("account", &account),
                 ("id", cluster.id.as_str()),
             ];
             all.push(fill(include_str!("identity.json"), &values));

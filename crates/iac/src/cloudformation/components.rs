@@ -1,7 +1,9 @@
 //! The components: a fragment of YAML for each kind, filled in.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lifeboat_model::ComponentId;
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication};
 use lifeboat_model::fargate::Task;
 
@@ -285,21 +287,22 @@ impl Stacks<'_> {
 
     /// Databases behind a service that have a name which is known only once they exist.
     pub(super) fn hosts_for(&self, part: &Part) -> Vec<&Part<'_>> {
-        let has_host = |database: &&&Part| match database.component.kind {
+        if part.component.kind != Kind::Ecs {
+            return Vec::new();
+        }
+        let has_host = |database: &&Part| match database.component.kind {
             Kind::AuroraGlobal => true,
             Kind::Rds => database.pattern != Pattern::BackupRestore,
             _ => false,
         };
-        let needs = |database: &&&Part| part.component.kind == Kind::Ecs && part.component.needs.contains(database.id);
-        self.parts.iter().filter(needs).filter(has_host).copied().collect()
+        part.component.needs.iter().filter_map(|id| self.design.part(id)).filter(has_host).collect()
     }
 
     /// Databases whose name services have to be told.
     pub(super) fn hosts(&self) -> Vec<&Part<'_>> {
-        let asked = |part: &&&Part| {
-            self.parts.iter().any(|service| self.hosts_for(service).iter().any(|host| host.id == part.id))
-        };
-        self.parts.iter().filter(asked).copied().collect()
+        let asked: BTreeSet<&ComponentId> =
+            self.parts.iter().flat_map(|service| self.hosts_for(service)).map(|host| host.id).collect();
+        asked.into_iter().filter_map(|id| self.design.part(id)).collect()
     }
 
     /// Whether a service can find its databases.
@@ -337,7 +340,7 @@ impl Stacks<'_> {
         let mut out = String::new();
         let mut put = |name: String, value: String| out += &format!("            - {{Name: {name}, Value: {value}}}\n");
         put("REGION".into(), "!FindInMap [Regions, !Ref AWS::Region, Id]".into());
-        for database in self.parts.iter().filter(|database| part.component.needs.contains(database.id)) {
+        for database in part.component.needs.iter().filter_map(|id| self.design.part(id)) {
             let name = database.key().to_uppercase();
             let full = format!("{}-{}", self.name(), database.id);
             match database.component.kind {

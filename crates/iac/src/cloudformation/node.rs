@@ -1,8 +1,12 @@
 //! The region's Lifeboat node: its machine, what it reads at boot, and what it may do.
 
-use super::Stacks;
+use std::collections::BTreeMap;
+
+use lifeboat_model::app::Provider;
+
+use super::{Stacks, makes};
 use crate::boot::{self, Needed, Parts};
-use crate::design::{Part, Site};
+use crate::design::Site;
 use crate::fragment::{fill, indent, json};
 use crate::lifeboat::secret_name;
 use crate::{members, permissions};
@@ -120,10 +124,11 @@ impl Stacks<'_> {
     /// The same statements for all of these regions.
     pub(super) fn statements(&self, sites: &[&Site], of: impl Fn(&Site) -> Vec<permissions::Statement>) -> String {
         let mut statements: Vec<permissions::Statement> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for site in sites {
             for mut statement in of(site) {
                 statement.resources = statement.resources.iter().map(|arn| self.policy_arn(arn, site)).collect();
-                match statements.iter_mut().find(|known| known.sid == statement.sid) {
+                match places.get(&statement.sid).and_then(|place| statements.get_mut(*place)) {
                     Some(known) => {
                         known.actions.extend(
                             statement
@@ -136,7 +141,10 @@ impl Stacks<'_> {
                         let new: Vec<String> = statement.resources.into_iter().filter(new).collect();
                         known.resources.extend(new);
                     }
-                    None => statements.push(statement),
+                    None => {
+                        places.insert(statement.sid.clone(), statements.len());
+                        statements.push(statement);
+                    }
                 }
             }
         }
@@ -161,11 +169,20 @@ impl Stacks<'_> {
             return "\"*\"".into();
         }
         let place = |other: &Site| if other.id == site.id { "${AWS::Region}".into() } else { other.place().to_owned() };
+        // `app-component-region`, or a region.
+        let component_in = |word: &str, other: &Site| {
+            let id = word
+                .strip_prefix(self.name())?
+                .strip_prefix('-')?
+                .strip_suffix(other.id.as_str())?
+                .strip_suffix('-')?;
+            let part = self.design.part(&id.into())?;
+            (part.provider == Provider::Aws && makes(part.component.kind)).then_some(part)
+        };
         let word = |word: &str| {
             let renamed = self.sites.iter().find_map(|other| {
-                let named = |part: &&&Part| self.design.full_name(part, other.id) == word;
-                let part = self.parts.iter().find(named);
-                let component = part.map(|part| format!("{}-{}-{}", self.name(), part.id, place(other)));
+                let component =
+                    component_in(word, other).map(|part| format!("{}-{}-{}", self.name(), part.id, place(other)));
                 component.or_else(|| (other.place() == word).then(|| place(other)))
             });
             renamed.unwrap_or_else(|| word.into())

@@ -1,5 +1,5 @@
-//! The two scripts beside the templates: before the stack set what no template can do, and its application until every region
-//! knows of the others.
+//! The scripts beside the templates: before the stack set what no template can do, its application until every region knows of the others,
+//! and what is there in the end.
 
 use lifeboat_model::app::Kind;
 
@@ -62,6 +62,10 @@ impl Stacks<'_> {
                 ("global_host", global_host),
             ],
         )
+    }
+
+    pub(super) fn observe(&self) -> String {
+        fill(include_str!("observe.sh"), &[("app", self.name())])
     }
 }
 

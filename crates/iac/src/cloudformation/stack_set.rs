@@ -97,11 +97,13 @@ pub(crate) fn serves_keys<'a>(design: &'a Design) -> BTreeMap<String, &'a Compon
 }
 
 /// Which regions serve, as the stack set's parameters say.
-pub(crate) fn serving(design: &Design, parameters: &Json) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
-    let value = |key: &str| {
-        let entry = parameters.as_array().into_iter().flatten().find(|entry| entry["ParameterKey"] == key);
-        entry.and_then(|entry| entry["ParameterValue"].as_str())
-    };
+pub(crate) fn serving<'a>(design: &Design, parameters: &'a Json) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
+    let text = |entry: &'a Json, name: &str| entry[name].as_str();
+    // Of a key that is there twice the first counts.
+    let entries = parameters.as_array().into_iter().flatten().rev();
+    let values: BTreeMap<&str, &str> =
+        entries.filter_map(|entry| Some((text(entry, "ParameterKey")?, text(entry, "ParameterValue")?))).collect();
+    let value = |key: &str| values.get(key).copied();
     let mut found = BTreeMap::new();
     for part in &design.parts {
         let values: Vec<(&RegionId, &str)> =

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::design::Design;
-use crate::kubernetes::{has_roles, role_in};
+use crate::kubernetes::roles_in;
 use crate::{Observations, Observed};
 
 /// What a cluster's list says of the app's deployments and of the secrets that they read.
@@ -67,13 +67,19 @@ fn secret(item: &Json, observed: &mut Observed) {
 /// and has the full size as the least number of pods; where neither tells a serving region from another, nothing depends on it.
 pub(crate) fn serving(design: &Design, files: &BTreeMap<String, String>) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
     let mut found = BTreeMap::new();
+    let said = design
+        .sites
+        .iter()
+        .filter_map(|site| Some((site.id, files.get(&format!("kubernetes/roles/{}/kustomization.yaml", site.id))?)))
+        .map(|(region, role)| (region, (role, roles_in(role))))
+        .collect::<BTreeMap<_, _>>();
     for part in design.parts_of(Kind::Deployment) {
         let mut regions = BTreeSet::new();
         let mut is_known = false;
         for region in &part.regions {
-            let Some(role) = files.get(&format!("kubernetes/roles/{region}/kustomization.yaml")) else { continue };
-            let serves = if has_roles(role) {
-                role_in(role, part.id.as_str())
+            let Some((role, roles)) = said.get(region) else { continue };
+            let serves = if let Some(roles) = roles {
+                roles.get(part.id.as_str()).copied()
             } else {
                 let loses_record =
                     design.ways.iter().any(|way| way.to == part.id && role.contains(&removal(&record_name(way.host))));

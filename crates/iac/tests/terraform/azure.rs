@@ -127,7 +127,7 @@ fn a_node_in_a_cluster_has_no_machine() {
     let app = example("kubernetes/pilot-light");
     let tree = tree_of(&app);
     for (file, right, wrong, said_of_it) in [
-        ("modules/pod/main.tf", "serviceaccount:lifeboat:lifeboat", "serviceaccount:desk:default", "is nobody"),
+        ("modules/pod/main.tf", "serviceaccount:${var.service_account}", "serviceaccount:desk:default", "is nobody"),
         ("platform.tf", "secret_store       = true", "secret_store       = false", "has no certificates"),
         ("modules/vault/main.tf", "\"Key Vault Secrets User\"", "\"Key Vault Reader\"", "no node reads"),
     ] {

@@ -382,7 +382,8 @@ fn homeless(app: &App, applied: &Applied) -> Vec<String> {
             let credential = applied.with("azurerm_federated_identity_credential", "parent_id", &pod["id"]).next();
             let cluster = applied.all("azurerm_kubernetes_cluster").map(|(_, cluster)| cluster);
             let mut here = cluster.filter(|cluster| cluster["resource_group_name"] == pod["resource_group_name"]);
-            let known = credential.is_some_and(|one| one["subject"] == "system:serviceaccount:lifeboat:lifeboat");
+            let account = format!("system:serviceaccount:lifeboat-{0}:lifeboat-{0}", app.name);
+            let known = credential.is_some_and(|one| one["subject"] == account.as_str());
             let renews = |cluster: &Json| cluster["key_vault_secrets_provider"][0]["secret_rotation_enabled"] == true;
             if !known || !here.any(renews) {
                 found.push(format!("the pod of {id} is nobody, or has no certificates"));

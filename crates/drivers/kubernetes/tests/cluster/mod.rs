@@ -128,7 +128,7 @@ pub fn settings(app: &App) -> Config {
 
 /// A driver at work by the generated account, through a port that may be another one's.
 pub async fn work(server: &ApiServer, app: &App, port: u16) -> Work {
-    let token = server.token("lifeboat", "lifeboat").await;
+    let token = server.token("lifeboat-shop", "lifeboat-shop").await;
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("config");
     std::fs::write(&kubeconfig, server.kubeconfig(port, "ireland", &token)).unwrap();

@@ -1,6 +1,7 @@
 //! A Lifeboat node per region, with its member of the state store and the names by which members find each other.
 
 use lifeboat_model::app::{Provider, RegionRole};
+use lifeboat_model::kubernetes::node_name;
 
 use super::{Root, unique};
 use crate::design::{Part, Site};
@@ -59,6 +60,8 @@ impl Root<'_> {
             body.attribute("name", unique(&crate::lifeboat::identity_name(self.design, site), 128));
             self.place(body, site);
             body.attribute("issuer", format!("module.{}_{}.issuer", cluster.key(), site.key()));
+            let node = node_name(&self.design.app.name);
+            body.attribute("service_account", quote(format!("{node}:{node}")));
             body.attribute("subnet_id", format!("module.network_{}.cluster_subnet_id", site.key()));
             self.vault(body, site);
             self.leave(body, site);

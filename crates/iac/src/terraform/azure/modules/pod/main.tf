@@ -14,7 +14,7 @@ resource "azurerm_federated_identity_credential" "this" {
   parent_id           = azurerm_user_assigned_identity.this.id
   audience            = ["api://AzureADTokenExchange"]
   issuer              = var.issuer
-  subject             = "system:serviceaccount:lifeboat:lifeboat"
+  subject             = "system:serviceaccount:${var.service_account}"
 }
 
 module "vault" {

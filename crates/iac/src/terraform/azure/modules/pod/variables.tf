@@ -18,6 +18,11 @@ variable "issuer" {
   type        = string
 }
 
+variable "service_account" {
+  description = "The pod's service account in the cluster: NAMESPACE:NAME."
+  type        = string
+}
+
 variable "subnet_id" {
   description = "Subnet of the cluster, from which the vault is read."
   type        = string
