@@ -13,6 +13,7 @@ use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 
 mod arm;
+mod backups;
 mod boot;
 mod cloudformation;
 mod design;
@@ -20,6 +21,7 @@ mod drift;
 mod fargate;
 mod fragment;
 mod hcl;
+mod hosts;
 mod kubernetes;
 mod lifeboat;
 mod members;
@@ -156,6 +158,7 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
         return Err(twice);
     }
     tree.warnings.extend(left_out(&design, options));
+    tree.warnings.extend(backups::warnings(&design));
     readme::write(&design, &mut tree);
     tree.seal(&app.name);
     Ok(tree)

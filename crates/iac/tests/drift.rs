@@ -28,7 +28,7 @@ fn differences(frankfurt: Json, ireland: Json) -> Vec<String> {
     for (region, list) in [("frankfurt", frankfurt), ("ireland", ireland)] {
         seen.add(observe(&app, Some(&region.into()), &list.to_string()).unwrap());
     }
-    drift(&app, &seen.serving, &seen.observations).unwrap().iter().map(ToString::to_string).collect()
+    drift(&app, &seen).unwrap().iter().map(ToString::to_string).collect()
 }
 
 #[test]
