@@ -186,6 +186,13 @@ impl Workspace {
         std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
     }
 
+    /// Somebody gives a service so many tasks, now and at the least.
+    fn scale(&self, service: &str, tasks: u32) {
+        self.drift("aws_ecs_service", ("name", service), vec![("desired_count", json!(tasks))]);
+        let target = format!("service/{service}/{service}");
+        self.drift("aws_appautoscaling_target", ("resource_id", &target), vec![("min_capacity", json!(tasks))]);
+    }
+
     /// Somebody adds an instance to a cluster.
     fn make_instance(&self, cluster: &str, number: u32) {
         let id = format!("{cluster}-{number}");
@@ -346,7 +353,7 @@ fn after_a_failover_the_plan_is_empty() {
             "module.orders_stockholm.aws_rds_cluster_instance.this[1]"
         ]
     );
-    assert!(sized.contains("Plan: 1 to import, 0 to add, 0 to change, 1 to destroy"), "{sized}");
+    assert!(sized.contains("Plan: 1 to import, 0 to add, ") && sized.contains(", 1 to destroy"), "{sized}");
     workspace.apply();
     assert_eq!(workspace.plan(), None);
 
@@ -394,7 +401,7 @@ fn after_a_promotion_the_plan_is_empty() {
         ("identifier", "invoices-ledger-ireland"),
         vec![("replicate_source_db", Json::Null), ("engine", json!("postgres")), ("username", json!("lifeboat_admin"))],
     );
-    workspace.drift("aws_ecs_service", ("name", "invoices-api-ireland"), vec![("desired_count", json!(4))]);
+    workspace.scale("invoices-api-ireland", 4);
     assert!(workspace.plan().is_some(), "the old roles would undo it");
     workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["frankfurt", "ireland"]}}));
     assert_eq!(workspace.plan(), None, "promoted, the old region is still down");
@@ -404,7 +411,7 @@ fn after_a_promotion_the_plan_is_empty() {
         ("identifier", "invoices-ledger-frankfurt"),
         vec![("replicate_source_db", json!("arn:aws:rds:eu-west-1:123456789012:db:invoices-ledger-ireland"))],
     );
-    workspace.drift("aws_ecs_service", ("name", "invoices-api-frankfurt"), vec![("desired_count", json!(0))]);
+    workspace.scale("invoices-api-frankfurt", 0);
     workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["ireland"]}}));
     assert_eq!(workspace.plan(), None, "the old writer has become a replica");
 }

@@ -25,7 +25,8 @@ fn every_database_wants_its_first_password() {
         *workspace.passwords.borrow_mut() = passwords.clone();
         let planned = workspace.run(&["plan", "-input=false", "-no-color"]);
         assert_eq!(planned.status.success(), is_enough, "{passwords}: {}", said(&planned));
-        let names = said(&planned).contains("a password for each of orders, warehouse");
+        let text = said(&planned).split_whitespace().collect::<Vec<_>>().join(" ");
+        let names = text.contains("a password for each of orders, warehouse");
         assert_eq!(names, !is_enough, "{}", said(&planned));
     }
     assert!(
@@ -141,7 +142,8 @@ fn the_instances_of_aurora_follow_the_writer() {
         );
         workspace.roles(&json!({"writers": {"orders": "frankfurt"}}));
         workspace.apply_in_the_dark("eu-north-1");
-        assert_eq!(sizes().1, 2, "{pattern}");
+        // What is missing is made at once. What is there is adopted when Stockholm's surplus can go, for it depends on that.
+        assert_eq!(sizes().1, 2 - usize::from(standby == 0), "{pattern}");
 
         // It is back as a secondary, which AWS has rebuilt.
         workspace.stubs[0].darken("nowhere");
