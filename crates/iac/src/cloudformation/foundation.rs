@@ -80,7 +80,12 @@ impl Stacks<'_> {
                 }
                 // Where backups are all that others have it is in its home region only, with all of its instances.
                 if is_sized_by_role(part) {
-                    out += &format!("  {id}Writes: !Equals [!Ref {id}Writes, \"true\"]\n");
+                    let is_told = format!("!Equals [!Ref {id}Writes, \"true\"]");
+                    out += &if self.is_conditional(part) {
+                        format!("  {id}Writes: !And [!Condition {id}Here, {is_told}]\n")
+                    } else {
+                        format!("  {id}Writes: {is_told}\n")
+                    };
                 }
             } else {
                 out += &format!("  {id}Serves: !Equals [!Ref {id}Serves, \"true\"]\n");
