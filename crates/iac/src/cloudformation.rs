@@ -127,7 +127,7 @@ fn is_sql(part: &Part) -> bool {
 
 /// Whether a database has instances, besides its data, by its role in a region.
 fn is_sized_by_role(part: &Part) -> bool {
-    part.component.kind == Kind::AuroraGlobal && !backups::are_all(part)
+    part.component.kind == Kind::AuroraGlobal && !backups::are_all(part) && part.full > part.standby
 }
 
 /// Whether the component is made in a region only once it is to serve there.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication};
 
-use super::{Stacks, is_balanced, is_sized_by_role, is_sql, resources_of};
+use super::{Stacks, is_balanced, is_sql, resources_of};
 use crate::backups;
 use crate::design::{Part, Site, identifier, pascal};
 use crate::fargate::Task;
@@ -111,12 +111,12 @@ impl Stacks<'_> {
         let major = version.split('.').next().unwrap_or_default();
         let instances: String = (1..=part.full)
             .map(|n| {
-                let condition = if n <= part.standby && is_sized_by_role(part) {
-                    String::new()
-                } else if is_sized_by_role(part) {
-                    format!("    Condition: {id}Writes\n")
-                } else {
+                let condition = if backups::are_all(part) {
                     format!("    Condition: {id}IsHome\n")
+                } else if n <= part.standby {
+                    String::new()
+                } else {
+                    format!("    Condition: {id}Writes\n")
                 };
                 fill(include_str!("aurora-instance.yaml"), &[("n", &n.to_string()), ("condition", &condition)])
             })
