@@ -282,13 +282,14 @@ pub async fn diff(diff: &Diff) -> Result<ExitCode, Failure> {
 async fn drift(diff: &Diff) -> Result<Vec<lifeboat_model::status::Difference>, Failure> {
     let (app, text) = file::read_with_text(&diff.generate.file)?;
     let wrong = |path: &Path, why: String| Failure::Wrong(format!("lifeboat: {}: {why}", path.display()));
-    let mut seen = Seen { serving: crate::roles::in_tree(&app, &diff.generate.out)?.roles.serving, ..Seen::default() };
+    let roles = crate::roles::in_tree(&app, &diff.generate.out)?.roles;
+    let mut seen = Seen { serving: roles.serving, writers: roles.writers, ..Seen::default() };
     for observed in &diff.observed {
         let path = &observed.path;
         let text = file::text(path)?;
         seen.add(lifeboat_iac::observe(&app, observed.region.as_ref(), &text).map_err(|why| wrong(path, why))?);
     }
-    let differences = lifeboat_iac::drift(&app, &seen.serving, &seen.observations)
+    let differences = lifeboat_iac::drift(&app, &seen)
         .map_err(|problems| Failure::Wrong(file::render(&diff.generate.file, &text, &placed(&text, &problems))))?;
     if !diff.asked.json {
         differences.iter().for_each(|difference| println!("{difference}"));

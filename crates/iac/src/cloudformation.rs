@@ -6,7 +6,7 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole};
 use crate::Problem;
 use crate::design::{Design, Part, Site, Way, pascal};
 use crate::tree::Tree;
-use crate::{members, names};
+use crate::{aws_backups, members, names};
 
 mod components;
 mod foundation;
@@ -17,7 +17,7 @@ mod parameters;
 mod scripts;
 mod stack_set;
 
-pub(crate) use stack_set::{serves_keys, serving};
+pub(crate) use stack_set::{role_keys, roles_in};
 
 const FOLDER: &str = "cloudformation";
 
@@ -124,6 +124,11 @@ fn is_balanced(part: &Part) -> bool {
 
 fn is_sql(part: &Part) -> bool {
     matches!(part.component.kind, Kind::AuroraGlobal | Kind::Rds)
+}
+
+/// Whether a database has instances, besides its data, by its role in a region.
+fn is_sized_by_role(part: &Part) -> bool {
+    part.component.kind == Kind::AuroraGlobal && !aws_backups::are_all(part) && part.full > part.standby
 }
 
 /// Whether the component is made in a region only once it is to serve there.

@@ -10,8 +10,8 @@ use lifeboat_model::status::Difference;
 use lifeboat_model::{App, ComponentId, RegionId};
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
 use crate::design::{Design, Part};
+use crate::{Problem, Seen, aws_backups};
 
 /// What a region was seen to run of a component. `None` and absent keys: not seen, so not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,27 +39,27 @@ const SHOWN: usize = 200;
 /// What was seen, by component and region.
 pub type Observations = BTreeMap<ComponentId, BTreeMap<RegionId, Observed>>;
 
-/// Everything that differs, by component and region. `serving` says which regions serve now, by compute component; one
-/// that it does not name serves where it does at first.
+/// Everything that differs, by component and region. What was seen says too which regions serve and write now; a component that it does
+/// not name does so where it does at first.
 ///
 /// Images and sizes are compared with the file where it names them; versions, parameters and secrets, of which the file
 /// says nothing, with the component's home region, or the first region that was seen.
 ///
 /// # Errors
 /// Whatever keeps the file from being generated keeps it from being compared.
-pub fn drift(
-    app: &App,
-    serving: &BTreeMap<ComponentId, BTreeSet<RegionId>>,
-    seen: &Observations,
-) -> Result<Vec<Difference>, Vec<Problem>> {
+pub fn drift(app: &App, seen: &Seen) -> Result<Vec<Difference>, Vec<Problem>> {
     let design = Design::of(app)?;
     let mut found = Vec::new();
     for part in &design.parts {
-        let Some(regions) = seen.get(part.id) else { continue };
+        let Some(regions) = seen.observations.get(part.id) else { continue };
         for (region, observed) in regions.iter().filter(|(region, _)| part.regions.contains(region)) {
-            let serves = serving
-                .get(part.id)
-                .map_or_else(|| part.serving().contains(&region), |regions| regions.contains(region));
+            // A database that is written in a region bears the load there.
+            let serves = if part.component.kind.is_database() {
+                seen.writers.get(part.id).unwrap_or(part.home) == region
+            } else {
+                let serving = seen.serving.get(part.id);
+                serving.map_or_else(|| part.serving().contains(&region), |regions| regions.contains(region))
+            };
             found.extend(against_file(&design, part, region, observed, serves));
         }
         let model = regions.get_key_value(part.home).or_else(|| regions.iter().next());
@@ -92,7 +92,10 @@ fn against_file(design: &Design, part: &Part, region: &RegionId, observed: &Obse
         // Add-ons of a cluster need a machine even where nothing is served.
         (true, Kind::Eks) => Some(if serves { part.full } else { part.standby.max(1) }),
         (true, _) => Some(if serves { part.full } else { part.standby }),
-        (false, Kind::AuroraGlobal) => Some(if *region == *part.home { part.full } else { part.standby }),
+        // What was restored from a backup has all of its instances.
+        (false, Kind::AuroraGlobal) => {
+            Some(if serves || aws_backups::are_all(part) { part.full } else { part.standby })
+        }
         (false, _) => None,
     };
     let pairs = [
@@ -187,7 +190,7 @@ regions:
   here: {place: aws/eu-north-1}
   there: {place: aws/eu-central-1}
 components:
-  orders: {kind: aurora-global, writer: here, standbys: {there: asynchronous}, pattern: warm-standby}
+  orders: {kind: aurora-global, writer: here, standbys: {there: asynchronous}, pattern: warm-standby, size: {count: 3}}
   web: {kind: asg, needs: [orders], pattern: warm-standby, size: {count: 6, instance: m7g.large, image: ami-0123456789abcdef0}}
 failover: {mode: approve}
 ";
@@ -204,12 +207,16 @@ failover: {mode: approve}
     }
 
     fn found(web: [(&str, Observed); 2], serving: &[&str]) -> Vec<String> {
-        let app = lifeboat_model::parse(FILE).unwrap();
-        let seen = Observations::from([(
+        let observations = Observations::from([(
             "web".into(),
             web.into_iter().map(|(region, observed)| (RegionId::from(region), observed)).collect(),
         )]);
         let serving = [("web".into(), serving.iter().map(|region| RegionId::from(*region)).collect())].into();
+        differences(&Seen { observations, serving, ..Seen::default() })
+    }
+
+    fn differences(seen: &Seen) -> Vec<String> {
+        let app = lifeboat_model::parse(FILE).unwrap();
         let text = |drift: Difference| {
             let like = drift.like.map_or(String::new(), |like| format!(" as in {like}"));
             format!(
@@ -220,7 +227,7 @@ failover: {mode: approve}
                 drift.expected
             )
         };
-        drift(&app, &serving, &seen).unwrap().into_iter().map(text).collect()
+        drift(&app, seen).unwrap().into_iter().map(text).collect()
     }
 
     #[test]
@@ -234,6 +241,23 @@ failover: {mode: approve}
             found([("here", observed(image, 2, "4MB")), ("there", observed(image, 6, "4MB"))], &["there"]),
             [""; 0]
         );
+    }
+
+    /// Where Aurora writes it has all of its instances, and elsewhere what is left of them.
+    #[test]
+    fn the_instances_of_a_database_follow_its_role() {
+        let orders = |here, there| {
+            let sized = |size| Observed { size: Some(size), ..Observed::default() };
+            let regions = [("here".into(), sized(here)), ("there".into(), sized(there))].into();
+            Observations::from([("orders".into(), regions)])
+        };
+        let of = |writer: &str, observations| {
+            let writers = [("orders".into(), writer.into())].into();
+            differences(&Seen { observations, writers, ..Seen::default() })
+        };
+        assert_eq!(of("here", orders(3, 1)), [""; 0]);
+        assert_eq!(of("there", orders(1, 3)), [""; 0]);
+        assert_eq!(of("there", orders(3, 1)), ["here size: 3, not 1", "there size: 1, not 3"]);
     }
 
     #[test]

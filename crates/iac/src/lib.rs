@@ -13,6 +13,7 @@ use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 
 mod arm;
+mod aws_backups;
 mod backups;
 mod boot;
 mod cloudformation;
@@ -20,6 +21,7 @@ mod design;
 mod drift;
 mod fragment;
 mod hcl;
+mod hosts;
 mod kubernetes;
 mod lifeboat;
 mod members;
@@ -161,6 +163,7 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
         return Err(twice);
     }
     tree.warnings.extend(left_out(&design, options));
+    tree.warnings.extend(aws_backups::warnings(&design));
     readme::write(&design, &mut tree);
     tree.seal(&app.name);
     Ok(tree)

@@ -23,6 +23,8 @@ pub struct Seen {
     pub observations: Observations,
     /// Which regions serve, as far as it says.
     pub serving: BTreeMap<ComponentId, BTreeSet<RegionId>>,
+    /// Where databases are written, as far as it says.
+    pub writers: BTreeMap<ComponentId, RegionId>,
 }
 
 impl Seen {
@@ -32,6 +34,7 @@ impl Seen {
             self.observations.entry(component).or_default().extend(regions);
         }
         self.serving.extend(other.serving);
+        self.writers.extend(other.writers);
     }
 }
 

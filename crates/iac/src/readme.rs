@@ -1,12 +1,13 @@
 //! `README.md` of the tree: what is where for this app, and how to live with it.
 
-use lifeboat_model::app::{Provider, RegionRole};
+use lifeboat_model::app::{Kind, Provider, RegionRole};
 use lifeboat_model::kubernetes::node_name;
 
 use crate::design::{Design, Site};
 use crate::fragment::fill;
 use crate::tree::Tree;
 
+mod aws;
 mod azure;
 mod moves;
 
@@ -40,9 +41,12 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
             what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`,\nand where no node can move what is written, what `lifeboat status` shows and `lifeboat done`.\n";
     out += &azure::section(design, tree).unwrap_or_default();
     for (folder, text) in [
-        ("terraform/aws", TERRAFORM_AWS),
+        ("terraform/aws", terraform_aws(design).as_str()),
         ("terraform/azure", TERRAFORM_AZURE),
-        ("cloudformation", CLOUDFORMATION),
+        (
+            "cloudformation",
+            &(CLOUDFORMATION.to_owned() + &aws::section(design, aws::Tool::CloudFormation, !has("terraform/aws/"))),
+        ),
         ("arm", &arm(design, tree)),
         ("kubernetes", KUBERNETES),
         ("lifeboat", &(LIFEBOAT.to_owned() + &moves::section(design))),
@@ -54,18 +58,49 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     tree.put("README.md", out);
 }
 
-const TERRAFORM_AWS: &str = "
-## terraform/aws
+/// Before the first apply, after it, and while a region is dark.
+fn terraform_aws(design: &Design) -> String {
+    let on_aws = || design.parts.iter().filter(|part| part.provider == Provider::Aws);
+    let passwords: Vec<String> = on_aws()
+        .filter(|part| matches!(part.component.kind, Kind::AuroraGlobal | Kind::Rds))
+        .map(|part| format!("\"{}\": \"...\"", part.id))
+        .collect();
+    let mut out =
+        "\n## terraform/aws\n\n    cp terraform.tfvars.example terraform.tfvars    # and fill in\n".to_owned();
+    if !passwords.is_empty() {
+        out += &format!("    export TF_VAR_database_passwords='{{{}}}'\n", passwords.join(", "));
+    }
+    out += TERRAFORM_AWS;
+    if !passwords.is_empty() {
+        out += PASSWORDS;
+    }
+    if on_aws().any(|part| part.component.kind == Kind::Dynamodb) {
+        out += TABLES;
+    }
+    out + &aws::section(design, aws::Tool::Terraform, true)
+}
 
-    cp terraform.tfvars.example terraform.tfvars    # and fill in
-    terraform init && terraform apply
+const TERRAFORM_AWS: &str = "    terraform init && terraform apply
 
     terraform output -json zones | jq '{zones: .}' > zones.auto.tfvars.json    # after the first apply: commit it
 
 Roles: `roles.auto.tfvars.json`. Sizes: `regions.auto.tfvars.json`. While a region is dark nobody answers there: apply with `-refresh=false`.
-What lies in that region fails, the rest is done; the zones have to be named by then, or Terraform asks for them first.
+What lies in that region fails, the rest is done; the zones have to be named by then, or Terraform asks for them first. A global cluster of Aurora and a table
+of DynamoDB are asked about in the region where they were made, so while that is dark their shape stays as it is. Neither has to change for a failover.
 
 Applications may log in by IAM, as a user named after their component: `CREATE USER \"api\"; GRANT rds_iam TO \"api\"`, and what it may do.
+";
+
+const PASSWORDS: &str = "
+The passwords are those of the first writers. They are handed over once and kept in no state, so Terraform wants them at every run, and only looks at their form
+once the databases are there.
+";
+
+const TABLES: &str = "
+Backups of tables leave their region only with what AWS calls advanced backup, a setting of the account, in every region:
+
+    aws backup update-region-settings --region REGION --resource-type-opt-in-preference DynamoDB=true \\
+      --resource-type-management-preference DynamoDB=true
 ";
 
 const TERRAFORM_AZURE: &str = "
@@ -98,6 +133,8 @@ Roles: `roles.json`. What only you know: `parameters.json`. A stack set goes on 
 
     aws cloudformation update-stack-instances --stack-set-name @{app} --accounts ACCOUNT --regions REGION \\
       --parameter-overrides ParameterKey=COMPONENTServes,ParameterValue=true ...   # and the others with UsePreviousValue=true
+
+Of Aurora it is DATABASEWrites, which gives the new writer its instances; of a database that was restored DATABASEHost, for those that need it.
 ";
 
 /// The deployments in their order: what a template names has to be there before it.

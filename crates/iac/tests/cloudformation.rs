@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use common::{boot, examples, said, tool, tree_of, write};
-use lifeboat_iac::{drift, observe};
+use lifeboat_iac::{Options, Roles, Said, drift, generate, observe};
 use serde_json::Value as Json;
 
 mod common;
@@ -223,6 +223,99 @@ fn what_the_linter_does_not_see_is_right_too() {
     assert_eq!(caught.len(), 10, "{caught:?}");
 }
 
+/// A resource of the regional template, as text.
+fn resource<'a>(template: &'a str, id: &str) -> &'a str {
+    let start = template.find(&format!("\n  {id}:\n    Type: ")).unwrap_or_else(|| panic!("no {id}")) + 1;
+    let rest = &template[start..];
+    let end = rest.match_indices("\n  ").find(|(at, _)| !rest[at + 3..].starts_with([' ', '#'])).map(|(at, _)| at);
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+fn regional(app: &lifeboat_model::App) -> String {
+    tree_of(app).files["cloudformation/regional.yaml"].clone()
+}
+
+/// Machines read at boot where their data are, and none starts before that is known.
+#[test]
+fn machines_are_told_where_their_data_are() {
+    let template = regional(&common::example("aws/warm-standby"));
+    let machines = resource(&template, "WebTemplate");
+    for text in [
+        "path: /etc/default/web",
+        "ORDERS_HOST=${OrdersHost}",
+        "OrdersHost: !Ref OrdersHost",
+        "ORDERS_USER=${OrdersUser}",
+    ] {
+        assert!(machines.contains(text), "{text}: {machines}");
+    }
+    assert!(
+        resource(&template, "Web").contains("MinSize: !If [WebReady, !If [WebServes, "),
+        "{}",
+        resource(&template, "Web")
+    );
+    let template = regional(&common::example("aws/shop"));
+    assert!(resource(&template, "WebTemplate").contains("ApiHost: !FindInMap [Hosts, !Ref AWS::Region, Api]"));
+    assert!(template.contains("    eu-central-1: {Api: api.frankfurt.shop.internal}\n"));
+    let global = &tree_of(&common::example("aws/shop")).files["cloudformation/global.yaml"];
+    assert!(resource(global, "InternalApiFrankfurt").contains("Name: api.frankfurt.shop.internal"));
+}
+
+/// AWS takes no least number of nodes above the desired one: they are raised together.
+#[test]
+fn a_cluster_is_raised_whole() {
+    let template = regional(&common::example("aws/active-active"));
+    let nodes = resource(&template, "PlatformNodes");
+    let size = |name: &str| {
+        nodes.split(&format!("        {name}: ")).nth(1).unwrap().split("Size: ").next().unwrap().to_owned()
+    };
+    let trimmed = |text: String| {
+        text.lines().filter(|line| !line.trim().is_empty()).take(4).map(str::trim).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(trimmed(size("DesiredSize")), trimmed(size("MinSize")), "{nodes}");
+}
+
+/// Where backups are all that another region has, they are there within what `assess` counts on, and somebody hears of those that fail.
+#[test]
+fn backups_reach_the_region_that_has_nothing_else() {
+    let app = lifeboat_model::parse(
+        "app: shop\nregions:\n  a: {place: aws/eu-north-1}\n  b: {place: aws/eu-west-1}\ncomponents:\n  \
+         orders: {kind: aurora-global, pattern: backup-restore, writer: a, standbys: {b: asynchronous}, size: {count: 2}}\n  \
+         ledger: {kind: rds, pattern: backup-restore, writer: a, standbys: {b: asynchronous}}\nfailover: {mode: approve}\n",
+    )
+    .unwrap();
+    let template = regional(&app);
+    assert!(!template.contains("AWS::RDS::GlobalCluster"), "what is restored could not be in it");
+    let plan = resource(&template, "OrdersCopyPlan");
+    assert!(plan.contains("cron(0 * * * ? *)") && plan.contains(":backup-vault:shop-eu-west-1"), "{plan}");
+    assert!(resource(&template, "OrdersCopySelection").contains(":cluster:shop-orders-${AWS::Region}"));
+    let ledger = resource(&template, "Ledger");
+    assert!(
+        ledger.contains("AutomaticBackupReplicationRegion: !If [LinkedToB, eu-west-1, !Ref AWS::NoValue]"),
+        "{ledger}"
+    );
+    assert!(resource(&template, "BackupCopyFailed").contains("NumberOfCopyJobsFailed"));
+    // By kind, or only what the account has opted in to would be.
+    assert!(resource(&template, "BackupSelection").contains(":rds:*:*:cluster:*"));
+}
+
+/// The instances of Aurora follow the role, which the stack set is told.
+#[test]
+fn aurora_is_sized_by_its_role() {
+    let app = common::example("aws/warm-standby");
+    let path = "cloudformation/roles.json";
+    assert!(resource(&regional(&app), "OrdersInstance2").contains("Condition: OrdersWrites\n"));
+    let moved = Roles { writers: [("orders".into(), "frankfurt".into())].into(), ..Roles::default() };
+    let options = Options { roles: moved.clone(), ..Options::default() };
+    let text = generate(&app, &options).unwrap().files[path].clone();
+    let read = |text: &str| Said::read(&app, &[(path.to_owned(), text.to_owned())].into());
+    assert_eq!(read(&text).unwrap().roles.writers, moved.writers, "{text}");
+    let twice = text.replace(
+        "\"OrdersWritesStockholm\", \"ParameterValue\": \"false\"",
+        "\"OrdersWritesStockholm\", \"ParameterValue\": \"true\"",
+    );
+    assert!(read(&twice).unwrap_err().contains("expected one region that writes"), "{twice}");
+}
+
 /// An emulator of AWS that ends with the test.
 struct Emulator {
     process: Child,
@@ -399,7 +492,7 @@ fn the_stacks_are_applied_on_an_emulator() {
     let differences = || -> Vec<String> {
         let seen = observe(&app, None, &script("observe.sh", &[])).unwrap();
         assert_eq!(seen.observations["platform"].len(), 2);
-        drift(&app, &seen.serving, &seen.observations).unwrap().iter().map(ToString::to_string).collect()
+        drift(&app, &seen).unwrap().iter().map(ToString::to_string).collect()
     };
     assert_eq!(differences(), [""; 0]);
     let template = std::fs::read_to_string(stacks.join("regional.yaml")).unwrap();

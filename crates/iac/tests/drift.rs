@@ -28,7 +28,7 @@ fn differences(frankfurt: Json, ireland: Json) -> Vec<String> {
     for (region, list) in [("frankfurt", frankfurt), ("ireland", ireland)] {
         seen.add(observe(&app, Some(&region.into()), &list.to_string()).unwrap());
     }
-    drift(&app, &seen.serving, &seen.observations).unwrap().iter().map(ToString::to_string).collect()
+    drift(&app, &seen).unwrap().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn stacks(least: u32, template: &str, copy_of: &str, engine: &str, readers: u32)
 fn differences_of(app: &str, seen: &Json) -> Vec<String> {
     let app = lifeboat_model::parse(app).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let seen = observe(&app, None, &seen.to_string()).unwrap();
-    drift(&app, &seen.serving, &seen.observations).unwrap().iter().map(ToString::to_string).collect()
+    drift(&app, &seen).unwrap().iter().map(ToString::to_string).collect()
 }
 
 #[test]

@@ -409,3 +409,28 @@ fn many_components_are_generated_in_little_time() {
     let (few, many) = (best(50), best(400));
     assert!(many < few * 32, "{few:?} for 50, {many:?} for 400");
 }
+
+/// Backups that are older than the file allows are said to be.
+#[test]
+fn backups_that_are_too_old_are_said() {
+    let said = |kind: &str, rpo: &str| {
+        let text = format!(
+            "app: shop\nobjectives: {{rpo: {rpo}}}\nregions:\n  a: {{place: aws/eu-north-1}}\n  b: {{place: aws/eu-west-1}}\ncomponents:\n  \
+             orders: {{kind: {kind}, pattern: backup-restore, writer: a, standbys: {{b: asynchronous}}}}\nfailover: {{mode: approve}}\n"
+        );
+        let app = lifeboat_model::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let warnings = tree_of(&app).warnings;
+        let of_backups = warnings.into_iter().filter(|warning| warning.field == "components.orders.pattern");
+        of_backups.map(|warning| warning.message).collect::<Vec<_>>().join("; ")
+    };
+    for (kind, rpo, expected) in [
+        ("rds", "1h", ""),
+        ("rds", "5m", "up to 15m can be lost"),
+        ("aurora-global", "2h", ""),
+        ("aurora-global", "1h", "up to 2h can be lost by backup-restore, the file allows 1h"),
+        ("dynamodb", "24h", "`dynamodb` is replicated all the same"),
+    ] {
+        let found = said(kind, rpo);
+        assert!(found.starts_with(expected) && found.is_empty() == expected.is_empty(), "{kind} {rpo}: {found}");
+    }
+}

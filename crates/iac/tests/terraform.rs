@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use common::stub::{Drift, Stub};
+use common::stub::{Drift, Made, Stub};
 use common::{boot, example, examples, said, schemas, tool, tree_of, write};
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
-use lifeboat_model::app::Provider;
+use lifeboat_model::app::{Kind, Provider};
 use serde_json::{Value as Json, json};
 
+#[path = "terraform/aws.rs"]
+mod aws;
 #[path = "terraform/azure.rs"]
 mod azure;
 mod common;
@@ -25,6 +28,7 @@ struct Workspace {
     terraform: PathBuf,
     root: PathBuf,
     stubs: Vec<Stub>,
+    passwords: RefCell<Json>,
     _folder: tempfile::TempDir,
 }
 
@@ -52,7 +56,10 @@ impl Workspace {
             _ => ("hashicorp/azurerm", "azurerm.schema.json"),
         };
         let stubs = vec![Stub::start(source, &schemas.join(file), folder.path())];
-        Some(Self { terraform, root, stubs, _folder: folder })
+        let takes = |kind: Kind| matches!(kind, Kind::AuroraGlobal | Kind::Rds);
+        let databases = app.components.iter().filter(|(_, component)| takes(component.kind));
+        let passwords: Json = databases.map(|(id, _)| (id.to_string(), Json::from("not-a-secret"))).collect();
+        Some(Self { terraform, root, stubs, passwords: RefCell::new(passwords), _folder: folder })
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -61,7 +68,7 @@ impl Workspace {
                 .args(arguments)
                 .current_dir(&self.root)
                 .env("TF_REATTACH_PROVIDERS", Stub::reattach(&self.stubs.iter().collect::<Vec<_>>()))
-                .env("TF_VAR_database_passwords", r#"{"orders": "not-a-secret"}"#)
+                .env("TF_VAR_database_passwords", self.passwords.borrow().to_string())
                 .env("CHECKPOINT_DISABLE", "1")
                 .env("NO_COLOR", "1")
                 .env_remove("TF_LOG"),
@@ -165,17 +172,38 @@ impl Workspace {
     /// How the regions differ from the file and from each other, as far as the state tells.
     fn seen_to_differ(&self, app: &App) -> Vec<String> {
         let state = self.run(&["show", "-json", "-no-color"]).stdout;
-        let seen = lifeboat_iac::observe(app, None, &String::from_utf8(state).unwrap()).unwrap();
+        let mut seen = lifeboat_iac::observe(app, None, &String::from_utf8(state).unwrap()).unwrap();
         assert!(seen.observations["web"].len() > 1, "{seen:?}");
         let path = "terraform/aws/roles.auto.tfvars.json";
         let roles = std::fs::read_to_string(self.root.join("roles.auto.tfvars.json")).unwrap();
-        let serving = lifeboat_iac::Said::read(app, &[(path.to_owned(), roles)].into()).unwrap().roles.serving;
-        let found = lifeboat_iac::drift(app, &serving, &seen.observations).unwrap();
+        let roles = lifeboat_iac::Said::read(app, &[(path.to_owned(), roles)].into()).unwrap().roles;
+        (seen.serving, seen.writers) = (roles.serving, roles.writers);
+        let found = lifeboat_iac::drift(app, &seen).unwrap();
         found.iter().map(ToString::to_string).collect()
     }
 
     fn roles(&self, roles: &Json) {
         std::fs::write(self.root.join("roles.auto.tfvars.json"), roles.to_string()).unwrap();
+    }
+
+    /// Somebody gives a service so many tasks, now and at the least.
+    fn scale(&self, service: &str, tasks: u32) {
+        self.drift("aws_ecs_service", ("name", service), vec![("desired_count", json!(tasks))]);
+        let target = format!("service/{service}/{service}");
+        self.drift("aws_appautoscaling_target", ("resource_id", &target), vec![("min_capacity", json!(tasks))]);
+    }
+
+    /// Somebody adds an instance to a cluster.
+    fn make_instance(&self, cluster: &str, number: u32) {
+        let id = format!("{cluster}-{number}");
+        let now = vec![
+            ("identifier", json!(id)),
+            ("cluster_identifier", json!(cluster)),
+            ("engine", json!("aurora-postgresql")),
+            ("instance_class", json!("db.r7g.large")),
+            ("auto_minor_version_upgrade", json!(false)),
+        ];
+        self.stubs[0].make(Made { resource: "aws_rds_cluster_instance", id, now });
     }
 
     fn drift(&self, resource: &'static str, which: (&'static str, &str), now: Vec<(&'static str, Json)>) {
@@ -314,7 +342,19 @@ fn after_a_failover_the_plan_is_empty() {
         "the database is left alone whatever the roles say"
     );
 
+    // Whoever promoted it gave it the second instance that a writer has: it is taken over, and Stockholm's second one goes.
+    workspace.make_instance("shop-orders-frankfurt", 2);
     workspace.roles(&json!({"writers": {"orders": "frankfurt"}, "serving": {"web": ["frankfurt", "stockholm"]}}));
+    let sized = workspace.plan().expect("a plan for the instances");
+    assert_eq!(
+        changed(&sized),
+        [
+            "module.orders_frankfurt.aws_rds_cluster_instance.this[1]",
+            "module.orders_stockholm.aws_rds_cluster_instance.this[1]"
+        ]
+    );
+    assert!(sized.contains("Plan: 1 to import, 0 to add, ") && sized.contains(", 1 to destroy"), "{sized}");
+    workspace.apply();
     assert_eq!(workspace.plan(), None);
 
     workspace.drift(
@@ -361,7 +401,7 @@ fn after_a_promotion_the_plan_is_empty() {
         ("identifier", "invoices-ledger-ireland"),
         vec![("replicate_source_db", Json::Null), ("engine", json!("postgres")), ("username", json!("lifeboat_admin"))],
     );
-    workspace.drift("aws_ecs_service", ("name", "invoices-api-ireland"), vec![("desired_count", json!(4))]);
+    workspace.scale("invoices-api-ireland", 4);
     assert!(workspace.plan().is_some(), "the old roles would undo it");
     workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["frankfurt", "ireland"]}}));
     assert_eq!(workspace.plan(), None, "promoted, the old region is still down");
@@ -371,7 +411,7 @@ fn after_a_promotion_the_plan_is_empty() {
         ("identifier", "invoices-ledger-frankfurt"),
         vec![("replicate_source_db", json!("arn:aws:rds:eu-west-1:123456789012:db:invoices-ledger-ireland"))],
     );
-    workspace.drift("aws_ecs_service", ("name", "invoices-api-frankfurt"), vec![("desired_count", json!(0))]);
+    workspace.scale("invoices-api-frankfurt", 0);
     workspace.roles(&json!({"writers": {"ledger": "ireland"}, "serving": {"api": ["ireland"]}}));
     assert_eq!(workspace.plan(), None, "the old writer has become a replica");
 }

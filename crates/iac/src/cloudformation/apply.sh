@@ -13,8 +13,10 @@ trap 'rm -r "$scratch"' EXIT
 
 # STACK TEMPLATE
 deploy() {
-  jq -s 'add | map(.ParameterKey + "=" + .ParameterValue)' roles.json parameters.json prepared.json links.json \
-    >"$scratch/parameters.json"
+  # What a person says of what was restored goes before what the stacks say.
+  [ -e restored.json ] || echo '[]' >restored.json
+  jq -s 'add | reduce .[] as $one ({}; .[$one.ParameterKey] = $one.ParameterValue) | to_entries | map(.key + "=" + .value)' \
+    roles.json parameters.json prepared.json links.json restored.json >"$scratch/parameters.json"
   aws cloudformation deploy --stack-name "$1" --template-file "$2" --s3-bucket "$bucket" \
     --parameter-overrides "file://$scratch/parameters.json" --no-fail-on-empty-changeset
 }

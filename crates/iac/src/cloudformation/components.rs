@@ -8,6 +8,7 @@ use lifeboat_model::app::{Kind, Pattern, Provider, RegionRole, Replication};
 use lifeboat_model::fargate::Task;
 
 use super::{Stacks, is_balanced, is_sql, resources_of};
+use crate::aws_backups;
 use crate::design::{Part, Site, identifier, pascal};
 use crate::fragment::{fill, yaml};
 use crate::permissions;
@@ -37,8 +38,13 @@ impl Stacks<'_> {
         let others: Vec<&Site> = part.regions.iter().filter_map(|region| self.design.site(region)).collect();
         let mut out = String::new();
         if is_sql(part) {
-            let replicas: String =
-                others.iter().skip(1).map(|site| format!("        - Region: {}\n", site.place())).collect();
+            // By the other region's key, once that is there.
+            let replica = |site: &&Site| {
+                let (there, place, app) = (pascal(site.id.as_str()), site.place(), self.name());
+                let key = format!("!Sub \"arn:${{AWS::Partition}}:kms:{place}:${{AWS::AccountId}}:alias/{app}\"");
+                format!("        - !If [LinkedTo{there}, {{Region: {place}, KmsKeyId: {key}}}, !Ref AWS::NoValue]\n")
+            };
+            let replicas: String = others.iter().skip(1).map(replica).collect();
             let replicas = if replicas.is_empty() { replicas } else { format!("      ReplicaRegions:\n{replicas}") };
             let clients: String = self
                 .data_sites()
@@ -65,6 +71,11 @@ impl Stacks<'_> {
         if is_balanced(part) {
             let target = if part.component.kind == Kind::Asg { "instance" } else { "ip" };
             let is_public = self.design.is_public(part);
+            let certificate = if is_public {
+                "!Ref CertificateArn".to_owned()
+            } else {
+                format!("!If [{id}HasCertificate, !Ref {id}CertificateArn, !Ref CertificateArn]")
+            };
             let from = |who: &str, range: &str| {
                 format!(
                     "        - {{Description: {who}, IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: {range}}}\n"
@@ -88,6 +99,7 @@ impl Stacks<'_> {
                     ("scheme", if is_public { "internet-facing" } else { "internal" }),
                     ("subnets", if is_public { "PublicSubnet" } else { "PrivateSubnet" }),
                     ("clients", &clients),
+                    ("certificate", &certificate),
                 ],
             );
         }
@@ -101,19 +113,27 @@ impl Stacks<'_> {
         let major = version.split('.').next().unwrap_or_default();
         let instances: String = (1..=part.full)
             .map(|n| {
-                let text = fill(include_str!("aurora-instance.yaml"), &[("n", &n.to_string())]);
-                let everywhere = n <= part.standby && part.pattern != Pattern::BackupRestore;
-                if everywhere { text.replace(&format!("    Condition: @{{Id}}HasInstance{n}\n"), "") } else { text }
+                let condition = if aws_backups::are_all(part) {
+                    format!("    Condition: {id}IsHome\n")
+                } else if n <= part.standby {
+                    String::new()
+                } else {
+                    format!("    Condition: {id}Writes\n")
+                };
+                fill(include_str!("aurora-instance.yaml"), &[("n", &n.to_string()), ("condition", &condition)])
             })
             .collect();
         let source = self.rds_source(part, &id);
+        let joins = |global: String| format!("      GlobalClusterIdentifier: {global}\n");
         // What only the first writer is given. Where nothing else exists there is nothing to tell apart.
         let (first, otherwise, join, lint) = match part.pattern {
-            Pattern::BackupRestore => (String::new(), "", format!("!Ref {id}Global"), ""),
+            // One cluster, of no global one: what is restored elsewhere is another.
+            Pattern::BackupRestore if aws_backups::are_all(part) => (String::new(), "", String::new(), ""),
+            Pattern::BackupRestore => (String::new(), "", joins(format!("!Ref {id}Global")), ""),
             Pattern::PilotLight | Pattern::WarmStandby | Pattern::ActiveActive => (
                 format!("!If [{id}IsHome, "),
                 ", !Ref AWS::NoValue]",
-                format!("!If [{id}IsHome, !Ref {id}Global, {}-{}]", self.name(), part.id),
+                joins(format!("!If [{id}IsHome, !Ref {id}Global, {}-{}]", self.name(), part.id)),
                 REPLICA_LINT,
             ),
         };
@@ -151,7 +171,7 @@ impl Stacks<'_> {
             ("database", &identifier(part.id.as_str())),
             ("most_storage", &most_storage),
             ("alarm", include_str!("alarm-actions.yaml")),
-            ("environment", &self.environment(part)),
+            ("environment", &self.container_environment(part)),
             ("ready", &ready),
             ("not_ready", if ready.is_empty() { "" } else { ", 0]" }),
             ("port", &port),
@@ -162,7 +182,15 @@ impl Stacks<'_> {
         ];
         let fragment = resources_of(part.component.kind).unwrap_or_default();
         // What holds placeholders of its own comes first.
+        let global = if aws_backups::are_all(part) {
+            String::new()
+        } else {
+            include_str!("aurora-global-cluster.yaml").to_owned()
+        };
         let before = [
+            ("global", global),
+            ("user_data", if part.component.kind == Kind::Asg { self.user_data(part) } else { String::new() }),
+            ("copies", self.copies(part)),
             ("instances", instances),
             ("replication", self.replication(part)),
             ("leave", self.leave(part)),
@@ -170,6 +198,38 @@ impl Stacks<'_> {
         ];
         let fragment = fill(fragment, &before.each_ref().map(|(name, value)| (*name, value.as_str())));
         out + &fill(&(fragment + &self.lag_alarms(part)), &values)
+    }
+
+    /// How backups get to the regions that have nothing else.
+    fn copies(&self, part: &Part) -> String {
+        if !aws_backups::are_all(part) {
+            return String::new();
+        }
+        let others = part.regions.iter().skip(1).filter_map(|region| self.design.site(region));
+        match part.component.kind {
+            Kind::AuroraGlobal => {
+                let vault = |site: &Site| {
+                    let (app, place) = (self.name(), site.place());
+                    format!(
+                        "              - DestinationBackupVaultArn: !Sub arn:${{AWS::Partition}}:backup:{place}:${{AWS::AccountId}}:backup-vault:{app}-{place}\n                Lifecycle: {{DeleteAfterDays: 7}}\n"
+                    )
+                };
+                let targets: String = others.map(vault).collect();
+                fill(include_str!("aurora-copies.yaml"), &[("targets", &targets)])
+            }
+            // To one region, by its key, once it is there.
+            Kind::Rds => others
+                .take(1)
+                .map(|site| {
+                    let values = [("Site", pascal(site.id.as_str())), ("place", site.place().to_owned())];
+                    fill(
+                        include_str!("rds-copies.yaml"),
+                        &values.each_ref().map(|(name, value)| (*name, value.as_str())),
+                    )
+                })
+                .collect(),
+            _ => String::new(),
+        }
     }
 
     /// What an application may do with the data that it needs.
@@ -287,15 +347,10 @@ impl Stacks<'_> {
 
     /// Databases behind a service that have a name which is known only once they exist.
     pub(super) fn hosts_for(&self, part: &Part) -> Vec<&Part<'_>> {
-        if part.component.kind != Kind::Ecs {
+        if !is_balanced(part) {
             return Vec::new();
         }
-        let has_host = |database: &&Part| match database.component.kind {
-            Kind::AuroraGlobal => true,
-            Kind::Rds => database.pattern != Pattern::BackupRestore,
-            _ => false,
-        };
-        part.component.needs.iter().filter_map(|id| self.design.part(id)).filter(has_host).collect()
+        part.component.needs.iter().filter_map(|id| self.design.part(id)).filter(|database| is_sql(database)).collect()
     }
 
     /// Databases whose name services have to be told.
@@ -324,43 +379,76 @@ impl Stacks<'_> {
     pub(super) fn host_outputs(&self) -> String {
         let output = |database: &&Part| {
             let id = pascal(database.id.as_str());
-            let condition =
-                if self.is_conditional(database) { format!("    Condition: {id}Here\n") } else { String::new() };
+            let condition = if aws_backups::are_all(database) {
+                format!("    Condition: {id}IsHome\n")
+            } else if self.is_conditional(database) {
+                format!("    Condition: {id}Here\n")
+            } else {
+                String::new()
+            };
             format!(
                 "  {id}Host:\n    Description: Where clients of {} find it\n{condition}    Value: !GetAtt {id}.Endpoint.Address\n",
                 database.id
             )
         };
-        let has_own = |database: &&Part| database.component.kind == Kind::Rds;
+        let has_own = |database: &&Part| database.component.kind == Kind::Rds || aws_backups::are_all(database);
         self.hosts().iter().filter(|database| has_own(database)).map(output).collect()
     }
 
-    /// How a container finds the databases that it needs: by names that stay the same whoever writes.
-    fn environment(&self, part: &Part) -> String {
-        let mut out = String::new();
-        let mut put = |name: String, value: String| out += &format!("            - {{Name: {name}, Value: {value}}}\n");
-        put("REGION".into(), "!FindInMap [Regions, !Ref AWS::Region, Id]".into());
-        for database in part.component.needs.iter().filter_map(|id| self.design.part(id)) {
-            let name = database.key().to_uppercase();
-            let full = format!("{}-{}", self.name(), database.id);
-            match database.component.kind {
-                Kind::Dynamodb => put(format!("{name}_TABLE"), full),
+    /// How an application finds what it needs: by names that stay the same whoever writes and serves. Each with its value in YAML.
+    fn environment(&self, part: &Part) -> Vec<(String, String)> {
+        let mut out = vec![("REGION".to_owned(), "!FindInMap [Regions, !Ref AWS::Region, Id]".to_owned())];
+        for needed in part.component.needs.iter().filter_map(|id| self.design.part(id)) {
+            let name = needed.key().to_uppercase();
+            let full = format!("{}-{}", self.name(), needed.id);
+            match needed.component.kind {
+                Kind::Dynamodb => out.push((format!("{name}_TABLE"), full)),
                 Kind::S3 => {
-                    put(format!("{name}_BUCKET"), format!("!Sub \"{full}-${{AWS::Region}}-${{AWS::AccountId}}\""))
+                    out.push((
+                        format!("{name}_BUCKET"),
+                        format!("!Sub \"{full}-${{AWS::Region}}-${{AWS::AccountId}}\""),
+                    ));
+                }
+                Kind::AuroraGlobal | Kind::Rds => {
+                    out.push((format!("{name}_HOST"), format!("!Ref {}Host", pascal(needed.id.as_str()))));
+                    out.push((format!("{name}_USER"), part.key()));
+                    if needed.component.kind == Kind::Rds && !aws_backups::are_all(needed) {
+                        // libpq asks them in turn and takes the one that may write.
+                        out.push((format!("{name}_TARGET_SESSION_ATTRS"), "read-write".into()));
+                    }
+                }
+                Kind::Asg | Kind::Ecs => {
+                    let host = format!("!FindInMap [Hosts, !Ref AWS::Region, {}]", pascal(needed.id.as_str()));
+                    out.push((format!("{name}_HOST"), host));
                 }
                 _ => {}
             }
         }
-        for database in self.hosts_for(part) {
-            let name = database.key().to_uppercase();
-            put(format!("{name}_HOST"), format!("!Ref {}Host", pascal(database.id.as_str())));
-            put(format!("{name}_USER"), part.key());
-            if database.component.kind == Kind::Rds {
-                // libpq asks them in turn and takes the one that may write.
-                put(format!("{name}_TARGET_SESSION_ATTRS"), "read-write".into());
-            }
-        }
         out
+    }
+
+    /// The environment of a container.
+    fn container_environment(&self, part: &Part) -> String {
+        let line = |(name, value): (String, String)| format!("            - {{Name: {name}, Value: {value}}}\n");
+        self.environment(part).into_iter().map(line).collect()
+    }
+
+    /// What a machine is told at boot: its environment, in a file.
+    fn user_data(&self, part: &Part) -> String {
+        let environment = self.environment(part);
+        let lines: String =
+            environment.iter().map(|(name, _)| format!("                    {name}=${{{name}}}\n")).collect();
+        let values: String =
+            environment.iter().map(|(name, value)| format!("              {name}: {value}\n")).collect();
+        // A name in Fn::Sub has letters and digits only.
+        let plain = |text: String| {
+            environment.iter().fold(text, |text, (name, _)| {
+                let short = pascal(&name.to_lowercase());
+                text.replace(&format!("${{{name}}}"), &format!("${{{short}}}"))
+                    .replace(&format!("              {name}: "), &format!("              {short}: "))
+            })
+        };
+        fill(include_str!("user-data.yaml"), &[("lines", &plain(lines)), ("values", &plain(values))])
     }
 
     /// Strong consistency takes exactly three regions, one of which may be a witness.

@@ -1,4 +1,5 @@
-# PARAMETER REGION NAME FROM IMAGE. An image exists in one region only; a region that fails takes it along.
+# PARAMETER REGION NAME FROM IMAGE. An image exists in one region only, and a region that is lost takes it along; every
+# region launches its own copy, encrypted, also the one that has the image.
 copy_image() {
   image=$(aws ec2 describe-images --region "$2" --owners self --filters "Name=name,Values=$3" \
     --query 'Images[0].ImageId' --output text)

@@ -2,9 +2,10 @@
 
 use lifeboat_model::app::{Kind, Pattern, RegionRole};
 
-use super::{Stacks, is_made_later, is_sql, on_condition};
+use super::{Stacks, is_balanced, is_made_later, is_sized_by_role, is_sql, on_condition};
 use crate::design::{Part, Site, pascal};
 use crate::fragment::{fill, yaml};
+use crate::hosts;
 use crate::registry::copies;
 
 /// CloudFormation's `Or` takes ten at most; one is for what needs no role.
@@ -36,6 +37,14 @@ impl Stacks<'_> {
         }
         out += &self.node_mapping();
         out += &self.rows("Sizes", |site| self.compute().flat_map(|part| sizes(part, site)).collect());
+        let is_needed =
+            |part: &&&Part| self.compute().any(|other| is_balanced(other) && other.component.needs.contains(part.id));
+        let needed: Vec<&&Part> = self.compute().filter(|part| is_balanced(part)).filter(is_needed).collect();
+        out += &self.rows("Hosts", |site| {
+            let host =
+                |part: &&&Part| Some(format!("{}: {}", pascal(part.id.as_str()), hosts::of(self.design, part, site)?));
+            needed.iter().filter_map(host).collect()
+        });
         out + "\n"
     }
 
@@ -69,15 +78,21 @@ impl Stacks<'_> {
                 if is_sql(part) || part.component.kind == Kind::Dynamodb {
                     out += &format!("  {id}IsHome: {is_home}\n");
                 }
-                if part.component.kind == Kind::AuroraGlobal {
-                    let home_only = if part.pattern == Pattern::BackupRestore { 1 } else { part.standby + 1 };
-                    for n in home_only..=part.full {
-                        out += &format!("  {id}HasInstance{n}: {is_home}\n");
-                    }
+                // Where backups are all that others have it is in its home region only, with all of its instances.
+                if is_sized_by_role(part) {
+                    let is_told = format!("!Equals [!Ref {id}Writes, \"true\"]");
+                    out += &if self.is_conditional(part) {
+                        format!("  {id}Writes: !And [!Condition {id}Here, {is_told}]\n")
+                    } else {
+                        format!("  {id}Writes: {is_told}\n")
+                    };
                 }
             } else {
                 out += &format!("  {id}Serves: !Equals [!Ref {id}Serves, \"true\"]\n");
                 out += &self.ready_condition(part);
+                if is_balanced(part) && !self.design.is_public(part) {
+                    out += &format!("  {id}HasCertificate: !Not [!Equals [!Ref {id}CertificateArn, \"\"]]\n");
+                }
             }
             if is_made_later(part) {
                 out += &format!("  {id}Here: !Or [{is_home}, !Condition {id}Serves]\n");
@@ -138,9 +153,13 @@ impl Stacks<'_> {
             for_components += include_str!("subnets.yaml");
         }
         if self.has(|part| part.component.kind.is_database()) {
-            let copies = if self.data_sites().len() > 1 { include_str!("backup-copies.yaml") } else { "" };
-            let alarm = include_str!("alarm-actions.yaml");
-            let backup = fill(include_str!("backup.yaml"), &[("copies", copies), ("alarm", alarm)]);
+            let (copies, copy_alarm) = if self.data_sites().len() > 1 {
+                (include_str!("backup-copies.yaml"), include_str!("backup-copy-failed.yaml"))
+            } else {
+                ("", "")
+            };
+            let backup = fill(include_str!("backup.yaml"), &[("copies", copies), ("copy_alarm", copy_alarm)]);
+            let backup = fill(&backup, &[("alarm", include_str!("alarm-actions.yaml"))]);
             for_components += &fill(&backup, &[("app", self.name())]);
         }
         for_components += &self.image_copies();

@@ -5,8 +5,8 @@ use lifeboat_model::app::{Provider, RoutePolicy};
 
 use super::parameters::Parameter;
 use super::{Stacks, is_made_later};
-use crate::design::{Design, STEERING_PATH, Site, Way, pascal};
-use crate::members;
+use crate::design::{Design, Part, STEERING_PATH, Site, Way, pascal};
+use crate::{hosts, members};
 
 /// The sections of the template.
 #[derive(Default)]
@@ -48,10 +48,11 @@ impl Stacks<'_> {
         ))
     }
 
-    /// The names by which the file calls the members of the state store.
+    /// The names by which the file calls the members of the state store, and components those to which no route leads.
     fn private_zone(&self, template: &mut Template) {
         let named = members::named_internally(self.design, Provider::Aws);
-        if named.is_empty() {
+        let needed = hosts::internal(self.design);
+        if named.is_empty() && needed.is_empty() {
             return;
         }
         let mut networks = String::new();
@@ -61,7 +62,7 @@ impl Stacks<'_> {
             template.parameter(Parameter::text(parameter, format!("Network in {}; from apply.sh", site.id)));
         }
         template.resources += &format!(
-            "  # By these names the app's file calls the nodes; every region's network knows them.\n  Internal:\n    Type: \
+            "  # By these names the app's file calls the nodes, and components each other; every region's network knows them.\n  Internal:\n    Type: \
              AWS::Route53::HostedZone\n    Properties:\n      Name: {}\n      VPCs:\n{networks}",
             members::internal_domain(self.design)
         );
@@ -71,6 +72,15 @@ impl Stacks<'_> {
                  Type: A\n      TTL: \"60\"\n      ResourceRecords: [{}]\n",
                 pascal(site.id.as_str()),
                 members::private_address(site)
+            );
+        }
+        for (part, site, host) in needed {
+            let (to, there) = (pascal(part.id.as_str()), pascal(site.id.as_str()));
+            let condition = balancer_parameters(template, part, site.id.as_str());
+            template.resources += &format!(
+                "  Internal{to}{there}:\n    Type: AWS::Route53::RecordSet\n{condition}    Properties:\n      HostedZoneId: !Ref Internal\n      \
+                 Name: {host}\n      Type: A\n      AliasTarget: {{DNSName: !Ref {to}DnsName{there}, HostedZoneId: !Ref {to}ZoneId{there}, \
+                 EvaluateTargetHealth: false}}\n"
             );
         }
     }
@@ -89,20 +99,32 @@ impl Stacks<'_> {
         });
         let later = self.design.part(way.to).is_some_and(|part| is_made_later(part));
         for region in &way.regions {
-            let there = pascal(region.as_str());
-            for (field, text) in [("DnsName", "name"), ("ZoneId", "zone")] {
-                let text = format!("The {text} of the load balancer in {region}; from apply.sh");
-                let parameter = Parameter::text(format!("{to}{field}{there}"), text);
-                template.parameter(if later { parameter.or("") } else { parameter });
-            }
-            let condition = format!("  {to}Is{there}: !Not [!Equals [!Ref {to}DnsName{there}, \"\"]]\n");
-            if later && !template.conditions.contains(&condition) {
-                template.conditions += &condition;
+            if let Some(part) = self.design.part(way.to) {
+                balancer_parameters(template, part, region.as_str());
             }
             template.resources += &steering(way, region.as_str(), &id, &nodes);
         }
         template.resources += &records(self.design, way, &id, &to, later);
     }
+}
+
+/// What is told of a load balancer in a region; and the condition, as a line, of what needs it to be there, where it is made later.
+fn balancer_parameters(template: &mut Template, part: &Part, region: &str) -> String {
+    let (to, there) = (pascal(part.id.as_str()), pascal(region));
+    let later = is_made_later(part);
+    for (field, text) in [("DnsName", "name"), ("ZoneId", "zone")] {
+        let text = format!("The {text} of the load balancer in {region}; from apply.sh");
+        let parameter = Parameter::text(format!("{to}{field}{there}"), text);
+        template.parameter(if later { parameter.or("") } else { parameter });
+    }
+    if !later {
+        return String::new();
+    }
+    let condition = format!("  {to}Is{there}: !Not [!Equals [!Ref {to}DnsName{there}, \"\"]]\n");
+    if !template.conditions.contains(&condition) {
+        template.conditions += &condition;
+    }
+    format!("    Condition: {to}Is{there}\n")
 }
 
 /// Every node is asked whether it wants the region served; a majority decides.

@@ -2,7 +2,7 @@
 
 use lifeboat_model::app::Kind;
 
-use super::{Stacks, is_balanced, yaml_text};
+use super::{Stacks, is_balanced, is_sized_by_role, yaml_text};
 use crate::design::{Part, Site, pascal};
 use crate::registry::copies;
 
@@ -82,9 +82,21 @@ impl Stacks<'_> {
                 all.push(Parameter::text(format!("{id}Image"), text).or(""));
             }
         }
+        for part in self.parts.iter().filter(|part| here(part) && is_sized_by_role(part)) {
+            let text = format!("Whether {} is written in this region", part.id);
+            all.push(Parameter::text(format!("{}Writes", pascal(part.id.as_str())), text).flag());
+        }
         if has(is_balanced) {
             let text = "ACM certificate of the host name in this region";
             all.push(Parameter::text("CertificateArn", text).or(""));
+        }
+        // Of a component without a route its own, if there is one: it is reached by another name.
+        for part in self.compute().filter(|part| here(part) && is_balanced(part) && !self.design.is_public(part)) {
+            let text = format!(
+                "ACM certificate of {} in this region, for the name by which others reach it; empty: the other one",
+                part.id
+            );
+            all.push(Parameter::text(format!("{}CertificateArn", pascal(part.id.as_str())), text).or(""));
         }
         if has(|part| part.component.kind.is_database()) {
             let text = "SNS topic in this region that is told of alarms; empty for none";
@@ -106,8 +118,10 @@ impl Stacks<'_> {
             all.extend(self.own_parameters(Some(site)).into_iter().map(|own| Parameter {
                 name: format!("{}{there}", own.name),
                 description: own.description.replace("this region", site.id.as_str()),
-                // A role, an image and a certificate have to be given; an alarm may reach nobody.
-                default: own.default.filter(|_| own.name == "AlarmTopic"),
+                // A role, an image and a certificate have to be given; an alarm may reach nobody, and one certificate be enough.
+                default: own.default.filter(|_| {
+                    own.name == "AlarmTopic" || own.name.strip_suffix("CertificateArn").is_some_and(|of| !of.is_empty())
+                }),
                 ..own
             }));
         }

@@ -4,6 +4,7 @@
 use lifeboat_model::app::Kind;
 
 use super::Stacks;
+use crate::aws_backups;
 use crate::design::pascal;
 use crate::fragment::{fill, json};
 
@@ -20,12 +21,8 @@ impl Stacks<'_> {
             for site in part.regions.iter().filter_map(|region| self.design.site(region)) {
                 let there = pascal(site.id.as_str());
                 let image = quoted(part.image());
-                images += &if site.id == part.home {
-                    format!("known {id}Image{there} {image}\n")
-                } else {
-                    let name = quoted(&format!("{}-{}", self.design.full_name(part, site.id), part.image()));
-                    format!("copy_image {id}Image{there} {} {name} {home} {image}\n", site.place())
-                };
+                let name = quoted(&format!("{}-{}", self.design.full_name(part, site.id), part.image()));
+                images += &format!("copy_image {id}Image{there} {} {name} {home} {image}\n", site.place());
             }
         }
         let copy = if images.contains("copy_image ") { include_str!("copy-image.sh") } else { "" };
@@ -39,7 +36,10 @@ impl Stacks<'_> {
             .iter()
             .map(|site| format!("{}: {}", json(site.place()), json(&pascal(site.id.as_str()))))
             .collect();
-        let clusters = self.hosts().into_iter().filter(|part| part.component.kind == Kind::AuroraGlobal);
+        let clusters = self
+            .hosts()
+            .into_iter()
+            .filter(|part| part.component.kind == Kind::AuroraGlobal && !aws_backups::are_all(part));
         let hosts: String = clusters
             .map(|part| {
                 let cluster = format!("{}-{}", self.name(), part.id);

@@ -1,12 +1,13 @@
 //! The stack set that puts the regional template into every region, and the files with its parameters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lifeboat_model::{ComponentId, RegionId};
 use serde_json::Value as Json;
 
-use super::Stacks;
 use super::parameters::Parameter;
+use super::{Stacks, is_sized_by_role};
+use crate::Roles;
 use crate::design::{Design, Part, pascal};
 use crate::fragment::{fill, json};
 
@@ -49,10 +50,12 @@ impl Stacks<'_> {
     pub(super) fn roles(&self) -> String {
         let mut entries = Vec::new();
         for site in &self.sites {
-            for part in self.compute().filter(|part| part.regions.contains(&site.id)) {
-                let key = serves_key(part, site.id);
-                let value = part.serves.contains(site.id).to_string();
-                entries.push((key, value));
+            for part in self.parts.iter().filter(|part| part.regions.contains(&site.id)) {
+                if is_sized_by_role(part) {
+                    entries.push((writes_key(part, site.id), (part.writer == *site.id).to_string()));
+                } else if !part.component.kind.is_database() {
+                    entries.push((serves_key(part, site.id), part.serves.contains(site.id).to_string()));
+                }
             }
         }
         parameter_file(&entries)
@@ -90,30 +93,63 @@ fn serves_key(part: &Part, region: &RegionId) -> String {
     format!("{}Serves{}", pascal(part.id.as_str()), pascal(region.as_str()))
 }
 
-/// The parameters that say which components serve where.
-pub(crate) fn serves_keys<'a>(design: &'a Design) -> BTreeMap<String, &'a ComponentId> {
-    let compute = design.parts.iter().filter(|part| !part.component.kind.is_database());
-    compute.flat_map(|part| part.regions.iter().map(|region| (serves_key(part, region), part.id))).collect()
+/// The parameter that says whether a database is written in a region.
+fn writes_key(part: &Part, region: &RegionId) -> String {
+    format!("{}Writes{}", pascal(part.id.as_str()), pascal(region.as_str()))
 }
 
-/// Which regions serve, as the stack set's parameters say.
-pub(crate) fn serving<'a>(design: &Design, parameters: &'a Json) -> BTreeMap<ComponentId, BTreeSet<RegionId>> {
+/// The parameters that say which components serve where, and where databases are written of which more instances run there.
+pub(crate) fn role_keys<'a>(design: &'a Design) -> BTreeMap<String, &'a ComponentId> {
+    let keys = design.parts.iter().flat_map(|part| {
+        part.regions.iter().filter_map(|region| {
+            if is_sized_by_role(part) {
+                Some((writes_key(part, region), part.id))
+            } else {
+                (!part.component.kind.is_database()).then(|| (serves_key(part, region), part.id))
+            }
+        })
+    });
+    keys.collect()
+}
+
+/// What the stack set's parameters say.
+///
+/// # Errors
+/// A database that is written in no region, or in several.
+pub(crate) fn roles_in<'a>(design: &Design, parameters: &'a Json) -> Result<Roles, String> {
     let text = |entry: &'a Json, name: &str| entry[name].as_str();
     // Of a key that is there twice the first counts.
     let entries = parameters.as_array().into_iter().flatten().rev();
     let values: BTreeMap<&str, &str> =
         entries.filter_map(|entry| Some((text(entry, "ParameterKey")?, text(entry, "ParameterValue")?))).collect();
     let value = |key: &str| values.get(key).copied();
-    let mut found = BTreeMap::new();
+    let mut roles = Roles::default();
     for part in &design.parts {
+        let is_database = part.component.kind.is_database();
+        let key = if is_database { writes_key } else { serves_key };
         let values: Vec<(&RegionId, &str)> =
-            part.regions.iter().filter_map(|region| Some((*region, value(&serves_key(part, region))?))).collect();
-        if !values.is_empty() {
-            let serving = values.into_iter().filter(|(_, value)| *value == "true");
-            found.insert(part.id.clone(), serving.map(|(region, _)| region.clone()).collect());
+            part.regions.iter().filter_map(|region| Some((*region, value(&key(part, region))?))).collect();
+        let all = values.len();
+        let mut named = values.into_iter().filter(|(_, value)| *value == "true").map(|(region, _)| region.clone());
+        if is_sized_by_role(part) && all > 0 {
+            match (named.next(), named.next()) {
+                (Some(writer), None) => {
+                    roles.writers.insert(part.id.clone(), writer);
+                }
+                // Only regions that are new may be missing, and one of the others writes.
+                (None, None) if all < part.regions.len() => {}
+                _ => {
+                    return Err(format!(
+                        "{}Writes…: \"true\" is not there once; expected one region that writes",
+                        pascal(part.id.as_str())
+                    ));
+                }
+            }
+        } else if !is_database && all > 0 {
+            roles.serving.insert(part.id.clone(), named.collect());
         }
     }
-    found
+    Ok(roles)
 }
 
 /// CloudFormation's own form of a parameter file.

@@ -19,6 +19,12 @@ pub(super) fn observations(design: &Design, values: &Json) -> Observations {
             for resource in resources(root, &address) {
                 read(resource, &mut observed, &mut instances);
             }
+            // Beside the module, for the image is in a region before anything runs there.
+            let copy = format!("aws_ami_copy.{}_{}", part.key(), site.key());
+            let beside = root["resources"].as_array().into_iter().flatten();
+            for resource in beside.filter(|resource| resource["address"] == copy) {
+                read(resource, &mut observed, &mut instances);
+            }
             if instances > 0 {
                 observed.size = Some(instances);
             }
@@ -52,7 +58,8 @@ fn read(resource: &Json, observed: &mut Observed, instances: &mut u32) {
         // Every region has a copy of its own, so the one it was copied from is what they have in common.
         "aws_ami_copy" => observed.image = text("/source_ami_id"),
         "aws_autoscaling_group" => observed.size = number("/min_size"),
-        "aws_ecs_service" => observed.size = number("/desired_count"),
+        // The least number; how many there are now is for autoscaling to say.
+        "aws_appautoscaling_target" => observed.size = number("/min_capacity"),
         "aws_ecs_task_definition" => {
             let containers = text("/container_definitions").and_then(|text| serde_json::from_str::<Json>(&text).ok());
             observed.image = containers.and_then(|all| Some(all.pointer("/0/image")?.as_str()?.to_owned()));

@@ -180,7 +180,9 @@ fn of_arm(design: &Design, text: &str, json: &Json) -> Result<One, String> {
 fn of_cloudformation(design: &Design, json: &Json) -> Result<One, String> {
     let expected = "{ \"ParameterKey\": …, \"ParameterValue\": … }";
     let Some(entries) = json.as_array() else { return Err(format!("{}; expected a list of {expected}", shown(json))) };
-    let known = cloudformation::serves_keys(design);
+    let known = cloudformation::role_keys(design);
+    let component_of =
+        |key: &str| ["Serves", "Writes"].into_iter().find_map(|word| Some(key.split_once(word)?.0.to_owned()));
     let mut one = One::default();
     let mut seen = BTreeSet::new();
     for (number, entry) in entries.iter().enumerate().map(|(index, entry)| (index + 1, entry)) {
@@ -197,8 +199,8 @@ fn of_cloudformation(design: &Design, json: &Json) -> Result<One, String> {
             if !matches!(value, "true" | "false") {
                 mistake = format!("is \"{value}\"; expected \"true\" or \"false\"");
             }
-        } else if let Some((component, _)) = key.split_once("Serves") {
-            one.gone.insert(component.into());
+        } else if let Some(component) = component_of(key) {
+            one.gone.insert(component);
         } else {
             let _ = write!(
                 mistake,
@@ -209,8 +211,8 @@ fn of_cloudformation(design: &Design, json: &Json) -> Result<One, String> {
             return Err(format!("entry {number}: {key} {mistake}"));
         }
     }
-    one.roles.serving = cloudformation::serving(design, json);
+    one.roles = cloudformation::roles_in(design, json)?;
     // A component that is there in other regions has only lost some.
-    one.gone.retain(|gone| !known.keys().any(|key| key.split_once("Serves").is_some_and(|(part, _)| part == gone)));
+    one.gone.retain(|gone| !known.keys().any(|key| component_of(key).is_some_and(|part| part == *gone)));
     Ok(one)
 }

@@ -11,6 +11,7 @@ use crate::permissions;
 use crate::registry::{self, Copies};
 use crate::tree::Tree;
 
+mod databases;
 mod foundation;
 mod modules;
 mod nodes;

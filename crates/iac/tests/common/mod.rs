@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 use lifeboat_iac::{Options, Tree, generate};
 use lifeboat_model::App;
 
+mod aws;
 mod azurerm;
 pub mod boot;
 pub mod stub;

@@ -35,9 +35,20 @@ pub struct Drift {
     pub now: Vec<(&'static str, Json)>,
 }
 
+/// What somebody made without Terraform, which can be found and imported.
+pub struct Made {
+    /// Of which type.
+    pub resource: &'static str,
+    /// By which identifier it is imported.
+    pub id: String,
+    /// Its attributes.
+    pub now: Vec<(&'static str, Json)>,
+}
+
 struct World {
     schema: Json,
     drifts: Mutex<Vec<Drift>>,
+    made: Mutex<Vec<Made>>,
     /// A region of the provider in which nobody answers.
     dark: Mutex<Option<String>>,
 }
@@ -59,6 +70,7 @@ fn complete(schema: &mut Json) {
         types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
         types.entry("aws_eks_access_entry").or_insert_with(access_entry);
         types.entry("aws_eks_access_policy_association").or_insert_with(access_policy);
+        super::aws::complete(types);
     }
     if types.contains_key("azurerm_cosmosdb_account") {
         types.entry("azurerm_monitor_metric_alert").or_insert_with(metric_alert);
@@ -147,7 +159,11 @@ impl Stub {
     pub fn start(source: &'static str, file: &Path, folder: &Path) -> Self {
         let mut schema: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         complete(&mut schema);
-        let world = Arc::new(World { schema, drifts: Mutex::default(), dark: Mutex::default() });
+        if source == "hashicorp/aws" {
+            super::aws::complete_data(schema["data_source_schemas"].as_object_mut().unwrap());
+        }
+        let world = World { schema, drifts: Mutex::default(), made: Mutex::default(), dark: Mutex::default() };
+        let world = Arc::new(world);
         let socket = folder.join(format!("{}.sock", source.replace('/', "-")));
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -186,6 +202,11 @@ impl Stub {
     /// Nobody answers in this region any more.
     pub fn darken(&self, region: &str) {
         *self.world.dark.lock().unwrap() = Some(region.to_owned());
+    }
+
+    /// Somebody makes something.
+    pub fn make(&self, made: Made) {
+        self.world.made.lock().unwrap().push(made);
     }
 
     /// Changes the world behind Terraform's back.
@@ -302,6 +323,9 @@ impl World {
                 let mut state = unpack(request.state);
                 mark_computed(block, &mut state);
                 fill_unknown(block, &mut state, &request.type_name);
+                if request.type_name == super::aws::FOUND {
+                    self.find(&mut state);
+                }
                 One { state: Some(pack(&state)) }.encode_to_vec()
             }
             "PlanResourceChange" => {
@@ -315,6 +339,13 @@ impl World {
                 let request = PlanRequest::decode(request).unwrap();
                 let block = self.resource(&request.type_name);
                 let mut state = unpack(request.proposed);
+                let prior = unpack(request.prior.clone());
+                if let Some(summary) =
+                    super::aws::refusal(&request.type_name, &prior, &state, &unpack(request.config.clone()))
+                {
+                    let diagnostics = vec![Diagnostic { severity: 1, summary }];
+                    return Some(ApplyResponse { new_state: request.prior, diagnostics }.encode_to_vec());
+                }
                 fill_unknown(block, &mut state, &request.type_name);
                 One { state: Some(pack(&state)) }.encode_to_vec()
             }
@@ -322,8 +353,21 @@ impl World {
                 let request = ImportRequest::decode(request).unwrap();
                 let mut state = self.empty(self.resource(&request.type_name));
                 set(&mut state, "id", Value::from(request.id.as_str()));
+                let made = self.made.lock().unwrap();
+                let is_it = |made: &&Made| made.resource == request.type_name && made.id == request.id;
+                let Some(made) = made.iter().find(is_it) else {
+                    let summary = format!("Cannot import non-existent remote object {}", request.id);
+                    let diagnostics = vec![Diagnostic { severity: 1, summary }];
+                    return Some(ImportResponse { imported_resources: Vec::new(), diagnostics }.encode_to_vec());
+                };
+                for (name, now) in &made.now {
+                    set(&mut state, name, from_json(now));
+                }
+                let block = self.resource(&request.type_name);
+                mark_computed(block, &mut state);
+                fill_unknown(block, &mut state, &request.type_name);
                 let resource = Imported { type_name: request.type_name, state: Some(pack(&state)) };
-                ImportResponse { imported_resources: vec![resource] }.encode_to_vec()
+                ImportResponse { imported_resources: vec![resource], diagnostics: Vec::new() }.encode_to_vec()
             }
             _ => return None,
         })
@@ -355,6 +399,19 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Instances of the clusters that a filter names.
+    fn find(&self, state: &mut Value) {
+        let filters = get(state, "filter").and_then(Value::as_array).cloned().unwrap_or_default();
+        let values = |filter: &Value| get(filter, "values").and_then(Value::as_array).cloned().unwrap_or_default();
+        let clusters: Vec<Value> = filters.iter().flat_map(values).collect();
+        let made = self.made.lock().unwrap();
+        let of_cluster = |made: &&Made| {
+            made.now.iter().any(|(name, value)| *name == "cluster_identifier" && clusters.contains(&from_json(value)))
+        };
+        let found = made.iter().filter(of_cluster).map(|made| Value::from(made.id.as_str())).collect();
+        set(state, "instance_identifiers", Value::Array(found));
     }
 
     fn schema_response(&self) -> SchemaResponse {
@@ -609,7 +666,7 @@ struct TypeAndState {
     state: Option<DynamicValue>,
 }
 
-/// Requests to plan and to apply: the third field is the proposed, or the planned, state.
+/// Requests to plan and to apply: the third field is the proposed, or the planned, state. What is never kept is in the configuration only.
 #[derive(Clone, PartialEq, Message)]
 struct PlanRequest {
     #[prost(string, tag = "1")]
@@ -618,6 +675,8 @@ struct PlanRequest {
     prior: Option<DynamicValue>,
     #[prost(message, optional, tag = "3")]
     proposed: Option<DynamicValue>,
+    #[prost(message, optional, tag = "4")]
+    config: Option<DynamicValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -682,4 +741,6 @@ struct Imported {
 struct ImportResponse {
     #[prost(message, repeated, tag = "1")]
     imported_resources: Vec<Imported>,
+    #[prost(message, repeated, tag = "2")]
+    diagnostics: Vec<Diagnostic>,
 }

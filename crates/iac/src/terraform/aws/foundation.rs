@@ -1,8 +1,11 @@
 //! What lies under the components in every region: networks, keys, backups.
 
+use std::collections::BTreeSet;
+
 use lifeboat_model::app::{Kind, Pattern, RegionRole};
 
 use super::{KEY_POLICY_REASON, Root, is_backed_up, parts, provider, value_of};
+use crate::aws_backups;
 use crate::design::{Part, Site};
 use crate::hcl::{Body, list, object, quote};
 
@@ -167,6 +170,13 @@ impl Root<'_> {
         self.has(is_backed_up)
     }
 
+    /// Regions that have copies by the hour, and nothing else, of a database that is in this region too.
+    fn restoring(&self, site: &Site) -> Vec<&Site<'_>> {
+        let here = self.parts.iter().filter(|part| aws_backups::are_hourly(part) && part.regions.contains(&site.id));
+        let regions: BTreeSet<_> = here.flat_map(|part| &part.regions).filter(|id| **id != site.id).collect();
+        regions.into_iter().filter_map(|id| self.design.site(id)).collect()
+    }
+
     pub(super) fn backup(&self) -> Body {
         let mut file = Body::default();
         let sites: Vec<&Site> = self.data_sites().collect();
@@ -188,6 +198,11 @@ impl Root<'_> {
                 body.attribute("partition", "local.partition");
                 body.attribute("vault", format!("{}.name", vault(site)));
                 body.attribute("copy_to", list((next.id != site.id).then(|| format!("{}.arn", vault(next)))));
+                let restoring = self.restoring(site);
+                if !restoring.is_empty() {
+                    let vaults = restoring.iter().map(|other| format!("{}.arn", vault(other)));
+                    body.attribute("hourly_copies_to", list(vaults));
+                }
                 body.attribute("alarm_actions", parts::alarm_topics(site));
             });
             if index + 1 < sites.len() {

@@ -2,9 +2,9 @@
 
 use lifeboat_model::app::Provider;
 
-use super::{Root, provider, statements, value_of};
+use super::{Root, parts, provider, statements, value_of};
 use crate::hcl::{Body, list, object, quote};
-use crate::{members, permissions};
+use crate::{hosts, members, permissions};
 
 impl Root<'_> {
     pub(super) fn nodes(&self) -> Body {
@@ -43,10 +43,11 @@ impl Root<'_> {
         file
     }
 
-    /// The names by which the file calls the members of the state store.
+    /// The names by which the file calls the members of the state store, and components those to which no route leads.
     fn private_zone(&self, file: &mut Body) {
         let named = members::named_internally(self.design, Provider::Aws);
-        if named.is_empty() {
+        let needed = hosts::internal(self.design);
+        if named.is_empty() && needed.is_empty() {
             return;
         }
         file.blank().block("resource \"aws_route53_zone\" \"internal\"", |body| {
@@ -67,6 +68,23 @@ impl Root<'_> {
                     body.attribute("ttl", "60").attribute("records", list([quote(members::private_address(site))]));
                 },
             );
+        }
+        for (part, site, host) in needed {
+            let label = quote(format!("internal_{}_{}", part.key(), site.key()));
+            file.blank().block(format!("resource \"aws_route53_record\" {label}"), |body| {
+                // Where it is made later it has no name before.
+                let is_later = parts::is_made_later(part, site);
+                if is_later {
+                    body.attribute("count", format!("{} ? 1 : 0", parts::serves(part, site)));
+                }
+                body.attribute("zone_id", "aws_route53_zone.internal.zone_id");
+                body.attribute("name", quote(host)).attribute("type", quote("A")).blank();
+                body.block("alias", |alias| {
+                    alias.attribute("name", self.member(part, site, "dns_name"));
+                    alias.attribute("zone_id", self.member(part, site, "zone_id"));
+                    alias.attribute("evaluate_target_health", "false");
+                });
+            });
         }
     }
 }

@@ -8,7 +8,7 @@ use super::super::variable;
 use super::{Root, parts};
 use crate::design::Part;
 use crate::fragment::json;
-use crate::hcl::{Body, object, quote};
+use crate::hcl::{Body, list, object, quote};
 use crate::members;
 use crate::versions::KUBERNETES;
 
@@ -50,17 +50,14 @@ impl Root<'_> {
         }
         if self.has(|part| matches!(part.component.kind, Kind::Asg | Kind::Ecs)) {
             variable(&mut file, "certificate_arns", "ACM certificates, by region.", "map(string)", None);
+            let is_internal =
+                |part: &Part| matches!(part.component.kind, Kind::Asg | Kind::Ecs) && !self.design.is_public(part);
+            if self.has(is_internal) {
+                let description = "Certificates of components to which no route leads, by COMPONENT/REGION, for the names by which others reach them; the region's where there is none.";
+                variable(&mut file, "internal_certificate_arns", description, "map(string)", Some("{}"));
+            }
         }
-        if self.has(|part| matches!(part.component.kind, Kind::AuroraGlobal | Kind::Rds)) {
-            file.blank().block("variable \"database_passwords\"", |body| {
-                body.attribute(
-                    "description",
-                    quote("First passwords, by component; in no state file. Set TF_VAR_database_passwords."),
-                );
-                body.attribute("type", "map(string)").attribute("sensitive", "true").attribute("ephemeral", "true");
-                body.attribute("default", "{}");
-            });
-        }
+        self.passwords(&mut file);
         if self.has(|part| part.component.kind.is_database()) {
             variable(
                 &mut file,
@@ -91,6 +88,43 @@ impl Root<'_> {
         }
         variable(&mut file, "lifeboat_file", "Path of the file that all this was generated from.", "string", None);
         file
+    }
+
+    /// What RDS takes as a password, wanted before anything is made: a writer without one is refused only by AWS, in the middle of an apply.
+    fn passwords(&self, file: &mut Body) {
+        let databases = self.databases();
+        if databases.is_empty() {
+            return;
+        }
+        file.blank().block("variable \"database_passwords\"", |body| {
+            body.attribute(
+                "description",
+                quote("First passwords, by component; in no state file, and of no use once the databases are there. Set TF_VAR_database_passwords."),
+            );
+            body.attribute("type", "map(string)").attribute("sensitive", "true").attribute("ephemeral", "true").blank();
+            let named = list(databases.iter().map(quote));
+            body.block("validation", |check| {
+                check.attribute(
+                    "condition",
+                    format!(
+                        "alltrue([for id in {named} : can(regex(\"^[!#-.0-?A-~]{{8,128}}$\", var.database_passwords[id]))])"
+                    ),
+                );
+                check.attribute(
+                    "error_message",
+                    quote(format!(
+                        "TF_VAR_database_passwords has to have a password for each of {}: 8 to 128 printable characters without space, /, @ and \".",
+                        databases.join(", ")
+                    )),
+                );
+            });
+        });
+    }
+
+    /// Components whose first writer takes a password.
+    fn databases(&self) -> Vec<&str> {
+        let takes = |part: &&&Part| matches!(part.component.kind, Kind::AuroraGlobal | Kind::Rds);
+        self.parts.iter().filter(takes).map(|part| part.id.as_str()).collect()
     }
 
     /// A region that the app does not depend on.
@@ -170,6 +204,14 @@ impl Root<'_> {
                     }
                 }),
             );
+        }
+        let databases = self.databases();
+        if !databases.is_empty() {
+            let passwords: Vec<String> = databases.iter().map(|id| format!("\"{id}\": \"...\"")).collect();
+            file.comment(&format!(
+                "First passwords come by the environment: TF_VAR_database_passwords='{{{}}}'",
+                passwords.join(", ")
+            ));
         }
         file.attribute("lifeboat_image", quote("registry.example.com/lifeboat:0.1"));
         if !members::members(self.design).is_empty() {

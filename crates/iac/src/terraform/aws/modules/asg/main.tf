@@ -1,31 +1,15 @@
 # Stateless capacity on EC2 in one region, behind a load balancer.
 #
 # The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes. The desired
-# number belongs to the scaling policy and to Lifeboat, hence it is ignored here.
+# number belongs to the scaling policy, hence it is ignored here.
 
 locals {
   min_size = var.serving ? var.full_size : var.standby_size
 }
 
-# An image exists in one region only; a region that fails takes it along. Every region launches its own copy.
-resource "aws_ami_copy" "this" {
-  count = var.copy_image ? 1 : 0
-
-  name              = "${var.name}-${var.image}"
-  source_ami_id     = var.image
-  source_ami_region = var.image_region
-  encrypted         = true
-  kms_key_id        = var.kms_key_arn
-
-  # Copying takes minutes in which the old image has to be there to launch from.
-  lifecycle {
-    create_before_destroy = true
-  }
-}
-
 resource "aws_launch_template" "this" {
   name                   = var.name
-  image_id               = var.copy_image ? aws_ami_copy.this[0].id : var.image
+  image_id               = var.image
   instance_type          = var.instance_type
   update_default_version = true
   vpc_security_group_ids = [aws_security_group.instances.id]

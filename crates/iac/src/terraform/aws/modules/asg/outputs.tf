@@ -9,6 +9,6 @@ output "zone_id" {
 }
 
 output "group" {
-  description = "The Auto Scaling group that Lifeboat scales."
+  description = "The Auto Scaling group."
   value       = aws_autoscaling_group.this.name
 }

@@ -73,18 +73,8 @@ variable "instance_type" {
 }
 
 variable "image" {
-  description = "AMI, in `image_region`."
+  description = "AMI, in this region."
   type        = string
-}
-
-variable "image_region" {
-  description = "AWS name of the region that the AMI is in."
-  type        = string
-}
-
-variable "copy_image" {
-  description = "Whether the AMI has to be copied into this region."
-  type        = bool
 }
 
 variable "reserved" {

@@ -1,6 +1,6 @@
-# One region's cluster of an Aurora Global Database.
+# One region's cluster of an Aurora Global Database; or, where backups are all that other regions have, a cluster of its own.
 #
-# Who writes is state, not infrastructure: Lifeboat moves it. So everything that differs between a writer and a
+# Who writes is state, not infrastructure: a failover moves it. So everything that differs between a writer and a
 # secondary is given at creation only and ignored afterwards; a plan never wants to fail back, detach or replace.
 
 resource "aws_db_subnet_group" "this" {
@@ -67,7 +67,7 @@ resource "aws_rds_cluster" "this" {
   delete_automated_backups        = false
   enabled_cloudwatch_logs_exports = ["postgresql"]
 
-  tags = { "lifeboat:backup" = var.app }
+  tags = merge({ "lifeboat:backup" = var.app }, var.hourly_copies ? { "lifeboat:copies" = var.app } : {})
 
   lifecycle {
     ignore_changes = [
@@ -80,6 +80,8 @@ resource "aws_rds_cluster" "this" {
       engine_version, # upgraded through the global cluster, all members together
     ]
   }
+
+  depends_on = [var.after]
 }
 
 resource "aws_rds_cluster_instance" "this" {

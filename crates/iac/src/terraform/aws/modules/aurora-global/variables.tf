@@ -22,8 +22,9 @@ variable "network" {
 }
 
 variable "global_cluster" {
-  description = "Identifier of the global cluster to join."
+  description = "Identifier of the global cluster to join; null: none."
   type        = string
+  default     = null
 }
 
 variable "engine_version" {
@@ -46,8 +47,14 @@ variable "port" {
   type        = number
 }
 
+variable "hourly_copies" {
+  description = "Whether copies go to other regions every hour: backups are all that they have."
+  type        = bool
+  default     = false
+}
+
 variable "created_as_writer" {
-  description = "Whether this member is the first writer. Means nothing once the cluster exists."
+  description = "Whether this member writes when it is made. Means nothing once the cluster exists."
   type        = bool
 }
 
@@ -100,4 +107,10 @@ variable "exists" {
   description = "Whether there is a database here. A region that restores from backups has only what surrounds it until then."
   type        = bool
   default     = true
+}
+
+variable "after" {
+  description = "What has to be there before, of another region. Not the whole module: what waits for a dark region would be much."
+  type        = any
+  default     = null
 }

@@ -1,6 +1,16 @@
-# A region's daily backup, copied into the vault of another region. Every region has the plan, so that backups go on
-# after a failover without anybody turning them round.
+# A region's daily backup, copied into the vault of another region; and every hour that of databases of which a backup is all that
+# another region has. Every region has the plan, so that backups go on after a failover without anybody turning them round.
 # Replication carries a mistake to every region within a second; only a backup does not.
+
+# Named, for of what is selected by its tag alone only the services that the account has opted in to in this region are backed up.
+locals {
+  kinds = [
+    "arn:${var.partition}:dynamodb:*:*:table/*",
+    "arn:${var.partition}:rds:*:*:cluster:*",
+    "arn:${var.partition}:rds:*:*:db:*",
+    "arn:${var.partition}:s3:::*",
+  ]
+}
 
 resource "aws_backup_plan" "this" {
   name = var.name
@@ -34,10 +44,61 @@ resource "aws_backup_selection" "this" {
   plan_id      = aws_backup_plan.this.id
   iam_role_arn = aws_iam_role.this.arn
 
-  selection_tag {
-    type  = "STRINGEQUALS"
-    key   = "lifeboat:backup"
-    value = var.app
+  resources = local.kinds
+
+  condition {
+    string_equals {
+      key   = "aws:ResourceTag/lifeboat:backup"
+      value = var.app
+    }
+  }
+}
+
+resource "aws_backup_plan" "hourly" {
+  count = length(var.hourly_copies_to) > 0 ? 1 : 0
+
+  name = "${var.name}-hourly"
+
+  rule {
+    rule_name                = "hourly"
+    target_vault_name        = var.vault
+    schedule                 = "cron(0 * * * ? *)"
+    start_window             = 60
+    completion_window        = 120
+    enable_continuous_backup = false
+
+    lifecycle {
+      delete_after = var.keep_hourly_days
+    }
+
+    dynamic "copy_action" {
+      for_each = var.hourly_copies_to
+
+      content {
+        destination_vault_arn = copy_action.value
+
+        lifecycle {
+          delete_after = var.keep_hourly_days
+        }
+      }
+    }
+  }
+}
+
+resource "aws_backup_selection" "hourly" {
+  count = length(var.hourly_copies_to) > 0 ? 1 : 0
+
+  name         = "${var.name}-hourly"
+  plan_id      = aws_backup_plan.hourly[0].id
+  iam_role_arn = aws_iam_role.this.arn
+
+  resources = local.kinds
+
+  condition {
+    string_equals {
+      key   = "aws:ResourceTag/lifeboat:copies"
+      value = var.app
+    }
   }
 }
 

@@ -35,6 +35,18 @@ variable "copy_to" {
   type        = list(string)
 }
 
+variable "hourly_copies_to" {
+  description = "ARNs of the vaults in regions that have nothing but backups of a database here."
+  type        = list(string)
+  default     = []
+}
+
+variable "keep_hourly_days" {
+  description = "For how long a copy by the hour is kept, here and there."
+  type        = number
+  default     = 7
+}
+
 variable "alarm_actions" {
   description = "SNS topics that are told of alarms, in the vault's region."
   type        = list(string)

@@ -1,4 +1,8 @@
 # A DynamoDB global table. Every region reads and writes; there is no writer to fail over.
+#
+# The table and its replicas are one thing to Terraform, in the region where the table was made: while that is dark nothing of their shape can
+# be changed, and nothing needs to be. The keys are pk and sk, texts both, as of a table that holds what an application likes: no attribute
+# of a key can be changed later, so change them here before the first apply.
 
 resource "aws_dynamodb_table" "this" {
   name         = var.name

@@ -1,6 +1,11 @@
 # Stateless capacity on Fargate in one region, behind a load balancer.
 #
-# The number of tasks follows the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes.
+# The number of tasks follows the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes. Autoscaling takes
+# it from there; an apply sets it back to that of the role, for raising the least number alone starts no task.
+
+locals {
+  least = var.serving ? var.full_size : var.standby_size
+}
 
 resource "aws_ecs_cluster" "this" {
   name = var.name
@@ -55,7 +60,7 @@ resource "aws_ecs_service" "this" {
   cluster         = aws_ecs_cluster.this.arn
   task_definition = aws_ecs_task_definition.this.arn
   launch_type     = "FARGATE"
-  desired_count   = var.serving ? var.full_size : var.standby_size
+  desired_count   = local.least
 
   availability_zone_rebalancing     = "ENABLED"
   health_check_grace_period_seconds = 60
@@ -79,6 +84,30 @@ resource "aws_ecs_service" "this" {
   }
 
   depends_on = [aws_lb_listener.https]
+}
+
+resource "aws_appautoscaling_target" "this" {
+  service_namespace  = "ecs"
+  scalable_dimension = "ecs:service:DesiredCount"
+  resource_id        = "service/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}"
+  min_capacity       = local.least
+  max_capacity       = var.max_size
+}
+
+resource "aws_appautoscaling_policy" "cpu" {
+  name               = "cpu"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.this.service_namespace
+  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  resource_id        = aws_appautoscaling_target.this.resource_id
+
+  target_tracking_scaling_policy_configuration {
+    target_value = 50
+
+    predefined_metric_specification {
+      predefined_metric_type = "ECSServiceAverageCPUUtilization"
+    }
+  }
 }
 
 resource "aws_iam_role" "execution" {

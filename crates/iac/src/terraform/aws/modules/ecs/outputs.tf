@@ -9,6 +9,6 @@ output "zone_id" {
 }
 
 output "cluster" {
-  description = "The cluster in which Lifeboat scales the service."
+  description = "The cluster in which the service runs."
   value       = aws_ecs_cluster.this.name
 }

@@ -37,6 +37,11 @@ variable "standby_size" {
   type        = number
 }
 
+variable "max_size" {
+  description = "Most tasks that autoscaling may run."
+  type        = number
+}
+
 variable "port" {
   description = "TCP port of the tasks."
   type        = number

@@ -1,7 +1,8 @@
 # One region's Kubernetes cluster. What runs in it comes from the GitOps repository, see kubernetes/.
 #
 # The number of nodes follows the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes.
-# The desired number belongs to the cluster autoscaler and to Lifeboat, hence it is ignored here.
+# So does the desired number: AWS takes no least number above the desired one, so neither can be raised without the other. No autoscaler of
+# nodes is made here; for one that you install, `max_size` is its limit, and an apply sets its number back to that of the role.
 
 locals {
   # Graviton, as the letter after the generation says: m7g, c7gn, but not g5.
@@ -62,10 +63,6 @@ resource "aws_eks_node_group" "this" {
 
   update_config {
     max_unavailable_percentage = 25
-  }
-
-  lifecycle {
-    ignore_changes = [scaling_config[0].desired_size]
   }
 
   depends_on = [aws_iam_role_policy_attachment.nodes]

@@ -36,7 +36,7 @@ variable "kms_key_arn" {
 }
 
 variable "max_size" {
-  description = "Most nodes that the cluster autoscaler may run."
+  description = "Most nodes that an autoscaler may run."
   type        = number
 }
 

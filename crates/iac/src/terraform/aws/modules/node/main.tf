@@ -78,7 +78,9 @@ resource "aws_launch_template" "this" {
   }
 }
 
-# In the one subnet that has the node's address: what takes its place has to be able to take that over.
+# In the one subnet that has the node's address: what takes its place has to be able to take that over. No instance refresh: it would begin in
+# all regions at once, and with the machines go the members of the state store, of which a majority has to stay. The tree's README has the
+# commands for one region after the other.
 resource "aws_autoscaling_group" "this" {
   name                = var.name
   min_size            = 1

@@ -1,8 +1,8 @@
 # One region's instance of an RDS database: the writer or a cross-region replica.
 #
-# A promotion cannot be undone: the replica becomes an instance of its own, and a new replica is built where the old writer
-# was. Lifeboat does both. What made an instance what it was matters at creation only and is ignored afterwards, so that
-# a plan never wants to undo a failover.
+# A promotion cannot be undone: the replica becomes an instance of its own, and the old writer has to make place for a new replica. The
+# tree's README has the commands. What made an instance what it was matters at creation only and is ignored afterwards, so that a plan
+# never wants to undo a failover.
 
 resource "aws_db_subnet_group" "this" {
   name       = var.name
@@ -90,6 +90,19 @@ resource "aws_db_instance" "this" {
       allocated_storage,
     ]
   }
+
+  depends_on = [var.after]
+}
+
+# Where backups are all that this region has of the writer elsewhere: its snapshots and its log, every five minutes.
+resource "aws_db_instance_automated_backups_replication" "this" {
+  count = var.backups_of == null ? 0 : 1
+
+  source_db_instance_arn = var.backups_of
+  kms_key_id             = var.kms_key_arn
+  retention_period       = var.backup_days
+
+  depends_on = [var.after]
 }
 
 # Without data, which is where the writer is, this is no breach: the alarm need not be turned round after a failover.

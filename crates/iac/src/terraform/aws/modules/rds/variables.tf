@@ -71,6 +71,12 @@ variable "source_arn" {
   default     = null
 }
 
+variable "backups_of" {
+  description = "The instance elsewhere whose backups are kept in this region; null: none."
+  type        = string
+  default     = null
+}
+
 variable "storage_gib" {
   description = "Storage at creation, in GiB."
   type        = number
@@ -85,4 +91,10 @@ variable "exists" {
   description = "Whether there is a database here. A region that restores from backups has only what surrounds it until then."
   type        = bool
   default     = true
+}
+
+variable "after" {
+  description = "What has to be there before, of another region. Not the whole module: what waits for a dark region would be much."
+  type        = any
+  default     = null
 }
