@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_atlas::{Figure, PriceBook};
+use lifeboat_atlas::{Figure, Grade, PriceBook};
 use lifeboat_model::app::{Component, DeclaredPrice, Pattern, Provider, RoutePolicy};
 use lifeboat_model::{App, ComponentId};
 
 use crate::bill::{overhead, price, usd};
 use crate::inputs::{Inputs, ground};
 use crate::optimise::{Placed, objectives};
-use crate::predict::Quantiles;
 use crate::recovery::{History, steering};
 use crate::report::{
-    Assessment, ComponentReport, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook, RegionReport,
+    Assessment, Basis, ComponentReport, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook, RegionReport,
     RouteReport, Standing, Summary,
 };
 use crate::site::may_be_in;
 use crate::solve::Solved;
+use crate::spread::OF_THE_RECORDS;
 use crate::tariff::{cents, skus};
 use crate::weak::weak_points;
 
@@ -33,7 +33,13 @@ pub fn assess(app: &App, inputs: &Inputs<'_>) -> Assessment {
             let seconds = inputs.history.recoveries.get(&id).filter(|seconds| !seconds.is_empty());
             component.measured = seconds.map(|seconds| MeasuredReport {
                 seconds: seconds.clone(),
+                seconds_basis: Basis {
+                    grade: Grade::Measured,
+                    source: "drills and failovers of this app".into(),
+                    date: OF_THE_RECORDS.into(),
+                },
                 predicted: (before.rto_range.0, before.rto.p99),
+                predicted_basis: before.rto_basis.clone(),
                 within: seconds.iter().all(|value| (before.rto_range.0..=before.rto.p99).contains(value)),
             });
         }
@@ -98,13 +104,16 @@ impl Solved<'_> {
                 continue;
             };
             let behind = self.app.databases_behind(&route.to);
-            let losses = behind.iter().filter_map(|id| by_name.get(id.as_str())).map(|database| database.rpo);
+            let databases = behind.iter().filter_map(|id| by_name.get(id.as_str()));
+            let most = databases.max_by(|a, b| a.rpo.p95.total_cmp(&b.rpo.p95));
             reports.push(RouteReport {
                 host: host.to_string(),
                 component: route.to.to_string(),
                 rto: found.rto,
+                rto_basis: found.rto_basis.clone(),
                 wanted_rto: objectives(self.app, component).rto.map(|rto| rto.as_secs_f64()),
-                rpo: losses.max_by(|a, b| a.p95.total_cmp(&b.p95)),
+                rpo: most.map(|database| database.rpo),
+                rpo_basis: most.and_then(|database| database.rpo_basis.clone()),
             });
         }
         // The most urgent first.
@@ -120,11 +129,9 @@ impl Solved<'_> {
             .iter()
             .filter(|component| reached.is_empty() || reached.contains(component.component.as_str()))
             .collect();
-        let worst = |of: &dyn Fn(&ComponentReport) -> Quantiles, among: &mut dyn Iterator<Item = &ComponentReport>| {
-            among.map(of).max_by(|a, b| a.p95.total_cmp(&b.p95)).unwrap_or_default()
-        };
-        let rto = worst(&|component| component.rto, &mut clients.iter().copied());
-        let rpo = worst(&|component| component.rpo, &mut components.iter());
+        let slowest = clients.iter().max_by(|a, b| a.rto.p95.total_cmp(&b.rto.p95));
+        let databases = components.iter().filter(|component| component.rpo_basis.is_some());
+        let lossiest = databases.max_by(|a, b| a.rpo.p95.total_cmp(&b.rpo.p95));
         let pattern: Option<Pattern> = self.placed.values().map(|placed| placed.choice.pattern).min();
         let unmet = objectives.iter().filter(|objective| objective.standing == Standing::Unattainable).count();
         let line = match (standing, pattern) {
@@ -148,11 +155,14 @@ impl Solved<'_> {
             standing,
             line,
             pattern: pattern.map(|pattern| pattern.as_str().to_owned()),
-            rto,
-            rpo,
+            rto: slowest.map(|slowest| slowest.rto).unwrap_or_default(),
+            rto_basis: slowest.map(|slowest| slowest.rto_basis.clone()),
+            rpo: lossiest.map(|lossiest| lossiest.rpo).unwrap_or_default(),
+            rpo_basis: lossiest.and_then(|lossiest| lossiest.rpo_basis.clone()),
             today_usd: cost.today_usd,
             added_usd: cost.added_usd,
             overhead_percent: overhead(cost),
+            cost_basis: cost.cost_basis.clone(),
             unknown_prices: cost.unknown.len(),
             steering: steering(self.app),
         }
@@ -198,8 +208,7 @@ impl Solved<'_> {
                 place: site.place.to_string(),
                 city: facts.map(|facts| facts.city.clone()),
                 jurisdiction: facts.map(|facts| facts.jurisdiction.clone()),
-                latitude: facts.and_then(|facts| facts.position).map(|position| position.latitude),
-                longitude: facts.and_then(|facts| facts.position).map(|position| position.longitude),
+                position: facts.and_then(|facts| facts.position.clone()),
                 home_of,
                 target_of,
                 refused,
@@ -244,7 +253,7 @@ impl Solved<'_> {
                 LinkReport {
                     from: self.name(home),
                     to: self.name(target),
-                    km: between.km.map(f64::round),
+                    km: self.inputs.atlas.distance(&self.ground.sites[home].place, &self.ground.sites[target].place),
                     round_trip_ms: between.round_trip.as_ref().map(|trip| trip.ms.clone()),
                     paired: between.paired,
                     components,
@@ -295,6 +304,16 @@ impl Solved<'_> {
             let worst = homes.entry(placed.home).or_default();
             *worst = worst.max(mean);
         }
+        // Whatever else it rests on, the rate is an estimate.
+        let minutes = |rate: &Figure<f64>, hours: f64, times: &str| {
+            let source = format!("losses a year ({}) times {times}", rate.source);
+            Figure::new(
+                cents(rate.value * hours * 60.0),
+                rate.grade.weaker(Grade::Estimated),
+                source,
+                rate.date.clone(),
+            )
+        };
         homes
             .into_iter()
             .filter_map(|(home, mean_rto)| {
@@ -304,8 +323,13 @@ impl Solved<'_> {
                     (!rate.hours.is_empty()).then(|| rate.hours.iter().sum::<f64>() / rate.hours.len() as f64);
                 Some(Outlook {
                     region: self.name(home),
-                    minutes_waiting: mean_hours.map(|hours| cents(rate.per_year.value * hours * 60.0)),
-                    minutes_planned: cents(rate.per_year.value * mean_rto / 60.0),
+                    minutes_waiting: mean_hours
+                        .map(|hours| minutes(&rate.per_year, hours, "the mean duration of those of which it is known")),
+                    minutes_planned: minutes(
+                        &rate.per_year,
+                        mean_rto / 3600.0,
+                        "the mean recovery of what takes longest",
+                    ),
                     losses_per_year: Figure { value: (rate.per_year.value * 1000.0).round() / 1000.0, ..rate.per_year },
                 })
             })

@@ -12,6 +12,7 @@ use crate::report::{ComponentReport, CostReport};
 use crate::site::Ground;
 use crate::solve::Solved;
 use crate::tariff::{CostItem, Item, Measure, cents, items, line, traffic};
+use crate::worth::{of_bill, of_sums};
 
 /// The bill of a component: today's lines, and those that its protection adds.
 pub(crate) fn bill(ground: &Ground, component: &Component, placed: &Placed) -> (Vec<CostItem>, Vec<CostItem>) {
@@ -73,6 +74,10 @@ impl Solved<'_> {
             added_usd: cents(
                 components.iter().map(|component| component.added_usd).sum::<f64>() + global(&global_added),
             ),
+            cost_basis: {
+                let global = of_bill(global_today.iter().chain(&global_added));
+                of_sums(components.iter().filter_map(|component| component.cost_basis.as_ref()).chain(&global))
+            },
             added_by_item,
             unknown: unknown.into_iter().collect(),
             unknown_of_today,

@@ -24,8 +24,66 @@ const TRY_PAIRS: usize = 24;
 pub struct Contradiction {
     /// Every demand that is part of a contradiction; empty: there is no region for the group even without any demand.
     pub constraints: Vec<Constraint>,
-    /// The contradictions for the report, each as small as it can be.
-    pub conflicts: Vec<Conflict>,
+    /// The contradictions, each as small as it can be.
+    pub told: Vec<Told>,
+}
+
+/// A contradiction before it is put into words: with others of other groups it may be one and the same ([`crate::merge`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The demands.
+    pub demands: Vec<Demand>,
+    /// The components concerned.
+    pub components: Vec<ComponentId>,
+}
+
+/// A demand that is part of a contradiction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demand {
+    /// The demand; `None`: there is no region even without any.
+    pub constraint: Option<Constraint>,
+    /// It in words.
+    pub words: String,
+    /// What giving it up would take.
+    pub advice: Advice,
+}
+
+/// What giving up a demand would take.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Advice {
+    /// At least so many seconds instead.
+    AtLeast(f64),
+    /// Data in these jurisdictions too.
+    Areas(BTreeSet<String>),
+    /// Something else, in words.
+    Words(String),
+}
+
+impl Told {
+    /// As it is reported when no other is like it.
+    pub fn conflict(&self) -> Conflict {
+        let advice = |demand: &Demand| match (&demand.advice, &demand.constraint) {
+            (Advice::AtLeast(least), Some(Constraint::Rto(id))) => {
+                format!("RTO of {id}: at least {}", at_least(*least))
+            }
+            (Advice::AtLeast(least), Some(Constraint::Rpo(id))) => {
+                format!("RPO of {id}: at least {}", at_least(*least))
+            }
+            (Advice::AtLeast(least), _) => format!("at least {}", at_least(*least)),
+            (Advice::Areas(areas), _) => allow(areas),
+            (Advice::Words(words), _) => words.clone(),
+        };
+        Conflict {
+            between: self.demands.iter().map(|demand| demand.words.clone()).collect(),
+            relax: self.demands.iter().map(advice).collect(),
+            components: self.components.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Jurisdictions as an advice.
+pub fn allow(areas: &BTreeSet<String>) -> String {
+    format!("allow data in {} too", areas.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 /// So many contradictions of one group are told.
@@ -36,15 +94,13 @@ pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
     let mut left = demands(task, group);
     let all = left.clone();
     let question = Question { task, group, all: &all };
-    let components: Vec<String> = group.iter().take(12).map(ToString::to_string).collect();
     if !question.holds(&[]) {
-        let between = vec!["the regions that come into question".into()];
-        return Contradiction {
-            constraints: Vec::new(),
-            conflicts: vec![Conflict { between, relax: vec![no_place(task, group)], components }],
-        };
+        let words = "the regions that come into question".into();
+        let demand = Demand { constraint: None, words, advice: Advice::Words(no_place(task, group)) };
+        let told = vec![Told { demands: vec![demand], components: group.to_vec() }];
+        return Contradiction { constraints: Vec::new(), told };
     }
-    let mut found = Contradiction { constraints: Vec::new(), conflicts: Vec::new() };
+    let mut found = Contradiction { constraints: Vec::new(), told: Vec::new() };
     let mut sets = Vec::new();
     while sets.len() < TOLD && !question.holds(&left) {
         let set = question.smallest(&left);
@@ -54,10 +110,15 @@ pub fn contradiction(task: &Task<'_>, group: &[ComponentId]) -> Contradiction {
     for set in sets {
         // With everything else that can hold, so that who follows the advice has heard of all that is in the way.
         let kept: Vec<Constraint> = left.iter().chain(&set).cloned().collect();
-        found.conflicts.push(Conflict {
-            between: set.iter().map(|constraint| describe(task, constraint)).collect(),
-            relax: set.iter().map(|constraint| question.relaxation(&kept, constraint)).collect(),
-            components: components.clone(),
+        let demand = |constraint: &Constraint| Demand {
+            words: describe(task, group, constraint),
+            advice: question.relaxation(&kept, constraint),
+            constraint: Some(constraint.clone()),
+        };
+        let named: Option<BTreeSet<ComponentId>> = set.iter().map(|one| one.component().cloned()).collect();
+        found.told.push(Told {
+            demands: set.iter().map(demand).collect(),
+            components: named.map_or_else(|| group.to_vec(), |named| named.into_iter().collect()),
         });
         found.constraints.extend(set);
     }
@@ -150,20 +211,30 @@ impl Question<'_> {
     }
 
     /// What would have to change about one demand for the others that are kept to hold.
-    fn relaxation(&self, kept: &[Constraint], one: &Constraint) -> String {
+    fn relaxation(&self, kept: &[Constraint], one: &Constraint) -> Advice {
         let others: Vec<Constraint> = kept.iter().filter(|other| *other != one).cloned().collect();
-        let Some(outcome) = self.solve(&others) else { return "giving it up alone is not enough".into() };
+        // What is asked of a time or a loss is whether there is a solution, not which is the cheapest.
+        let least = match one {
+            Constraint::Rto(id) => self.least_rto(kept, id),
+            Constraint::Rpo(id) => self.least_rpo(kept, id),
+            Constraint::Availability(_)
+            | Constraint::Pattern(_)
+            | Constraint::Writer(_)
+            | Constraint::Standbys(_)
+            | Constraint::Regions(_)
+            | Constraint::Residency => None,
+        };
+        if let Some(least) = least {
+            return Advice::AtLeast(least);
+        }
+        let Some(outcome) = self.solve(&others) else {
+            return Advice::Words("giving it up alone is not enough".into());
+        };
         let placed = |id: &ComponentId| outcome.placed.get(id);
         let name = |site: usize| self.task.ground.sites[site].name.as_str();
-        match one {
-            Constraint::Rto(id) => match self.least_rto(kept, id) {
-                Some(least) => format!("RTO of {id}: at least {}", at_least(least)),
-                None => format!("leave the RTO of {id} out"),
-            },
-            Constraint::Rpo(id) => match self.least_rpo(kept, id) {
-                Some(least) => format!("RPO of {id}: at least {}", at_least(least)),
-                None => format!("leave the RPO of {id} out"),
-            },
+        Advice::Words(match one {
+            Constraint::Rto(id) => format!("leave the RTO of {id} out"),
+            Constraint::Rpo(id) => format!("leave the RPO of {id} out"),
             Constraint::Availability(id) => format!("demand less availability of {id}"),
             Constraint::Pattern(id) => match placed(id) {
                 Some(placed) => format!("pattern of {id}: {}", placed.choice.pattern.as_str()),
@@ -181,8 +252,8 @@ impl Question<'_> {
                 None => format!("leave the standbys of {id} out"),
             },
             Constraint::Regions(id) => format!("let {id} run in more regions"),
-            Constraint::Residency => self.wider_residency(&outcome),
-        }
+            Constraint::Residency => return Advice::Areas(self.wider_residency(&outcome)),
+        })
     }
 
     /// The app with other objectives of one component; the others' that come from the app become their own.
@@ -239,7 +310,7 @@ impl Question<'_> {
     }
 
     /// The jurisdictions that the solution without residency goes to.
-    fn wider_residency(&self, outcome: &Outcome) -> String {
+    fn wider_residency(&self, outcome: &Outcome) -> BTreeSet<String> {
         let atlas = self.task.setting.atlas;
         let app = self.task.setting.app;
         let mut areas = BTreeSet::new();
@@ -255,12 +326,12 @@ impl Question<'_> {
                 }
             }
         }
-        format!("allow data in {} too", areas.into_iter().collect::<Vec<_>>().join(", "))
+        areas
     }
 }
 
-/// A demand in words.
-pub fn describe(task: &Task<'_>, constraint: &Constraint) -> String {
+/// A demand on a group in words.
+fn describe(task: &Task<'_>, group: &[ComponentId], constraint: &Constraint) -> String {
     let app = task.setting.app;
     let of = |id: &ComponentId| app.components.get(id);
     match constraint {
@@ -301,8 +372,14 @@ pub fn describe(task: &Task<'_>, constraint: &Constraint) -> String {
             format!("regions of {id}: {}", names.join(", "))
         }
         Constraint::Residency => {
-            let areas: Vec<&str> = app.objectives.residency.iter().map(String::as_str).collect();
-            if areas.is_empty() { "residency".into() } else { format!("residency: {}", areas.join(", ")) }
+            let of_group = group.iter().filter_map(|id| app.components.get(id));
+            let demanded: BTreeSet<BTreeSet<String>> = of_group
+                .map(|component| objectives(app, component).residency)
+                .filter(|areas| !areas.is_empty())
+                .collect();
+            let demanded: Vec<String> =
+                demanded.iter().map(|areas| areas.iter().map(String::as_str).collect::<Vec<_>>().join(", ")).collect();
+            format!("residency: {}", demanded.join(" and "))
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::site::Ground;
 use crate::solve::Solved;
 use crate::spread::{PLANNING_QUANTILE, Spread};
 use crate::tariff::{CostItem, cents};
+use crate::worth::of_bill;
 
 /// Up to so many components it is looked for what waits for each.
 const SEARCHED: usize = 300;
@@ -53,8 +54,9 @@ impl Solved<'_> {
             commit_latency_ms: self.commit_latency(placed),
             rto: prediction.rto,
             rto_range: prediction.rto_range,
+            rto_basis: self.worth.get(id)?.of_time(),
             rpo: prediction.rpo,
-            loss: component.kind.is_database().then(|| {
+            rpo_basis: component.kind.is_database().then(|| {
                 let Spread { grade, source, date, .. } = &placed.choice.loss;
                 Basis { grade: *grade, source: source.to_string(), date: date.to_string() }
             }),
@@ -62,6 +64,7 @@ impl Solved<'_> {
             measured: None,
             today_usd: known(&today),
             added_usd: known(&added),
+            cost_basis: of_bill(today.iter().chain(&added)),
             unknown_prices: unknown,
             items: added,
             complexity: placed.choice.complexity,

@@ -3,6 +3,7 @@
 //! Ordered as an engineer reads it: the verdict, the map, what to do (contradictions and weak points before tables),
 //! components with their reasons folded away, cost, patterns, frontier. Long lists fold, so that 200 components stay readable.
 
+use lifeboat_atlas::Figure;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::bill::{percent, price, usd};
@@ -10,8 +11,9 @@ use crate::choice::Carriage;
 use crate::picture;
 use crate::predict::Quantiles;
 use crate::recovery::seconds;
-use crate::report::{Assessment, ComponentReport, ObjectiveReport, Severity, Standing};
+use crate::report::{Assessment, Basis, ComponentReport, ObjectiveReport, Severity, Standing};
 use crate::tariff::CostItem;
+use crate::text::{LETTERS, letter};
 
 /// Above so many, met and achievable objectives are folded away.
 const MANY_OBJECTIVES: usize = 24;
@@ -44,6 +46,9 @@ pub fn page(answer: &Assessment, wanted_rto: Option<f64>) -> String {
                         section {
                             h2 { "Cost against RTO and RPO" }
                             p class="hint" { "The cheapest solution for each pair of objectives, without what the file fixes." }
+                            @if answer.frontier.iter().any(|point| !point.optimal) {
+                                p class="hint" { "Open dots are not proved to be the cheapest; the table says what something cheaper could save at most." }
+                            }
                             (picture::frontier(&answer.frontier, wanted_rto))
                             (frontier_table(answer))
                         }
@@ -65,16 +70,18 @@ fn header(answer: &Assessment) -> Markup {
             @if !answer.components.is_empty() {
                 div class="tiles" {
                     @if answer.routes.len() < 2 || answer.routes.len() > TILES {
-                        (tile("RTO", &seconds(summary.rto.p95), &spread_of(summary.rto)))
+                        (tile("RTO", &seconds(summary.rto.p95), &(spread_of(summary.rto) + &graded(&summary.rto_basis))))
                     } @else {
                         @for route in &answer.routes {
-                            (tile(&format!("RTO of {}", route.host), &seconds(route.rto.p95), &format!("{}{}", route.wanted_rto.map_or(String::new(), |wanted| format!("wanted {}; ", seconds(wanted))), spread_of(route.rto))))
+                            (tile(&format!("RTO of {}", route.host), &seconds(route.rto.p95), &format!("{}{}, {}", route.wanted_rto.map_or(String::new(), |wanted| format!("wanted {}; ", seconds(wanted))), spread_of(route.rto), route.rto_basis.grade)))
                         }
                     }
-                    (tile("RPO, at worst", &seconds(summary.rpo.p95), &format!("99 % within {}", seconds(summary.rpo.p99))))
+                    @if summary.rpo_basis.is_some() {
+                        (tile("RPO, at worst", &seconds(summary.rpo.p95), &format!("99 % within {}{}", seconds(summary.rpo.p99), graded(&summary.rpo_basis))))
+                    }
                     (tile("Protection adds", &format!("{}/month", usd(summary.added_usd)), &added_hint(answer)))
                     @for outlook in answer.outlook.iter().take(1) {
-                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned * 60.0)), &outlook.minutes_waiting.map_or(String::new(), |minutes| format!("instead of {}, if {} is waited for ({})", seconds(minutes * 60.0), outlook.region, outlook.losses_per_year.grade))))
+                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned.value * 60.0)), &outlook.minutes_waiting.as_ref().map_or(String::new(), |minutes| format!("instead of {}, if {} is waited for ({})", seconds(minutes.value * 60.0), outlook.region, minutes.grade))))
                     }
                 }
             }
@@ -102,7 +109,23 @@ fn added_hint(answer: &Assessment) -> String {
         }
         None => "today's cost is not known".into(),
     };
-    unknown + &today
+    let grade =
+        summary.cost_basis.as_ref().map_or(String::new(), |basis| format!("; prices {} or better", basis.grade));
+    unknown + &today + &grade
+}
+
+/// The grade after what is said of a figure.
+fn graded(basis: &Option<Basis>) -> String {
+    basis.as_ref().map_or(String::new(), |basis| format!(", {}", basis.grade))
+}
+
+/// The letter of a grade beside a figure, with its source and date at hand.
+fn mark(basis: Option<&Basis>) -> Markup {
+    html! {
+        @if let Some(basis) = basis {
+            " " abbr class="grade" title=(format!("{}: {}, {}", basis.grade, basis.source, basis.date)) { (letter(basis.grade)) }
+        }
+    }
 }
 
 fn tile(name: &str, value: &str, hint: &str) -> Markup {
@@ -117,7 +140,7 @@ fn conflicts(answer: &Assessment) -> Markup {
                 @if answer.conflicts.len() > MANY_CONFLICTS { (conflict_table(answer)) } @else {
                 @for conflict in &answer.conflicts {
                     div class="conflict" {
-                        p { strong { (conflict.between.join("  ×  ")) } }
+                        p { strong { (conflict.between.join("  ×  ")) } span class="hint" { " " (conflict.components.join(", ")) } }
                         p { @if conflict.relax.len() > 1 { "Give up one of them:" } @else { "What it takes:" } }
                         ul { @for relax in &conflict.relax { li { (relax) } } }
                     }
@@ -137,7 +160,7 @@ fn conflict_table(answer: &Assessment) -> Markup {
             thead { tr { th { "Demands that cannot hold together" } th { "Either of these would do" } } }
             tbody {
                 @for conflict in &answer.conflicts {
-                    tr { td { (conflict.between.join(" × ")) } td { (conflict.relax.join("; or ")) } }
+                    tr { td { (conflict.between.join(" × ")) div class="hint" { (names(&conflict.components)) } } td { (conflict.relax.join("; or ")) } }
                 }
             }
         }
@@ -171,7 +194,7 @@ fn objective_table(objectives: &[&ObjectiveReport]) -> Markup {
                         td { span class=(format!("badge {}", objective.standing.as_str())) { (objective.standing.as_str()) } }
                         td { (objective.of) " " (objective.objective) }
                         td class="number" { (objective.wanted) }
-                        td { (objective.expected) }
+                        td { (objective.expected) (mark(objective.basis.as_ref())) }
                         td class="number" { @if let Some(share) = objective.misses { (format!("{:.1} %", share * 100.0)) } }
                         td class="by" { (objective.reason) }
                     }
@@ -220,7 +243,7 @@ fn components(answer: &Assessment) -> Markup {
         @if !answer.components.is_empty() {
             section {
                 h2 { "Components" }
-                p class="hint" { "Open one for its steps, its bill and the reasons." }
+                p class="hint" { "Open one for its steps, its bill and the reasons. Letters after figures: " (LETTERS) "." }
                 div class="row head" {
                     span { "Component" } span { "Pattern" } span { "From → to" } span { "Standby" } span { "RTO" } span { "RPO" } span { "USD/month" }
                 }
@@ -240,19 +263,19 @@ fn component_row(component: &ComponentReport) -> Markup {
                 span {
                     @if component.standby_instances == 0 { "none runs" } @else { (component.standby_instances) " of " (component.home_instances) }
                 }
-                span class="number" { (seconds(component.rto.p95)) }
+                span class="number" { (seconds(component.rto.p95)) (mark(Some(&component.rto_basis))) }
                 span class="number" {
-                    @if component.replication == Carriage::Nothing { "–" } @else { (seconds(component.rpo.p95)) }
+                    @if component.replication == Carriage::Nothing { "–" } @else { (seconds(component.rpo.p95)) (mark(component.rpo_basis.as_ref())) }
                 }
                 span class="number" {
-                    (format!("+{:.2}", component.added_usd))
+                    (format!("+{:.2}", component.added_usd)) (mark(component.cost_basis.as_ref()))
                     @if component.unknown_prices > 0 { " " abbr title=(format!("{} unknown prices", component.unknown_prices)) { "+?" } }
                 }
             }
             div class="inside" {
                 p {
                     (component.how) "; " (component.replication.as_str())
-                    @if let Some(latency) = &component.commit_latency_ms { (format!(", {:.0} ms more for each commit ({})", latency.value, latency.grade)) }
+                    @if let Some(latency) = &component.commit_latency_ms { (format!(", {:.0} ms more for each commit ({}: {})", latency.value, latency.grade, dated(latency))) }
                     "."
                 }
                 @if !component.reasons.is_empty() { ul { @for reason in &component.reasons { li { (reason) } } } }
@@ -260,13 +283,13 @@ fn component_row(component: &ComponentReport) -> Markup {
                     p {
                         "Measured: " (measured.seconds.iter().map(|value| seconds(*value)).collect::<Vec<_>>().join(", ")) ", "
                         strong { @if measured.within { "inside" } @else { "outside" } }
-                        " what was predicted before, " (seconds(measured.predicted.0)) " to " (seconds(measured.predicted.1)) "."
+                        " what was predicted before, " (seconds(measured.predicted.0)) " to " (seconds(measured.predicted.1)) (mark(Some(&measured.predicted_basis))) "."
                     }
                 }
                 table {
                     thead { tr { th { "Step or loss" } th { "Usual" } th { "Planned" } th { "Grade" } th { "Rests on" } } }
                     tbody {
-                        @if let Some(loss) = &component.loss {
+                        @if let Some(loss) = &component.rpo_basis {
                             tr {
                                 td { "loss" } td class="number" { (seconds(component.rpo.p50)) } td class="number" { (seconds(component.rpo.p95)) }
                                 td { (loss.grade) } td class="source" { (loss.source) ", " (loss.date) }
@@ -286,8 +309,12 @@ fn component_row(component: &ComponentReport) -> Markup {
     }
 }
 
+fn basis_of<T>(figure: &Figure<T>) -> Basis {
+    Basis { grade: figure.grade, source: figure.source.to_string(), date: figure.date.to_string() }
+}
+
 /// Source and date.
-fn dated(figure: &lifeboat_atlas::Figure<f64>) -> String {
+fn dated(figure: &Figure<f64>) -> String {
     format!("{}, {}", figure.source, figure.date)
 }
 
@@ -317,7 +344,7 @@ fn cost(answer: &Assessment) -> Markup {
         section {
             h2 { "Cost" }
             p {
-                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown.len())) }
+                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown.len())) } (mark(cost.cost_basis.as_ref()))
                 @if answer.summary.overhead_percent.is_some() { " (" (percent(answer.summary.overhead_percent, cost.unknown.len())) ")" } "."
             }
             @if most > 0.0 {
@@ -354,10 +381,10 @@ fn patterns(answer: &Assessment) -> Markup {
                                     (row.pattern)
                                     @if !row.instead.is_empty() { div class="hint" { "not there for " (names(&row.instead)) } }
                                 }
-                                td class="number" { (seconds(row.rto.p95)) } td class="number" { (seconds(row.rpo.p95)) }
-                                td class="number" { (format!("{:.2}", row.added_usd)) @if row.unknown_prices > 0 { " +?" } }
+                                td class="number" { (seconds(row.rto.p95)) (mark(row.rto_basis.as_ref())) } td class="number" { (seconds(row.rpo.p95)) (mark(row.rpo_basis.as_ref())) }
+                                td class="number" { (format!("{:.2}", row.added_usd)) (mark(row.cost_basis.as_ref())) @if row.unknown_prices > 0 { " +?" } }
                                 td class="number" { (percent(row.overhead_percent, row.unknown_prices)) }
-                                td class="number" { @if let Some(usual) = &row.usual_percent { (usual) " %" } }
+                                td class="number" { @if let Some(usual) = &row.usual_percent { (usual.value) " %" (mark(Some(&basis_of(usual)))) } }
                                 td { (row.complexity) " of 5" }
                                 td { @if row.meets_objectives { "yes" } @else { "no" } }
                             }
@@ -379,8 +406,8 @@ fn as_proposed(answer: &Assessment) -> Markup {
     html! {
         tr class="chosen" {
             td { "as proposed" div class="hint" { "each component its own" } }
-            td class="number" { (seconds(summary.rto.p95)) } td class="number" { (seconds(summary.rpo.p95)) }
-            td class="number" { (format!("{:.2}", summary.added_usd)) @if summary.unknown_prices > 0 { " +?" } }
+            td class="number" { (seconds(summary.rto.p95)) (mark(summary.rto_basis.as_ref())) } td class="number" { (seconds(summary.rpo.p95)) (mark(summary.rpo_basis.as_ref())) }
+            td class="number" { (format!("{:.2}", summary.added_usd)) (mark(summary.cost_basis.as_ref())) @if summary.unknown_prices > 0 { " +?" } }
             td class="number" { (percent(summary.overhead_percent, summary.unknown_prices)) }
             td {}
             td { (answer.components.iter().map(|component| component.complexity).max().unwrap_or(0)) " of 5" }
@@ -394,13 +421,14 @@ fn frontier_table(answer: &Assessment) -> Markup {
         details {
             summary { "As a table" }
             table {
-                thead { tr { th { "RTO" } th { "RPO" } th { "Adds, USD/month" } th { "Patterns" } } }
+                thead { tr { th { "RTO" } th { "RPO" } th { "Adds, USD/month" } th { "Patterns" } th { "The cheapest" } } }
                 tbody {
                     @for point in &answer.frontier {
                         tr {
                             td class="number" { (seconds(point.rto_seconds)) } td class="number" { (seconds(point.rpo_seconds)) }
-                            td class="number" { (format!("{:.2}", point.added_usd)) @if point.unknown_prices > 0 { " +?" } }
+                            td class="number" { (format!("{:.2}", point.added_usd)) (mark(point.cost_basis.as_ref())) @if point.unknown_prices > 0 { " +?" } }
                             td { (point.patterns.join(", ")) }
+                            td { @if point.optimal { "proved" } @else { "not proved; at most " (usd(point.spare_usd)) " less" } }
                         }
                     }
                 }
@@ -416,11 +444,16 @@ fn footer(answer: &Assessment) -> Markup {
             details {
                 summary { (answer.regions.len()) " came into question" }
                 table {
-                    thead { tr { th { "Region" } th { "Place" } th { "City" } th { "Law" } th { "Home of" } th { "Target of" } th { "Not used because" } } }
+                    thead { tr { th { "Region" } th { "Place" } th { "City" } th { "Lies at" } th { "Law" } th { "Home of" } th { "Target of" } th { "Not used because" } } }
                     tbody {
                         @for region in &answer.regions {
                             tr {
                                 td { (region.region) } td { (region.place) } td { (region.city.as_deref().unwrap_or("")) }
+                                td class="number" {
+                                    @if let Some(position) = &region.position {
+                                        (format!("{:.1}, {:.1}", position.value.latitude, position.value.longitude)) (mark(Some(&basis_of(position))))
+                                    } @else { "not known" }
+                                }
                                 td { (region.jurisdiction.as_deref().unwrap_or("not known")) }
                                 td { (names(&region.home_of)) } td { (names(&region.target_of)) }
                                 td { (region.refused.as_deref().unwrap_or("")) }
@@ -432,6 +465,7 @@ fn footer(answer: &Assessment) -> Markup {
             @for link in &answer.links {
                 p class="hint" {
                     (link.from) " → " (link.to) ": "
+                    @if let Some(km) = &link.km { (format!("{:.0} km, {}: {}", km.value, km.grade, dated(km))) "; " }
                     @if let Some(trip) = &link.round_trip_ms { (format!("round trip {:.1} ms, {}: {}", trip.value, trip.grade, dated(trip))) } @else { "round trip not known" }
                     "; " (link.reason) "."
                 }
@@ -440,7 +474,7 @@ fn footer(answer: &Assessment) -> Markup {
         footer {
             p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
             @for note in &answer.notes { p { (note) } }
-            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) "." } }
+            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) "; " (seconds(outlook.minutes_planned.value * 60.0)) " without service a year, " (outlook.minutes_planned.grade) ": " (dated(&outlook.minutes_planned)) "." } }
         }
     }
 }

@@ -18,6 +18,8 @@ mod explain;
 mod gather;
 pub mod html;
 mod inputs;
+mod merge;
+mod nearest;
 pub mod optimise;
 mod picture;
 pub mod predict;
@@ -34,6 +36,7 @@ pub mod tariff;
 pub mod text;
 mod verdict;
 pub mod weak;
+mod worth;
 pub mod write;
 
 pub use assemble::{as_it_runs, assess};

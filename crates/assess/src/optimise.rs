@@ -48,6 +48,22 @@ pub enum Constraint {
     Residency,
 }
 
+impl Constraint {
+    /// The component of which it is demanded; `None`: of all.
+    pub fn component(&self) -> Option<&ComponentId> {
+        match self {
+            Self::Rto(id)
+            | Self::Rpo(id)
+            | Self::Availability(id)
+            | Self::Pattern(id)
+            | Self::Writer(id)
+            | Self::Standbys(id)
+            | Self::Regions(id) => Some(id),
+            Self::Residency => None,
+        }
+    }
+}
+
 /// A question to the optimiser.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {

@@ -56,7 +56,8 @@ pub fn map(answer: &Assessment) -> Markup {
                 (false, false) => Part::Both,
             };
             (used || !used_only).then_some(())?;
-            Some((region, part, region.longitude?, region.latitude?))
+            let position = region.position.as_ref()?.value;
+            Some((region, part, position.longitude, position.latitude))
         })
     };
     let Some(frame) = Frame::around(placed(true).map(|(_, _, x, y)| (x, y))) else { return html! {} };
@@ -73,7 +74,7 @@ pub fn map(answer: &Assessment) -> Markup {
         .links
         .iter()
         .filter_map(|link| {
-            let km = link.km.map(|km| format!("{km:.0} km"));
+            let km = link.km.as_ref().map(|km| format!("{:.0} km", km.value));
             let trip = link.round_trip_ms.as_ref().map(|trip| format!("{:.0} ms", trip.value));
             Some(((spot(&link.from)?, spot(&link.to)?), km.into_iter().chain(trip).collect::<Vec<_>>().join(", ")))
         })
@@ -368,8 +369,8 @@ pub fn frontier(points: &[FrontierPoint], wanted_rto: Option<f64>) -> Markup {
             @for (number, rpo) in rpos.iter().enumerate() {
                 path class=(format!("line line{}", number % 6)) d=(path(*rpo)) {}
                 @for point in series(*rpo) {
-                    circle class=(format!("dot dot{}", number % 6)) cx=(round(x(point.rto_seconds))) cy=(round(y(point.added_usd))) r="4" {
-                        title { (format!("RTO {}, RPO {}: {:.2} USD/month, {}", seconds(point.rto_seconds), seconds(point.rpo_seconds), point.added_usd, point.patterns.join(", "))) }
+                    circle class=(format!("dot dot{}{}", number % 6, if point.optimal { "" } else { " open" })) cx=(round(x(point.rto_seconds))) cy=(round(y(point.added_usd))) r="4" {
+                        title { (format!("RTO {}, RPO {}: {:.2} USD/month, {}{}", seconds(point.rto_seconds), seconds(point.rpo_seconds), point.added_usd, point.patterns.join(", "), if point.optimal { "" } else { "; not proved to be the cheapest" })) }
                     }
                 }
                 text class=(format!("key dot{}", number % 6)) x=(CHART_WIDTH - RIGHT + 10.0) y=(20 + number * 18) { "RPO " (seconds(*rpo)) }

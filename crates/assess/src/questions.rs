@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lifeboat_atlas::{Figure, Grade};
 use lifeboat_model::app::{Component, Pattern, Provider, RegionRole};
 use lifeboat_model::{App, ComponentId, RegionId};
 use schemars::JsonSchema;
@@ -17,15 +18,18 @@ use crate::predict::Quantiles;
 use crate::recovery::{duration, seconds};
 use crate::report::{Assessment, ComponentReport, FrontierPoint, PatternRow, Standing};
 use crate::tariff::{cents, skus};
+use crate::worth::of_bill;
 
-/// What the guides say that a pattern adds to the bill, in percent; of backup & restore they give no figure.
-fn usual(pattern: Pattern) -> Option<String> {
-    match pattern {
-        Pattern::BackupRestore => None,
-        Pattern::PilotLight => Some("10-20".into()),
-        Pattern::WarmStandby => Some("30-50".into()),
-        Pattern::ActiveActive => Some("100".into()),
-    }
+/// What guides say that a pattern adds to the bill, in percent; of backup & restore they give no figure.
+fn usual(pattern: Pattern) -> Option<Figure<String>> {
+    let percent = match pattern {
+        Pattern::BackupRestore => return None,
+        Pattern::PilotLight => "10-20",
+        Pattern::WarmStandby => "30-50",
+        Pattern::ActiveActive => "100",
+    };
+    let source = "a rule of thumb that guides to disaster recovery repeat; no provider publishes it";
+    Some(Figure::new(percent.into(), Grade::Estimated, source, crate::spread::SET))
 }
 
 /// The whole answer: the assessment with the table of patterns and the frontier.
@@ -63,8 +67,11 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
     PatternRow {
         pattern: pattern.as_str().into(),
         rto: answer.summary.rto,
+        rto_basis: answer.summary.rto_basis.clone(),
         rpo: answer.summary.rpo,
+        rpo_basis: answer.summary.rpo_basis.clone(),
         added_usd: answer.cost.added_usd,
+        cost_basis: answer.cost.cost_basis.clone(),
         overhead_percent: answer.summary.overhead_percent,
         usual_percent: usual(pattern),
         complexity: answer.components.iter().map(|component| component.complexity).max().unwrap_or(0),
@@ -144,21 +151,22 @@ fn point(
     if !outcome.impossible.is_empty() || outcome.placed.is_empty() {
         return None;
     }
-    let mut added_usd = 0.0;
-    let mut unknown_prices = 0;
+    let mut lines = Vec::new();
     for (id, placed) in &outcome.placed {
-        let component = app.components.get(id)?;
-        let (_, added) = crate::bill::bill(&ground, component, placed);
-        added_usd += added.iter().filter_map(|item| item.usd).sum::<f64>();
-        unknown_prices += added.iter().filter(|item| item.usd.is_none()).count();
+        lines.extend(crate::bill::bill(&ground, app.components.get(id)?, placed).1);
     }
+    #[expect(clippy::cast_precision_loss, reason = "money for reports")]
+    let spare_usd = cents(outcome.cost.saturating_sub(outcome.least) as f64 / 1e6);
     let patterns: BTreeSet<Pattern> = outcome.placed.values().map(|placed| placed.choice.pattern).collect();
     Some(FrontierPoint {
         rto_seconds,
         rpo_seconds,
-        added_usd: cents(added_usd),
+        added_usd: cents(lines.iter().filter_map(|line| line.usd).sum()),
+        cost_basis: of_bill(&lines),
+        optimal: outcome.is_proved(),
+        spare_usd,
         patterns: patterns.into_iter().map(|pattern| pattern.as_str().to_owned()).collect(),
-        unknown_prices,
+        unknown_prices: lines.iter().filter(|line| line.usd.is_none()).count(),
     })
 }
 

@@ -1,6 +1,9 @@
 //! `lifeboat regions`: search regions, compare them, and suggest where an app could recover.
 
-use lifeboat_atlas::{Atlas, Availability, Figure, RegionFacts, Service, Status, Zones};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use lifeboat_atlas::{Atlas, Availability, Figure, Grade, Position, RegionFacts, Service, Status, Zones};
 use lifeboat_model::app::{Place, Provider};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,6 +21,8 @@ pub struct RegionRow {
     pub city: String,
     /// The country.
     pub country: String,
+    /// Where it lies on Earth, as far as that is told.
+    pub position: Option<Figure<Position>>,
     /// Under whose law.
     pub jurisdiction: String,
     /// The region that Azure pairs it with.
@@ -39,12 +44,18 @@ pub struct RegionRow {
 pub struct Way {
     /// From here.
     pub place: String,
-    /// Great circle.
-    pub km: Option<f64>,
+    /// Great-circle distance in km.
+    pub km: Option<Figure<f64>>,
     /// Round trip in ms.
     pub round_trip_ms: Option<Figure<f64>>,
     /// The median error of an estimated round trip, in ms.
     pub error_ms: Option<f64>,
+}
+
+impl RegionRow {
+    fn km(&self) -> Option<f64> {
+        self.from.as_ref()?.km.as_ref().map(|km| km.value)
+    }
 }
 
 /// What is looked for; an empty filter finds everything.
@@ -78,14 +89,14 @@ pub fn search(atlas: &Atlas, filter: &Filter) -> Vec<RegionRow> {
                 .all(|service| matches!(atlas.offers(&facts.place, *service), Availability::Yes { .. }))
         })
         .map(|facts| row(atlas, facts, filter.from.as_ref()))
-        .filter(|row| match (filter.at_most_km, row.from.as_ref().and_then(|way| way.km)) {
+        .filter(|row| match (filter.at_most_km, row.km()) {
             (Some(limit), Some(km)) => km <= limit,
             (Some(_), None) => false,
             (None, _) => true,
         })
         .collect();
     if filter.from.is_some() {
-        let km = |row: &RegionRow| row.from.as_ref().and_then(|way| way.km).unwrap_or(f64::INFINITY);
+        let km = |row: &RegionRow| row.km().unwrap_or(f64::INFINITY);
         rows.sort_by(|a, b| km(a).total_cmp(&km(b)).then_with(|| a.place.cmp(&b.place)));
     }
     rows
@@ -132,7 +143,8 @@ pub fn suggest(atlas: &Atlas, primary: &Place, limits: &Limits) -> Option<Vec<Su
         let paired = atlas.paired(primary, &facts.place);
         let same_law = facts.residency() == home.residency();
         let far = km >= COMFORTABLE_KM;
-        let mut reasons = vec![format!("{km:.0} km, {:.0} ms {}", trip.ms.value, trip.ms.grade)];
+        let grade = atlas.distance(primary, &facts.place).map_or(String::new(), |km| format!(" {}", km.grade));
+        let mut reasons = vec![format!("{km:.0} km{grade}, {:.0} ms {}", trip.ms.value, trip.ms.grade)];
         if paired {
             reasons.push("Azure pairs them".into());
         }
@@ -182,7 +194,7 @@ fn row(atlas: &Atlas, facts: &RegionFacts, from: Option<&Place>) -> RegionRow {
         let trip = atlas.round_trip(from, &facts.place);
         Way {
             place: from.to_string(),
-            km: atlas.distance_km(from, &facts.place).map(f64::round),
+            km: atlas.distance(from, &facts.place),
             error_ms: trip.as_ref().and_then(|trip| trip.error_ms).map(|error| (error * 10.0).round() / 10.0),
             round_trip_ms: trip.map(|trip| trip.ms),
         }
@@ -192,6 +204,7 @@ fn row(atlas: &Atlas, facts: &RegionFacts, from: Option<&Place>) -> RegionRow {
         name: facts.name.clone(),
         city: facts.city.clone(),
         country: facts.country.clone(),
+        position: facts.position.clone(),
         jurisdiction: facts.jurisdiction.clone(),
         pair: facts.pair.as_ref().map(ToString::to_string),
         zones: match facts.zones {
@@ -221,14 +234,35 @@ pub fn render(rows: &[RegionRow]) -> String {
             row.jurisdiction.clone(),
             row.zones.clone(),
             row.pair.clone().unwrap_or_default(),
-            row.from.as_ref().and_then(|way| way.km).map_or(String::new(), |km| format!("{km:.0}")),
+            row.from
+                .as_ref()
+                .and_then(|way| way.km.as_ref())
+                .map_or(String::new(), |km| format!("{:.0} {}", km.value, km.grade)),
             row.from.as_ref().map_or(String::new(), round_trip),
             if row.restricted && row.status == "available" { "on request".into() } else { row.status.clone() },
         ]);
     }
     let mut out = String::new();
     crate::text::table(&mut out, &lines);
+    sources(&mut out, rows.iter());
     out
+}
+
+/// What the distances and round trips rest on.
+fn sources<'a>(out: &mut String, rows: impl Iterator<Item = &'a RegionRow>) {
+    let mut known: BTreeMap<(&str, Grade, &str, &str), usize> = BTreeMap::new();
+    for way in rows.filter_map(|row| row.from.as_ref()) {
+        let km = way.km.iter().map(|km| ("km", km));
+        for (what, figure) in km.chain(way.round_trip_ms.iter().map(|trip| ("round trip", trip))) {
+            *known.entry((what, figure.grade, &figure.source, &figure.date)).or_default() += 1;
+        }
+    }
+    if !known.is_empty() {
+        out.push('\n');
+    }
+    for ((what, grade, source, date), regions) in known {
+        let _ = writeln!(out, "  {what} {grade}: {source}, {date} ({regions} of these)");
+    }
 }
 
 /// The suggestions as a table.
@@ -241,6 +275,7 @@ pub fn render_suggestions(suggestions: &[Suggestion]) -> String {
         .collect();
     let mut out = String::new();
     crate::text::table(&mut out, &lines);
+    sources(&mut out, suggestions.iter().map(|one| &one.region));
     out
 }
 
@@ -318,7 +353,7 @@ mod tests {
         };
         let rows = search(atlas, &filter);
         assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].from.as_ref().unwrap().km, Some(1186.0));
+        assert_eq!(rows[0].km(), Some(1186.0));
         assert!(render(&rows).contains("23 ms observed"));
     }
 }

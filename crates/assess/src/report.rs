@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_atlas::{Figure, Grade};
+use lifeboat_atlas::{Figure, Grade, Position};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -82,14 +82,20 @@ pub struct Summary {
     pub pattern: Option<String>,
     /// Time without service of what recovers last among what clients reach, else of all.
     pub rto: Quantiles,
+    /// What that rests on; `None`: nothing could be placed.
+    pub rto_basis: Option<Basis>,
     /// Loss of the database that loses most.
     pub rpo: Quantiles,
+    /// What that rests on; `None`: there is no database.
+    pub rpo_basis: Option<Basis>,
     /// USD a month as the app is without protection, known prices only.
     pub today_usd: f64,
     /// USD a month that protection adds, known prices only.
     pub added_usd: f64,
     /// Added in percent of today, the least where a price of what is added is unknown; `None` where one of today's is.
     pub overhead_percent: Option<f64>,
+    /// What the known prices rest on; `None`: there are none.
+    pub cost_basis: Option<Basis>,
     /// Lines of the bill whose price is unknown.
     pub unknown_prices: usize,
     /// What turns clients to another region.
@@ -105,10 +111,14 @@ pub struct RouteReport {
     pub component: String,
     /// Time without service.
     pub rto: Quantiles,
+    /// What that rests on.
+    pub rto_basis: Basis,
     /// What is demanded of the component, in seconds.
     pub wanted_rto: Option<f64>,
     /// Loss of the database behind it that loses most; `None`: there is none.
     pub rpo: Option<Quantiles>,
+    /// What that rests on.
+    pub rpo_basis: Option<Basis>,
 }
 
 /// An objective and its verdict.
@@ -122,6 +132,8 @@ pub struct ObjectiveReport {
     pub wanted: String,
     /// What is to be expected.
     pub expected: String,
+    /// What that rests on; `None`: it is no figure, or nothing is known.
+    pub basis: Option<Basis>,
     /// Share of recoveries that miss it, for RTO and RPO.
     pub misses: Option<f64>,
     /// The verdict.
@@ -168,10 +180,12 @@ pub struct ComponentReport {
     pub rto: Quantiles,
     /// The least and the greatest time that the model allows.
     pub rto_range: (f64, f64),
+    /// What both rest on; of the steps, each has its own.
+    pub rto_basis: Basis,
     /// Loss, in seconds of writes.
     pub rpo: Quantiles,
-    /// What the loss rests on; the RTO rests on the steps. `None`: it keeps no data.
-    pub loss: Option<Basis>,
+    /// What that rests on; `None`: it keeps no data.
+    pub rpo_basis: Option<Basis>,
     /// The steps of its recovery, the app's own included.
     pub steps: Vec<StepReport>,
     /// What drills measured, and whether the prediction contains it.
@@ -180,6 +194,8 @@ pub struct ComponentReport {
     pub today_usd: f64,
     /// USD a month that its protection adds, known prices only.
     pub added_usd: f64,
+    /// What the known prices of both rest on; `None`: there are none.
+    pub cost_basis: Option<Basis>,
     /// Lines of its bill without a price.
     pub unknown_prices: usize,
     /// The bill of its protection.
@@ -225,8 +241,12 @@ pub struct StepReport {
 pub struct MeasuredReport {
     /// Recovery times of drills and real failovers, in seconds.
     pub seconds: Vec<f64>,
+    /// Whose they are.
+    pub seconds_basis: Basis,
     /// What was predicted before anything was measured: the least, and what 99 of 100 recoveries stay below, in seconds.
     pub predicted: (f64, f64),
+    /// What that rests on.
+    pub predicted_basis: Basis,
     /// Whether all of them lie in between.
     pub within: bool,
 }
@@ -242,10 +262,8 @@ pub struct RegionReport {
     pub city: Option<String>,
     /// Under whose law.
     pub jurisdiction: Option<String>,
-    /// Degrees north.
-    pub latitude: Option<f64>,
-    /// Degrees east.
-    pub longitude: Option<f64>,
+    /// Where that is on Earth, as far as it is told.
+    pub position: Option<Figure<Position>>,
     /// Components that serve from here.
     pub home_of: Vec<String>,
     /// Components that recover here.
@@ -261,8 +279,8 @@ pub struct LinkReport {
     pub from: String,
     /// The target.
     pub to: String,
-    /// Great-circle distance.
-    pub km: Option<f64>,
+    /// Great-circle distance in km.
+    pub km: Option<Figure<f64>>,
     /// Round trip in ms.
     pub round_trip_ms: Option<Figure<f64>>,
     /// Whether Azure pairs them.
@@ -280,6 +298,8 @@ pub struct CostReport {
     pub today_usd: f64,
     /// USD a month that protection adds, known prices only.
     pub added_usd: f64,
+    /// What the known prices rest on; `None`: there are none. Each line of a component's bill has its own.
+    pub cost_basis: Option<Basis>,
     /// What is added, by kind of item.
     pub added_by_item: BTreeMap<String, f64>,
     /// Lines without a price, today's and added ones.
@@ -328,7 +348,7 @@ pub struct WeakPoint {
     pub remedy: String,
 }
 
-/// What a year brings to what has its home in a region. An estimate: see its basis.
+/// What a year brings to what has its home in a region. An estimate.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Outlook {
     /// The home.
@@ -336,9 +356,9 @@ pub struct Outlook {
     /// Expected losses of it a year.
     pub losses_per_year: Figure<f64>,
     /// Minutes a year without service if one waits for the region to come back; `None`: no durations are known.
-    pub minutes_waiting: Option<f64>,
+    pub minutes_waiting: Option<Figure<f64>>,
     /// Minutes a year without service with this plan.
-    pub minutes_planned: f64,
+    pub minutes_planned: Figure<f64>,
 }
 
 /// A row of the table of patterns.
@@ -348,14 +368,20 @@ pub struct PatternRow {
     pub pattern: String,
     /// Time without service, of what recovers last.
     pub rto: Quantiles,
+    /// What that rests on.
+    pub rto_basis: Option<Basis>,
     /// Loss, of what loses most.
     pub rpo: Quantiles,
+    /// What that rests on; `None`: there is no database.
+    pub rpo_basis: Option<Basis>,
     /// USD a month that it adds, known prices only.
     pub added_usd: f64,
     /// In percent of today's cost, the least where a price of what is added is unknown; `None` where one of today's is.
     pub overhead_percent: Option<f64>,
-    /// What the guides say that it adds, in percent of today's cost, where they do.
-    pub usual_percent: Option<String>,
+    /// What the known prices rest on; `None`: there are none.
+    pub cost_basis: Option<Basis>,
+    /// What guides say that it usually adds, in percent of today's cost, where they do.
+    pub usual_percent: Option<Figure<String>>,
     /// The highest complexity of a component, 1 to 5.
     pub complexity: u8,
     /// Lines without a price.
@@ -366,7 +392,7 @@ pub struct PatternRow {
     pub instead: Vec<String>,
 }
 
-/// A point of the frontier: nothing cheaper has both this RTO and this RPO.
+/// A point of the frontier: nothing cheaper is known that has both this RTO and this RPO.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FrontierPoint {
     /// The RTO that all components were asked for, in seconds.
@@ -375,6 +401,12 @@ pub struct FrontierPoint {
     pub rpo_seconds: f64,
     /// USD a month that it adds, known prices only.
     pub added_usd: f64,
+    /// What the known prices rest on; `None`: there are none.
+    pub cost_basis: Option<Basis>,
+    /// Whether it is proved that nothing cheaper has both.
+    pub optimal: bool,
+    /// USD a month that something cheaper could save at most: nothing, where that is proved.
+    pub spare_usd: f64,
     /// The patterns that it takes.
     pub patterns: Vec<String>,
     /// Lines without a price.

@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifeboat_model::{App, ComponentId};
 
 use crate::choice::Setting;
-use crate::conflict::contradiction;
+use crate::conflict::{Told, contradiction};
 use crate::draw::Draws;
 use crate::gather::{Gathering, gatherings};
 use crate::inputs::Inputs;
+use crate::merge::merged;
+use crate::nearest::nearest;
 use crate::optimise::{Constraint, EFFORT, Placed, Task, objectives, optimise, optimise_only};
 use crate::predict::{Prediction, predict};
 use crate::recovery::{at_least, duration};
 use crate::report::Conflict;
 use crate::site::Ground;
 use crate::spread::PLANNING_QUANTILE;
+use crate::worth::{Worth, recoveries};
 
 /// Contradictions are explained for so many groups; in an enormous file with more, the others are counted.
 const EXPLAINED: usize = 20;
@@ -28,6 +31,8 @@ pub(crate) struct Solved<'a> {
     pub draws: &'a Draws,
     pub placed: BTreeMap<ComponentId, Placed>,
     pub predictions: BTreeMap<ComponentId, Prediction>,
+    /// What the RTOs among these are worth.
+    pub worth: BTreeMap<ComponentId, Worth>,
     pub conflicts: Vec<Conflict>,
     /// Components whose demands contradict each other, and whether dropping what the file fixes resolves it.
     pub troubled: BTreeMap<ComponentId, bool>,
@@ -49,6 +54,7 @@ impl<'a> Solved<'a> {
             draws,
             placed: BTreeMap::new(),
             predictions: BTreeMap::new(),
+            worth: BTreeMap::new(),
             conflicts: Vec::new(),
             troubled: BTreeMap::new(),
             unexplained: 0,
@@ -64,10 +70,13 @@ impl<'a> Solved<'a> {
         if outcome.impossible.is_empty() {
             this.gatherings = gatherings(&task, &this.placed);
         }
+        let mut told = Vec::new();
         for group in outcome.impossible {
-            this.settle(&task, &group);
+            this.settle(&task, &group, &mut told);
         }
+        this.conflicts = merged(app, &told);
         this.predictions = predict(setting, ground, &this.placed, draws);
+        this.worth = recoveries(setting, &this.placed);
         this.too_close();
         this
     }
@@ -103,20 +112,24 @@ impl<'a> Solved<'a> {
     }
 
     /// What to do with a group without a solution: explain it, and propose what comes nearest.
-    fn settle(&mut self, task: &Task<'_>, group: &[ComponentId]) {
-        if self.conflicts.len() >= EXPLAINED {
+    fn settle(&mut self, task: &Task<'_>, group: &[ComponentId], told: &mut Vec<Told>) {
+        if told.len() >= EXPLAINED {
             self.unexplained += 1;
             self.troubled.extend(group.iter().map(|id| (id.clone(), false)));
-            // Not as near as could be: what costs least if no time is demanded.
-            let relaxed =
+            // Not as near as could be: what costs least if no time is demanded, and if need be nothing of where it is.
+            let mut relaxed: BTreeSet<Constraint> =
                 group.iter().flat_map(|id| [Constraint::Rto(id.clone()), Constraint::Rpo(id.clone())]).collect();
-            if let Some(outcome) = optimise_only(&Task { relaxed: &relaxed, ..*task }, group) {
-                self.placed.extend(outcome.placed);
+            for more in [None, Some(Constraint::Residency)] {
+                relaxed.extend(more);
+                if let Some(outcome) = optimise_only(&Task { relaxed: &relaxed, ..*task }, group) {
+                    self.placed.extend(outcome.placed);
+                    break;
+                }
             }
             return;
         }
         let found = contradiction(task, group);
-        self.conflicts.extend(found.conflicts);
+        told.extend(found.told);
         let free = Task { keep_pins: false, ..*task };
         if let Some(outcome) = optimise_only(&free, group) {
             self.placed.extend(outcome.placed);
@@ -136,71 +149,4 @@ impl<'a> Solved<'a> {
     pub fn name(&self, site: usize) -> String {
         self.ground.sites[site].name.clone()
     }
-}
-
-/// The nearest to the contradictory demands: each RTO and RPO of the set as good as it can be.
-fn nearest(task: &Task<'_>, group: &[ComponentId], set: &[Constraint]) -> Option<BTreeMap<ComponentId, Placed>> {
-    // From dear and quick to cheap and slow: with the RPOs alone, with the RTOs alone, then with neither.
-    let all = |of: fn(ComponentId) -> Constraint| group.iter().cloned().map(of).collect::<Vec<_>>();
-    let (rtos, rpos) = (all(Constraint::Rto), all(Constraint::Rpo));
-    let pins = group.iter().cloned().flat_map(|id| {
-        [
-            Constraint::Pattern(id.clone()),
-            Constraint::Standbys(id.clone()),
-            Constraint::Writer(id.clone()),
-            Constraint::Regions(id),
-        ]
-    });
-    let availability = all(Constraint::Availability);
-    let attempts: [Vec<Constraint>; 4] = [
-        set.to_vec(),
-        set.iter().cloned().chain(rtos.clone()).collect(),
-        set.iter().cloned().chain(rpos.clone()).collect(),
-        rtos.into_iter().chain(rpos).chain(pins).chain(availability).chain([Constraint::Residency]).collect(),
-    ];
-    for relaxed in attempts {
-        let relaxed: BTreeSet<Constraint> = relaxed.into_iter().collect();
-        if let Some(quick) = quickest(task, group, &relaxed) {
-            return Some(quick);
-        }
-    }
-    None
-}
-
-/// A larger group without a solution gets the cheapest of the nearest, not the quickest: searching for that would take minutes.
-const QUICKENED: usize = 300;
-
-/// A solution that is as quick as it can be where demands on time are given up: the RTO of all of them is halved for as long
-/// as there still is one.
-fn quickest(
-    task: &Task<'_>,
-    group: &[ComponentId],
-    relaxed: &BTreeSet<Constraint>,
-) -> Option<BTreeMap<ComponentId, Placed>> {
-    let mut best = optimise_only(&Task { relaxed, ..*task }, group)?;
-    let slow: Vec<&ComponentId> = group.iter().filter(|id| relaxed.contains(&Constraint::Rto((*id).clone()))).collect();
-    if slow.is_empty() || group.len() > QUICKENED {
-        return Some(best.placed);
-    }
-    let tight: BTreeSet<Constraint> =
-        relaxed.iter().filter(|one| !matches!(one, Constraint::Rto(_))).cloned().collect();
-    let mut limit = std::time::Duration::from_secs(90 * 86_400);
-    for _ in 0..40 {
-        let mut app = task.setting.app.clone();
-        app.objectives.rto = None;
-        for (id, component) in &mut app.components {
-            component.objectives.rto = if slow.contains(&id) {
-                Some(limit)
-            } else {
-                task.setting.app.components.get(id).and_then(|component| objectives(task.setting.app, component).rto)
-            };
-        }
-        let setting = Setting { app: &app, ..task.setting };
-        match optimise_only(&Task { setting, relaxed: &tight, ..*task }, group) {
-            Some(outcome) => best = outcome,
-            None => break,
-        }
-        limit /= 2;
-    }
-    Some(best.placed)
 }

@@ -21,7 +21,7 @@ pub struct Spread {
 }
 
 /// The day on which the assumptions of this crate were set; one that changes gets a day of its own.
-const SET: &str = "2026-11-25";
+pub(crate) const SET: &str = "2026-11-25";
 /// The date of what the app's file says.
 pub const OF_THE_FILE: &str = "as of the file";
 /// The date of what drills and failovers of this app have shown.

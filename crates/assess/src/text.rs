@@ -9,7 +9,7 @@ use crate::bill::{percent, price, usd};
 use crate::choice::Carriage;
 use crate::questions::Difference;
 use crate::recovery::seconds;
-use crate::report::{Assessment, FrontierPoint, PatternRow, Severity, Standing};
+use crate::report::{Assessment, Basis, Conflict, FrontierPoint, PatternRow, Severity, Standing};
 
 /// Components that are listed; the others are counted.
 const LISTED: usize = 40;
@@ -20,6 +20,38 @@ const USUAL_NOTES: usize = 3;
 /// Routes that are listed.
 const ROUTES: usize = 8;
 
+/// A figure with the letter of the grade of what it rests on.
+fn graded(text: impl Into<String>, grade: Option<Grade>) -> String {
+    let text = text.into();
+    match grade {
+        Some(grade) => format!("{text} {}", letter(grade)),
+        None => text,
+    }
+}
+
+fn of(basis: &Option<Basis>) -> Option<Grade> {
+    basis.as_ref().map(|basis| basis.grade)
+}
+
+/// The word after a figure of the summary.
+fn word(basis: &Option<Basis>) -> String {
+    basis.as_ref().map_or(String::new(), |basis| format!(" {}", basis.grade))
+}
+
+pub(crate) fn letter(grade: Grade) -> char {
+    match grade {
+        Grade::Measured => 'm',
+        Grade::Observed => 'o',
+        Grade::Published => 'p',
+        Grade::Estimated => 'e',
+        Grade::Declared => 'd',
+    }
+}
+
+/// What the letters after figures mean.
+pub(crate) const LETTERS: &str =
+    "m measured, o observed, p published, e estimated, d declared: the weakest that a figure rests on";
+
 /// The report. Plain text without colours: who prints it knows whether there is a terminal.
 pub fn render(answer: &Assessment) -> String {
     let mut out = String::new();
@@ -29,19 +61,29 @@ pub fn render(answer: &Assessment) -> String {
     if !answer.components.is_empty() {
         let _ = writeln!(
             out,
-            "  RTO {:<9} (half within {}, 99 of 100 within {})    RPO {:<9} (99 of 100 within {})",
+            "  RTO {}{} (half within {}, 99 of 100 within {}){}",
             seconds(summary.rto.p95),
+            word(&summary.rto_basis),
             seconds(summary.rto.p50),
             seconds(summary.rto.p99),
-            seconds(summary.rpo.p95),
-            seconds(summary.rpo.p99)
+            match &summary.rpo_basis {
+                Some(basis) => format!(
+                    "    RPO {} {} (99 of 100 within {})",
+                    seconds(summary.rpo.p95),
+                    basis.grade,
+                    seconds(summary.rpo.p99)
+                ),
+                None => "    no data".into(),
+            }
         );
     }
     if answer.routes.len() > 1 {
         for route in answer.routes.iter().take(ROUTES) {
-            let wanted = route.wanted_rto.map_or(String::new(), |wanted| format!(" of {}", seconds(wanted)));
-            let loss = route.rpo.map_or(String::new(), |rpo| format!(", RPO {}", seconds(rpo.p95)));
-            let _ = writeln!(out, "    {:<32} RTO {}{wanted}{loss}", route.host, seconds(route.rto.p95));
+            let wanted = route.wanted_rto.map_or(String::new(), |wanted| format!(" ({} wanted)", seconds(wanted)));
+            let loss =
+                route.rpo.map_or(String::new(), |rpo| format!(", RPO {}{}", seconds(rpo.p95), word(&route.rpo_basis)));
+            let (rto, grade) = (seconds(route.rto.p95), route.rto_basis.grade);
+            let _ = writeln!(out, "    {:<32} RTO {rto} {grade}{wanted}{loss}", route.host);
         }
         if answer.routes.len() > ROUTES {
             let _ = writeln!(out, "    … and {} more routes", answer.routes.len() - ROUTES);
@@ -55,9 +97,10 @@ pub fn render(answer: &Assessment) -> String {
     };
     let _ = writeln!(
         out,
-        "  cost today {}   protection {}{overhead}",
+        "  cost today {}   protection {}{overhead}{}",
         if summary.today_usd > 0.0 { price(summary.today_usd, unknown_of_today) } else { "not known".into() },
-        price(summary.added_usd, unknown_of_added)
+        price(summary.added_usd, unknown_of_added),
+        summary.cost_basis.as_ref().map_or(String::new(), |basis| format!("   prices {} or better", basis.grade))
     );
     components(&mut out, answer);
     reasons(&mut out, answer);
@@ -90,10 +133,17 @@ fn components(out: &mut String, answer: &Assessment) {
         };
         let replication = match (component.replication, &component.commit_latency_ms) {
             (Carriage::Nothing, _) => "-".into(),
-            (carriage, Some(latency)) => format!("{} +{:.0} ms", carriage.as_str(), latency.value),
+            (carriage, Some(latency)) => {
+                graded(format!("{} +{:.0} ms", carriage.as_str(), latency.value), Some(latency.grade))
+            }
             (carriage, None) => carriage.as_str().into(),
         };
-        let rpo = if component.replication == Carriage::Nothing { "-".into() } else { seconds(component.rpo.p95) };
+        let rpo = if component.replication == Carriage::Nothing {
+            "-".into()
+        } else {
+            graded(seconds(component.rpo.p95), of(&component.rpo_basis))
+        };
+        let grade = of(&component.cost_basis);
         rows.push([
             component.component.clone(),
             component.pattern.clone(),
@@ -101,11 +151,11 @@ fn components(out: &mut String, answer: &Assessment) {
             component.targets.join("+"),
             replication,
             standby,
-            seconds(component.rto.p95),
+            graded(seconds(component.rto.p95), Some(component.rto_basis.grade)),
             rpo,
             match (component.added_usd > 0.0, component.unknown_prices) {
-                (true, 0) => format!("+{:.2}", component.added_usd),
-                (true, _) => format!("+{:.2} +?", component.added_usd),
+                (true, 0) => graded(format!("+{:.2}", component.added_usd), grade),
+                (true, _) => graded(format!("+{:.2}", component.added_usd), grade) + " +?",
                 (false, 0) => "0".into(),
                 (false, _) => "?".into(),
             },
@@ -116,8 +166,9 @@ fn components(out: &mut String, answer: &Assessment) {
     if answer.components.len() > LISTED {
         let _ = writeln!(out, "  … and {} more (--json, --html)", answer.components.len() - LISTED);
     }
+    let _ = writeln!(out, "  {LETTERS}");
     for link in &answer.links {
-        let km = link.km.map_or("distance unknown".into(), |km| format!("{km:.0} km"));
+        let km = link.km.as_ref().map_or("distance unknown".into(), |km| format!("{:.0} km {}", km.value, km.grade));
         let trip = link
             .round_trip_ms
             .as_ref()
@@ -130,11 +181,12 @@ fn components(out: &mut String, answer: &Assessment) {
             let values: Vec<String> = measured.seconds.iter().map(|value| seconds(*value)).collect();
             let _ = writeln!(
                 out,
-                "  {}: measured {}, {verdict} what was predicted before, {} to {}",
+                "  {}: measured {}, {verdict} what was predicted before, {} to {} {}",
                 component.component,
                 values.join(", "),
                 seconds(measured.predicted.0),
-                seconds(measured.predicted.1)
+                seconds(measured.predicted.1),
+                measured.predicted_basis.grade
             );
         }
     }
@@ -175,7 +227,7 @@ fn objectives(out: &mut String, answer: &Assessment) {
             objective.standing.as_str().to_owned(),
             format!("{} {}", objective.of, objective.objective),
             objective.wanted.clone(),
-            objective.expected.clone(),
+            graded(objective.expected.clone(), of(&objective.basis)),
             objective.misses.map_or(String::new(), |share| format!("missed {:.1} %", share * 100.0)),
             objective.reason.clone(),
         ]);
@@ -195,11 +247,27 @@ fn objectives(out: &mut String, answer: &Assessment) {
 
 fn conflicts(out: &mut String, answer: &Assessment) {
     for conflict in &answer.conflicts {
-        let _ = writeln!(out, "\ncontradiction  {}", conflict.between.join("  ×  "));
+        let about = if conflict.components.len() > 1 || !mentions(conflict) {
+            let names = named(&conflict.components, CONCERNED);
+            format!("  ({names})")
+        } else {
+            String::new()
+        };
+        let _ = writeln!(out, "\ncontradiction  {}{about}", conflict.between.join("  ×  "));
         for relax in &conflict.relax {
             let _ = writeln!(out, "  either  {relax}");
         }
     }
+}
+
+/// So many components that a contradiction concerns are named.
+const CONCERNED: usize = 24;
+
+/// Whether the demands name the components themselves.
+fn mentions(conflict: &Conflict) -> bool {
+    let names =
+        |component: &String| conflict.between.iter().any(|demand| demand.contains(&format!(" of {component}:")));
+    conflict.components.iter().all(|component| component == "app" || names(component))
 }
 
 fn weak_points(out: &mut String, answer: &Assessment) {
@@ -222,10 +290,10 @@ fn bases(out: &mut String, answer: &Assessment) {
     if answer.components.len() > EXPLAINED {
         return;
     }
-    let mut bases: BTreeMap<(bool, &str, &str, &str, &str), Vec<&str>> = BTreeMap::new();
+    let mut bases = Bases::new();
     for component in &answer.components {
         let steps = component.steps.iter().map(|step| (step.step.as_str(), step.grade, &step.source, &step.date));
-        let loss = component.loss.iter().map(|loss| ("loss", loss.grade, &loss.source, &loss.date));
+        let loss = component.rpo_basis.iter().map(|loss| ("loss", loss.grade, &loss.source, &loss.date));
         for (what, grade, source, date) in steps.chain(loss) {
             let key = (grade != Grade::Estimated, what, grade.as_str(), source.as_str(), date.as_str());
             let who = bases.entry(key).or_default();
@@ -234,13 +302,40 @@ fn bases(out: &mut String, answer: &Assessment) {
             }
         }
     }
+    rest_on(out, "times and losses", &bases, answer.components.len());
+    let mut bases = Bases::new();
+    for item in answer.components.iter().flat_map(|component| &component.items) {
+        let Some(grade) = item.grade else { continue };
+        let key = (grade != Grade::Estimated, "price", grade.as_str(), item.source.as_str(), item.date.as_str());
+        let who = bases.entry(key).or_default();
+        if !who.contains(&item.sku.as_str()) {
+            who.push(&item.sku);
+        }
+    }
+    rest_on(out, "prices", &bases, usize::MAX);
+    let mut bases = Bases::new();
+    for link in &answer.links {
+        let km = link.km.iter().map(|km| ("distance", km));
+        for (what, figure) in km.chain(link.round_trip_ms.iter().map(|trip| ("round trip", trip))) {
+            let key = (figure.grade != Grade::Estimated, what, figure.grade.as_str(), &*figure.source, &*figure.date);
+            bases.entry(key).or_default().push(&link.to);
+        }
+    }
+    rest_on(out, "distances", &bases, usize::MAX);
+}
+
+/// By grade (estimates first), what, source and date: who rests on it.
+type Bases<'a> = BTreeMap<(bool, &'a str, &'a str, &'a str, &'a str), Vec<&'a str>>;
+
+/// One of the lists of what figures rest on; `everyone` is how many there are at most.
+fn rest_on(out: &mut String, figures: &str, bases: &Bases<'_>, everyone: usize) {
     if bases.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\nwhat times and losses rest on");
+    let _ = writeln!(out, "\nwhat {figures} rest on");
     for ((_, what, grade, source, date), who) in bases.iter().take(BASES) {
         let who: Vec<String> = who.iter().map(ToString::to_string).collect();
-        let who = if who.len() == answer.components.len() { "all".into() } else { shortened(&who) };
+        let who = if who.len() == everyone { "all".into() } else { shortened(&who) };
         let _ = writeln!(out, "  {grade:<9}  {what:<7}  {source}, {date}  ({who})");
     }
     if bases.len() > BASES {
@@ -249,21 +344,34 @@ fn bases(out: &mut String, answer: &Assessment) {
 }
 
 fn shortened(names: &[String]) -> String {
-    if names.len() <= 4 { names.join(", ") } else { format!("{} and {} more", names[..3].join(", "), names.len() - 3) }
+    named(names, 4)
+}
+
+/// At most so many names.
+fn named(names: &[String], most: usize) -> String {
+    if names.len() <= most {
+        return names.join(", ");
+    }
+    format!("{} and {} more", names[..most - 1].join(", "), names.len() - (most - 1))
 }
 
 fn footer(out: &mut String, answer: &Assessment) {
     out.push('\n');
     for outlook in &answer.outlook {
-        let waiting =
-            outlook.minutes_waiting.map_or(String::new(), |minutes| format!(" instead of {}", seconds(minutes * 60.0)));
+        let waiting = outlook
+            .minutes_waiting
+            .as_ref()
+            .map_or(String::new(), |minutes| format!(" instead of {}", seconds(minutes.value * 60.0)));
         let _ = writeln!(
             out,
-            "  a year in {}: {:.3} losses of the region {}, {} without service{waiting}",
+            "  a year in {}: {:.3} losses of the region {}, {} without service{waiting} {}: {}, {}",
             outlook.region,
             outlook.losses_per_year.value,
             outlook.losses_per_year.grade,
-            seconds(outlook.minutes_planned * 60.0)
+            seconds(outlook.minutes_planned.value * 60.0),
+            outlook.minutes_planned.grade,
+            outlook.losses_per_year.source,
+            outlook.losses_per_year.date
         );
     }
     for unknown in answer.cost.unknown.iter().take(8) {
@@ -291,11 +399,13 @@ pub fn patterns(rows: &[PatternRow]) -> String {
     for row in rows {
         lines.push([
             row.pattern.clone(),
-            seconds(row.rto.p95),
-            seconds(row.rpo.p95),
-            if row.unknown_prices > 0 { format!("{:.2} +?", row.added_usd) } else { format!("{:.2}", row.added_usd) },
+            graded(seconds(row.rto.p95), of(&row.rto_basis)),
+            graded(seconds(row.rpo.p95), of(&row.rpo_basis)),
+            added(row.added_usd, &row.cost_basis, row.unknown_prices),
             percent(row.overhead_percent, row.unknown_prices),
-            row.usual_percent.as_ref().map_or(String::new(), |usual| format!("{usual} %")),
+            row.usual_percent
+                .as_ref()
+                .map_or(String::new(), |usual| graded(format!("{} %", usual.value), Some(usual.grade))),
             format!("{} of 5", row.complexity),
             if row.meets_objectives { "yes" } else { "no" }.into(),
         ]);
@@ -304,26 +414,32 @@ pub fn patterns(rows: &[PatternRow]) -> String {
     for row in rows.iter().filter(|row| !row.instead.is_empty()) {
         let _ = writeln!(out, "  {}: not there for {}", row.pattern, shortened(&row.instead));
     }
+    if let Some(usual) = rows.iter().find_map(|row| row.usual_percent.as_ref()) {
+        let _ = writeln!(out, "  usual: {}, {}", usual.source, usual.date);
+    }
+    let _ = writeln!(out, "  {LETTERS}");
     out
+}
+
+fn added(usd: f64, basis: &Option<Basis>, unknown: usize) -> String {
+    graded(format!("{usd:.2}"), of(basis)) + if unknown > 0 { " +?" } else { "" }
 }
 
 /// The frontier as a table.
 pub fn frontier(points: &[FrontierPoint]) -> String {
     let mut out = String::from("cost against RTO and RPO\n");
-    let mut lines = vec![["RTO", "RPO", "adds USD/month", "patterns"].map(String::from)];
+    let mut lines = vec![["RTO", "RPO", "adds USD/month", "patterns", ""].map(String::from)];
     for point in points {
         lines.push([
             seconds(point.rto_seconds),
             seconds(point.rpo_seconds),
-            if point.unknown_prices > 0 {
-                format!("{:.2} +?", point.added_usd)
-            } else {
-                format!("{:.2}", point.added_usd)
-            },
+            added(point.added_usd, &point.cost_basis, point.unknown_prices),
             point.patterns.join(", "),
+            if point.optimal { String::new() } else { format!("not proved: at most {} less", usd(point.spare_usd)) },
         ]);
     }
     table(&mut out, &lines);
+    let _ = writeln!(out, "  {LETTERS}");
     out
 }
 
@@ -334,7 +450,7 @@ pub fn difference(difference: &Difference) -> String {
         out,
         "  protection {} → {}   RTO {} → {}   unattainable objectives {} → {}",
         price(difference.added_usd.0, 0),
-        price(difference.added_usd.1, 0),
+        price(difference.added_usd.1, difference.after.summary.unknown_prices),
         seconds(difference.rto.0.p95),
         seconds(difference.rto.1.p95),
         difference.unattainable.0,

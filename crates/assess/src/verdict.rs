@@ -9,7 +9,7 @@ use crate::choice::Carriage;
 use crate::inputs::ground;
 use crate::optimise::objectives;
 use crate::recovery::{at_least, duration, seconds};
-use crate::report::{ComponentReport, Conflict, CostReport, ObjectiveReport, Standing};
+use crate::report::{Basis, ComponentReport, Conflict, CostReport, ObjectiveReport, Standing};
 use crate::site::lies_in;
 use crate::solve::Solved;
 use crate::spread::PLANNING_QUANTILE;
@@ -21,6 +21,9 @@ pub(crate) fn availability(losses_per_year: f64, mean_rto: f64) -> f64 {
     1.0 - losses_per_year * mean_rto / (8766.0 * 3600.0)
 }
 
+/// What is to be expected, and what that rests on.
+type Expected = (String, Option<Basis>);
+
 impl Solved<'_> {
     pub fn objectives(&self, components: &[ComponentReport]) -> Vec<ObjectiveReport> {
         let mut reports = Vec::new();
@@ -31,23 +34,26 @@ impl Solved<'_> {
             let wanted = objectives(self.app, component);
             let found = by_name.get(id.as_str());
             let prediction = self.predictions.get(id);
-            let mut add = |objective: &str, wanted: String, expected: String, misses: Option<f64>, held: bool| {
-                // What a loss is does not depend on others; when something serves again does.
-                let as_declared = match objective {
-                    "rpo" => found.is_some_and(|found| found.as_declared),
-                    _ => declared.contains(id),
+            let mut add =
+                |objective: &str, wanted: String, (expected, basis): Expected, misses: Option<f64>, held: bool| {
+                    // What a loss is does not depend on others; when something serves again does.
+                    let as_declared = match objective {
+                        "rpo" => found.is_some_and(|found| found.as_declared),
+                        _ => declared.contains(id),
+                    };
+                    let (standing, reason) = self.standing(id, found.copied(), held, as_declared);
+                    reports.push(ObjectiveReport {
+                        of: id.to_string(),
+                        objective: objective.into(),
+                        wanted,
+                        expected,
+                        basis,
+                        misses,
+                        standing,
+                        reason,
+                    });
                 };
-                let (standing, reason) = self.standing(id, found.copied(), held, as_declared);
-                reports.push(ObjectiveReport {
-                    of: id.to_string(),
-                    objective: objective.into(),
-                    wanted,
-                    expected,
-                    misses,
-                    standing,
-                    reason,
-                });
-            };
+            let rto_basis = found.map(|found| found.rto_basis.clone());
             if let Some(rto) = wanted.rto {
                 let misses = prediction.and_then(|prediction| prediction.misses_rto);
                 let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-9);
@@ -56,13 +62,14 @@ impl Solved<'_> {
                     // Rounded it may read as if it held.
                     if !held && p95 == duration(rto) { at_least(prediction.rto.p95) } else { p95 }
                 });
-                add("rto", duration(rto), expected, misses, held);
+                add("rto", duration(rto), (expected, rto_basis.clone()), misses, held);
             }
             if let Some(rpo) = wanted.rpo.filter(|_| component.kind.is_database()) {
                 let expected = prediction.map_or("no recovery".into(), |prediction| seconds(prediction.rpo.p95));
                 let misses = prediction.and_then(|prediction| prediction.misses_rpo);
                 let held = misses.is_some_and(|share| share <= 1.0 - PLANNING_QUANTILE + 1e-3);
-                add("rpo", duration(rpo), expected, misses, held && prediction.is_some());
+                let basis = found.and_then(|found| found.rpo_basis.clone());
+                add("rpo", duration(rpo), (expected, basis), misses, held && prediction.is_some());
             }
             if let (Some(share), Some(placed)) = (wanted.availability, self.placed.get(id)) {
                 let rate = self.inputs.atlas.outage_rate(&self.ground.sites[placed.home].place);
@@ -70,9 +77,19 @@ impl Solved<'_> {
                     (Some(rate), Some(prediction)) => availability(rate.per_year.value, prediction.mean_rto),
                     _ => 1.0,
                 };
-                let text =
-                    if rate.is_some() { format!("{expected:.6} (region losses only)") } else { "not known".into() };
-                add("availability", share.to_string(), text, None, expected >= share && rate.is_some());
+                let said = match &rate {
+                    Some(rate) => {
+                        let per_year = &rate.per_year;
+                        let basis = rto_basis.map(|rto| Basis {
+                            grade: rto.grade.weaker(per_year.grade),
+                            source: format!("{}; {}", per_year.source, rto.source),
+                            date: rto.date.min(per_year.date.to_string()),
+                        });
+                        (format!("{expected:.6} (region losses only)"), basis)
+                    }
+                    None => ("not known".into(), None),
+                };
+                add("availability", share.to_string(), said, None, expected >= share && rate.is_some());
             }
         }
         reports
@@ -152,6 +169,7 @@ impl Solved<'_> {
                 } else {
                     format!("outside: {}", outside.iter().cloned().collect::<Vec<_>>().join(", "))
                 },
+                basis: None,
                 misses: None,
                 standing: if held { Standing::Met } else { Standing::Unattainable },
                 reason: if held { "every home and target lies in it".into() } else { "see the contradictions".into() },
@@ -183,6 +201,7 @@ impl Solved<'_> {
                 objective: "cost".into(),
                 wanted: ceiling.to_string(),
                 expected: price(total, unknown),
+                basis: cost.cost_basis.clone(),
                 misses: None,
                 standing,
                 reason,

@@ -197,7 +197,15 @@ impl Finder<'_> {
                 Some(km) if km < COMFORTABLE_KM => self.add(
                     Severity::Medium,
                     about,
-                    &format!("{} and {} are {km:.0} km apart", from.name, to.name),
+                    &format!(
+                        "{} and {} are {km:.0} km apart{}",
+                        from.name,
+                        to.name,
+                        self.setting
+                            .atlas
+                            .distance(&from.place, &to.place)
+                            .map_or(String::new(), |km| format!(" ({})", km.grade))
+                    ),
                     "one storm, flood or grid failure can reach both",
                     "take a region at least 400 km away, unless latency or law forbids it",
                 ),

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_assess::report::Standing;
 use lifeboat_assess::{
-    Assessment, Candidates, Difference, History, Inputs, StepKind, WhatIf, assess, assess_fully, html, text, what_if,
-    write,
+    Assessment, Candidates, Difference, History, Inputs, StepKind, WhatIf, assess, assess_fully, html, regions, text,
+    what_if, write,
 };
 use lifeboat_atlas::{Atlas, PriceBook};
 use lifeboat_model::App;
-use lifeboat_model::app::Kind;
+use lifeboat_model::app::{Kind, Place, Provider};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
@@ -118,12 +118,13 @@ fn what_contradicts_by_itself_is_unattainable() {
     for rto in 475..=490 {
         let answer = warm_standby(|text| text.replace("rto: 15m", &format!("rto: {rto}s")));
         for conflict in answer.conflicts.iter().filter(|conflict| conflict.between.len() == 1) {
-            let (_, of) = conflict.between[0].split_once("RTO of ").unwrap();
-            let of = of.split(':').next().unwrap();
-            assert_eq!(standing(&answer, of, "rto"), Standing::Unattainable, "{rto} s: {conflict:?}");
-            let report = answer.objectives.iter().find(|one| one.of == of && one.objective == "rto").unwrap();
-            assert_ne!(report.expected, report.wanted, "what misses does not read as if it held");
-            contradicted += 1;
+            assert!(conflict.between[0].starts_with("RTO of "), "{conflict:?}");
+            for of in &conflict.components {
+                assert_eq!(standing(&answer, of, "rto"), Standing::Unattainable, "{rto} s: {conflict:?}");
+                let report = answer.objectives.iter().find(|one| one.of == *of && one.objective == "rto").unwrap();
+                assert_ne!(report.expected, report.wanted, "what misses does not read as if it held");
+                contradicted += 1;
+            }
         }
     }
     assert!(contradicted > 0);
@@ -575,9 +576,45 @@ prices:
     assert!(!together.weak_points.iter().any(|point| point.what.contains("several regions")));
 }
 
-/// Whatever has a grade has a source and a date, and whatever is a time, a loss or a price has a grade.
+/// Whatever has a grade has a source and a date, and whatever is a time, a loss, a distance, a place or a price has a grade: its
+/// own, or that of the `…_basis` beside it.
 #[test]
 fn every_figure_has_a_grade_a_source_and_a_date() {
+    /// Figures by the ends of their names, and where they have their grade.
+    const GRADED: [(&str, &[&str]); 14] = [
+        ("rto", &["rto_basis"]),
+        ("rto_range", &["rto_basis"]),
+        ("rpo", &["rpo_basis"]),
+        ("today_usd", &["cost_basis"]),
+        ("added_usd", &["cost_basis"]),
+        ("overhead_percent", &["cost_basis"]),
+        ("seconds", &["seconds_basis"]),
+        ("predicted", &["predicted_basis"]),
+        ("usd", &["grade"]),
+        ("p95", &["grade", "p99"]),
+        ("value", &["grade"]),
+        ("latitude", &["longitude"]),
+        ("expected", &["basis"]),
+        ("misses", &["basis"]),
+    ];
+    /// Figures that have no place beside theirs for a grade, so they have to be figures of their own.
+    const OWN: [&str; 8] = [
+        "km",
+        "position",
+        "round_trip_ms",
+        "commit_latency_ms",
+        "usual_percent",
+        "losses_per_year",
+        "minutes_waiting",
+        "minutes_planned",
+    ];
+    /// A known figure that is nothing rests on nothing: an empty sum, an app without data.
+    fn is_nothing(value: &serde_json::Value) -> bool {
+        value.is_null()
+            || value.as_f64() == Some(0.0)
+            || value.as_str().is_some_and(|text| !text.contains(|c: char| c.is_ascii_digit()))
+            || value.as_object().is_some_and(|fields| fields.contains_key("p99") && fields.values().all(is_nothing))
+    }
     fn walk(at: &str, value: &serde_json::Value, found: &mut usize) {
         match value {
             serde_json::Value::Object(fields) => {
@@ -585,12 +622,18 @@ fn every_figure_has_a_grade_a_source_and_a_date() {
                     fields.get(name).and_then(serde_json::Value::as_str).is_some_and(|text| text.len() > 3)
                 };
                 let unknown = fields.contains_key("sku") && fields["usd"].is_null();
-                if !unknown
-                    && ["p50", "value", "usd", "grade"].iter().any(|name| fields.contains_key(*name))
-                    && !fields.contains_key("p99")
-                {
+                if fields.contains_key("grade") && !unknown {
                     assert!(filled("grade") && filled("source") && filled("date"), "{at}: {fields:?}");
                     *found += 1;
+                }
+                for (name, held_by) in GRADED {
+                    let Some(figure) = fields.get(name).filter(|figure| !is_nothing(figure)) else { continue };
+                    let graded = held_by.iter().any(|by| fields.get(*by).is_some_and(|by| !by.is_null()));
+                    assert!(graded, "{at}.{name}: {figure} has no grade");
+                }
+                for name in OWN {
+                    let figure = fields.get(name).filter(|figure| !figure.is_null());
+                    assert!(figure.is_none_or(|figure| figure["grade"].is_string()), "{at}.{name}: {figure:?}");
                 }
                 fields.iter().for_each(|(name, value)| walk(&format!("{at}.{name}"), value, found));
             }
@@ -602,14 +645,68 @@ fn every_figure_has_a_grade_a_source_and_a_date() {
         ["examples/aws/shop.yaml", "examples/azure/shop.yaml", "aws-shop.yaml", "azure-shop.yaml", "both-clouds.yaml"]
     {
         let app = read(&file(name));
-        let answer = serde_json::to_value(assess_fully(&app, &Inputs::new(Atlas::embedded()))).unwrap();
+        let mut history = History::default();
+        history.recoveries.insert(app.components.keys().next().unwrap().clone(), vec![1.5]);
+        let inputs = Inputs { history, ..Inputs::new(Atlas::embedded()) };
+        let answer = serde_json::to_value(assess_fully(&app, &inputs)).unwrap();
         let mut found = 0;
         walk(name, &answer, &mut found);
-        assert!(found >= 10, "{found}");
+        assert!(found >= 40, "{found}");
         for component in answer["components"].as_array().unwrap() {
-            let database = component["loss"].is_object();
+            let database = component["rpo_basis"].is_object();
             assert_eq!(database, app.components[component["component"].as_str().unwrap()].kind.is_database());
             assert!(!component["steps"].as_array().unwrap().is_empty());
         }
     }
+    let stockholm = || Place { provider: Provider::Aws, name: "eu-north-1".into() };
+    let atlas = Atlas::embedded();
+    for from in [None, Some(stockholm())] {
+        let rows = regions::search(atlas, &regions::Filter { from, ..regions::Filter::default() });
+        let mut found = 0;
+        walk("regions", &serde_json::to_value(&rows).unwrap(), &mut found);
+        assert!(found >= 94, "{found}");
+        let known = rows.iter().filter(|row| row.position.is_some()).count();
+        assert_eq!(known, rows.len() - 1, "one of them is nowhere");
+    }
+    let limits = regions::Limits { other_clouds: true, ..regions::Limits::default() };
+    let suggested = regions::suggest(atlas, &stockholm(), &limits).unwrap();
+    let mut found = 0;
+    walk("suggest", &serde_json::to_value(&suggested).unwrap(), &mut found);
+    assert!(found >= suggested.len() * 3, "{found}");
+    for (line, one) in regions::render_suggestions(&suggested).lines().zip(&suggested) {
+        let km = one.region.from.as_ref().unwrap().km.as_ref().unwrap();
+        assert!(line.contains(&format!("{:.0} km {}", km.value, km.grade)), "{line}");
+    }
+}
+
+/// Twelve groups of a database and what needs it, in a region each.
+fn twelve(objectives: &str) -> Assessment {
+    let mut text = format!(
+        "app: twelve\nobjectives: {objectives}\nfailover: {{mode: approve}}\nregions:\n  stockholm: {{place: aws/eu-north-1}}\n  frankfurt: {{place: aws/eu-central-1}}\ncomponents:\n"
+    );
+    for number in 0..12 {
+        text += &format!("  db{number}: {{kind: rds, size: {{instance: db.r6g.large, storage: {number}GB}}}}\n");
+        text += &format!("  web{number}: {{kind: asg, needs: [db{number}], size: {{instance: m6g.large}}}}\n");
+    }
+    assess(&read(&text), &Inputs::new(Atlas::embedded()))
+}
+
+/// What contradicts the same demand of the app in twelve groups is said once, and relaxed in one place.
+#[test]
+fn a_contradiction_of_many_groups_is_said_once() {
+    let answer = twelve("{rto: 4h, rpo: 1h, residency: [SE]}");
+    assert_eq!(answer.conflicts.len(), 1, "{:#?}", answer.conflicts);
+    assert_eq!(answer.conflicts[0].between, ["residency: SE"]);
+    assert_eq!(answer.conflicts[0].relax, ["allow data in EU too"]);
+    assert_eq!(answer.conflicts[0].components.len(), 24, "all of them are named");
+    let told = text::render(&answer);
+    assert_eq!(told.matches("\ncontradiction  ").count(), 1);
+    assert!(told.contains("db0, web0, db1, web1, db10"), "{told}");
+    let answer = twelve("{rto: 4h, rpo: 1s}");
+    let between: Vec<&Vec<String>> = answer.conflicts.iter().map(|conflict| &conflict.between).collect();
+    assert_eq!(between, [&["RPO of the app: 1 s".to_owned()]]);
+    assert_eq!(answer.conflicts[0].components.len(), 12, "the databases");
+    let least = answer.conflicts[0].relax[0].strip_prefix("RPO of the app: at least ").unwrap();
+    let followed = twelve(&format!("{{rto: 4h, rpo: {}}}", least.replace(' ', "").replace("min", "m")));
+    assert_eq!(followed.conflicts, [], "who follows the advice has none left");
 }

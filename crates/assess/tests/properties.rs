@@ -106,7 +106,7 @@ fn costs(app: &App) -> (Vec<Vec<ComponentId>>, i64, bool) {
 }
 
 /// A candidate: what is chosen for each component, and the home, the target and the third region.
-type Candidate = (i64, Vec<usize>, (usize, usize, Option<usize>));
+type Candidate = (i64, Vec<usize>, Regions);
 
 /// Every home, target, third region and combination of choices of the whole app placed together, by cost; the first whose
 /// recoveries, as they are predicted along the plan, hold every objective.
@@ -114,48 +114,116 @@ fn brute_force(app: &App) -> Option<i64> {
     let atlas = Atlas::embedded();
     let history = History::default();
     let setting = Setting { atlas, app, history: &history };
-    let sites = declared(app);
-    let ground = Ground::new(atlas, atlas.prices(), sites.clone());
+    let ground = Ground::new(atlas, atlas.prices(), declared(app));
     let draws = draws(app);
     let ids: Vec<&ComponentId> = app.components.keys().collect();
     let all: Vec<Vec<Choice>> = ids.iter().map(|id| choices(setting, id, &app.components[*id])).collect();
     let mut candidates: Vec<Candidate> = Vec::new();
-    for home in 0..sites.len() {
-        for target in 0..sites.len() {
-            for third in 0..=sites.len() {
-                let third = (third < sites.len()).then_some(third);
-                let apart = |a: usize, b: usize| a != b && ground.between(a, b).apart;
+    for_each_candidate(&ground, &all, |picks, regions| {
+        let cost = priced(app, setting, &ground, &ids, &all, picks, regions);
+        candidates.extend(cost.map(|cost| (cost, picks.to_vec(), regions)));
+        None::<()>
+    });
+    candidates.sort();
+    // How long it takes does not depend on the regions here: no file of these has standbys that need not confirm.
+    let mut known: BTreeMap<Vec<usize>, bool> = BTreeMap::new();
+    let first = candidates.into_iter().find(|(_, picks, regions)| {
+        *known.entry(picks.clone()).or_insert_with(|| {
+            let predictions = predict(setting, &ground, &placed(&ids, &all, picks, *regions), &draws);
+            predictions.values().all(|prediction| prediction.misses_rto.is_none_or(|share| share <= 0.05 + 1e-9))
+        })
+    });
+    first.map(|(cost, ..)| cost)
+}
+
+/// Of all placements one that is better in something that is given up (a component's RTO, else its RPO) than what was found, no
+/// worse in the rest of it, and that holds everything else; what it has.
+fn nearer(app: &App, given_up: &[(&str, bool)], found: &[f64]) -> Option<Vec<f64>> {
+    let atlas = Atlas::embedded();
+    let history = History::default();
+    let mut free = app.clone();
+    for (of, rto) in given_up {
+        let objectives = &mut free.components.get_mut(*of).unwrap().objectives;
+        if *rto { objectives.rto = None } else { objectives.rpo = None }
+    }
+    let setting = Setting { atlas, app: &free, history: &history };
+    let ground = Ground::new(atlas, atlas.prices(), declared(app));
+    let draws = draws(app);
+    let ids: Vec<&ComponentId> = free.components.keys().collect();
+    let all: Vec<Vec<Choice>> = ids.iter().map(|id| choices(setting, id, &free.components[*id])).collect();
+    let mut looked: BTreeSet<Vec<usize>> = BTreeSet::new();
+    for_each_candidate(&ground, &all, |picks, (home, target, third)| {
+        // How long it takes and what is lost does not depend on the regions here.
+        if looked.contains(picks) {
+            return None;
+        }
+        priced(&free, setting, &ground, &ids, &all, picks, (home, target, third))?;
+        looked.insert(picks.to_vec());
+        let placed = placed(&ids, &all, picks, (home, target, third));
+        let predictions = predict(setting, &ground, &placed, &draws);
+        let held =
+            predictions.values().all(|prediction| prediction.misses_rto.is_none_or(|share| share <= 0.05 + 1e-9));
+        let has: Vec<f64> = given_up
+            .iter()
+            .map(|(of, rto)| {
+                let prediction = &predictions[*of];
+                if *rto { prediction.rto.p95 } else { prediction.rpo.p95 }
+            })
+            .collect();
+        // To the second, and to a hundredth.
+        let near = |found: f64| (found / 100.0).min(1.0) + 1e-6;
+        let no_worse = has.iter().zip(found).all(|(has, found)| *has <= found + 1e-9);
+        let better = has.iter().zip(found).any(|(has, found)| *has < found - near(*found));
+        (held && no_worse && better).then_some(has)
+    })
+}
+
+/// A home, a target and a third region.
+type Regions = (usize, usize, Option<usize>);
+
+fn placed(
+    ids: &[&ComponentId],
+    all: &[Vec<Choice>],
+    picks: &[usize],
+    (home, target, third): Regions,
+) -> BTreeMap<ComponentId, Placed> {
+    let place = |(at, id): (usize, &&ComponentId)| {
+        let choice = all[at][picks[at]].clone();
+        let second = if choice.targets > 1 { third } else { None };
+        let targets = std::iter::once(target).chain(second).collect();
+        ((*id).clone(), Placed { choice, home, targets })
+    };
+    ids.iter().enumerate().map(place).collect()
+}
+
+/// Looks at every home, target, third region and combination of choices until something is found.
+fn for_each_candidate<T>(
+    ground: &Ground,
+    all: &[Vec<Choice>],
+    mut look: impl FnMut(&[usize], Regions) -> Option<T>,
+) -> Option<T> {
+    let sites = ground.sites.len();
+    let apart = |a: usize, b: usize| a != b && ground.between(a, b).apart;
+    for home in 0..sites {
+        for target in 0..sites {
+            for third in 0..=sites {
+                let third = (third < sites).then_some(third);
                 if !apart(home, target) || third.is_some_and(|third| !apart(home, third) || !apart(target, third)) {
                     continue;
                 }
-                let mut picks = vec![0; ids.len()];
+                let mut picks = vec![0; all.len()];
                 loop {
-                    if let Some(cost) = priced(app, setting, &ground, &ids, &all, &picks, (home, target, third)) {
-                        candidates.push((cost, picks.clone(), (home, target, third)));
+                    if let Some(found) = look(&picks, (home, target, third)) {
+                        return Some(found);
                     }
-                    let Some(place) = (0..ids.len()).find(|place| picks[*place] + 1 < all[*place].len()) else { break };
+                    let Some(place) = (0..all.len()).find(|place| picks[*place] + 1 < all[*place].len()) else { break };
                     picks[place] += 1;
                     picks[..place].fill(0);
                 }
             }
         }
     }
-    candidates.sort();
-    // How long it takes does not depend on the regions here: no file of these has standbys that need not confirm.
-    let mut known: BTreeMap<Vec<usize>, bool> = BTreeMap::new();
-    let first = candidates.into_iter().find(|(_, picks, (home, target, third))| {
-        *known.entry(picks.clone()).or_insert_with(|| {
-            let placed = ids.iter().enumerate().map(|(at, id)| {
-                let choice = all[at][picks[at]].clone();
-                let second = if choice.targets > 1 { *third } else { None };
-                let targets = std::iter::once(*target).chain(second).collect();
-                ((*id).clone(), Placed { choice, home: *home, targets })
-            });
-            let predictions = predict(setting, &ground, &placed.collect(), &draws);
-            predictions.values().all(|prediction| prediction.misses_rto.is_none_or(|share| share <= 0.05 + 1e-9))
-        })
-    });
-    first.map(|(cost, ..)| cost)
+    None
 }
 
 /// What a candidate costs; `None`: it may not be there, or loses too much.
@@ -166,7 +234,7 @@ fn priced(
     ids: &[&ComponentId],
     all: &[Vec<Choice>],
     picks: &[usize],
-    (home, target, third): (usize, usize, Option<usize>),
+    (home, target, third): Regions,
 ) -> Option<i64> {
     let mut cost = 0;
     for (at, id) in ids.iter().enumerate() {
@@ -291,6 +359,35 @@ proptest! {
         let again = assess(&app, &Inputs::new(Atlas::embedded()));
         prop_assert_eq!(&again.conflicts, &[]);
         prop_assert!(again.objectives.iter().all(|one| one.standing != Standing::Unattainable), "{:#?}", again.objectives);
+    }
+
+    /// What is given up is held as well as it can be: no other placement that holds what is held is better in something that is
+    /// given up and no worse in the rest.
+    #[test]
+    fn nothing_comes_nearer_than_what_comes_nearest(case in cases(3, 3)) {
+        let mut case = case;
+        // One group: each needs the one before it.
+        for (number, component) in case.components.iter_mut().enumerate() {
+            component.1.iter_mut().enumerate().for_each(|(need, needs)| *needs |= need + 1 == number);
+        }
+        let app = app(&case);
+        let answer = assess(&app, &Inputs::new(Atlas::embedded()));
+        let given_up: Vec<(&str, bool)> = answer
+            .objectives
+            .iter()
+            .filter(|one| one.standing == Standing::Unattainable)
+            .map(|one| (one.of.as_str(), one.objective == "rto"))
+            .collect();
+        prop_assume!(!given_up.is_empty() && answer.components.len() == app.components.len());
+        let found: Vec<f64> = given_up
+            .iter()
+            .map(|(of, rto)| {
+                let component = answer.components.iter().find(|component| component.component == *of).unwrap();
+                if *rto { component.rto.p95 } else { component.rpo.p95 }
+            })
+            .collect();
+        let better = nearer(&app, &given_up, &found);
+        prop_assert!(better.is_none(), "{:?} {:?}, but {:?}", given_up, found, better);
     }
 
     /// Who follows the advice on a contradiction has one less.

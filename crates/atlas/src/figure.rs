@@ -1,6 +1,7 @@
 //! A number with its grade, source and date, so that nobody takes an estimate for a measurement.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -32,6 +33,28 @@ impl Grade {
             Self::Estimated => "estimated",
             Self::Declared => "declared",
         }
+    }
+
+    /// What something that was worked out of both is worth: a declaration more than an estimate, else the one that comes later.
+    #[must_use]
+    pub fn weaker(self, other: Self) -> Self {
+        let rank = |grade| match grade {
+            Self::Measured => 0,
+            Self::Observed => 1,
+            Self::Published => 2,
+            Self::Declared => 3,
+            Self::Estimated => 4,
+        };
+        if rank(self) >= rank(other) { self } else { other }
+    }
+}
+
+impl FromStr for Grade {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Measured, Self::Observed, Self::Published, Self::Estimated, Self::Declared];
+        all.into_iter().find(|grade| grade.as_str() == text).ok_or_else(|| format!("`{text}` is no grade"))
     }
 }
 

@@ -52,6 +52,7 @@ impl Latencies {
         let mut all = BTreeMap::new();
         let mut points = Vec::new();
         let mut sources: BTreeMap<String, (std::sync::Arc<str>, std::sync::Arc<str>)> = BTreeMap::new();
+        let position = |place: &Place| Some(regions.get(place)?.position.as_ref()?.value);
         rows("region_latency.csv", text, |row| {
             let place = |column| {
                 let text = row.text(column)?;
@@ -62,8 +63,7 @@ impl Latencies {
             let (basis, date) =
                 sources.entry(row.text("basis")?.into()).or_insert_with_key(|basis| source(basis)).clone();
             if row.text("symmetric")? == "yes"
-                && let (Some(Some(a)), Some(Some(b))) =
-                    (regions.get(&from).map(|facts| facts.position), regions.get(&to).map(|facts| facts.position))
+                && let (Some(a), Some(b)) = (position(&from), position(&to))
             {
                 points.push((a.distance_km(b), ms));
             }

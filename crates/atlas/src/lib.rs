@@ -104,10 +104,22 @@ impl Atlas {
         self.regions.get(place)
     }
 
-    /// Great-circle distance in km; `None` where a position is unknown.
+    /// Great-circle distance in km, for comparisons; `None` where a position is unknown. [`Atlas::distance`] is for people.
     pub fn distance_km(&self, a: &Place, b: &Place) -> Option<f64> {
-        let (a, b) = (self.region(a)?.position?, self.region(b)?.position?);
-        Some(a.distance_km(b))
+        let position = |place| Some(self.region(place)?.position.as_ref()?.value);
+        Some(position(a)?.distance_km(position(b)?))
+    }
+
+    /// Great-circle distance to the kilometre, worth no more than the worse of the two positions and as old as the older one.
+    pub fn distance(&self, a: &Place, b: &Place) -> Option<Figure<f64>> {
+        let (from, to) = (self.region(a)?.position.as_ref()?, self.region(b)?.position.as_ref()?);
+        let source = if from.source == to.source {
+            format!("great circle; both ends: {}", from.source)
+        } else {
+            format!("great circle; one end: {}; the other: {}", from.source, to.source)
+        };
+        let km = from.value.distance_km(to.value).round();
+        Some(Figure::new(km, from.grade.weaker(to.grade), source, from.date.clone().min(to.date.clone())))
     }
 
     /// The round trip between two regions, measured where there is a row, otherwise estimated from the distance.
@@ -199,5 +211,20 @@ mod tests {
         assert_eq!(km("aws/ap-south-1", "aws/ap-south-2"), Some(618.0));
         assert_eq!(km("azure/westeurope", "azure/northeurope"), Some(756.0));
         assert_eq!(km("azure/swedencentral", "azure/swedensouth"), None, "no coordinates are published");
+    }
+
+    #[test]
+    fn a_distance_is_worth_no_more_than_the_worse_of_its_ends() {
+        let grade = |a, b| Atlas::embedded().distance(&at(a), &at(b)).map(|km| (km.grade, km.date.to_string()));
+        let is = |grade, date: &str| Some((grade, date.to_owned()));
+        assert_eq!(grade("azure/westeurope", "azure/northeurope"), is(Grade::Published, "2026-08-21"));
+        assert_eq!(
+            grade("azure/westeurope", "azure/uksouth"),
+            is(Grade::Estimated, "2026"),
+            "a city, not Azure's own point"
+        );
+        assert_eq!(grade("aws/eu-north-1", "aws/eu-central-1"), is(Grade::Estimated, "2026"));
+        assert_eq!(Grade::Declared.weaker(Grade::Estimated), Grade::Estimated);
+        assert_eq!(Grade::Declared.weaker(Grade::Published), Grade::Declared);
     }
 }

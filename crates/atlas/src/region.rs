@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use lifeboat_model::app::{Place, Provider};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::table::{DataError, rows};
+use crate::figure::{Figure, Grade};
+use crate::table::{DataError, Row, rows};
 
 /// What is known of a region.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,14 +16,14 @@ pub struct RegionFacts {
     pub place: Place,
     /// The provider's name for people, such as `Europe (Stockholm)`.
     pub name: String,
-    /// The city that it is named after; for some regions an estimate, see `basis`.
+    /// The city that it is named after; for some regions an estimate, see the source of `position`.
     pub city: String,
     /// ISO 3166-1 alpha-2.
     pub country: String,
     /// In English.
     pub continent: String,
-    /// The city's centre; the data centres may be 60 km away. `None`: not published.
-    pub position: Option<Position>,
+    /// Where it lies, as far as that is told: of most the centre of a city. `None`: not published.
+    pub position: Option<Figure<Position>>,
     /// `EU/EEA`, or a country.
     pub jurisdiction: String,
     /// Availability zones.
@@ -33,8 +36,6 @@ pub struct RegionFacts {
     pub restricted: bool,
     /// Whether it works.
     pub status: Status,
-    /// How the position was found.
-    pub basis: String,
 }
 
 /// Availability zones of a region.
@@ -66,7 +67,7 @@ pub enum Status {
 }
 
 /// A point on Earth.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Position {
     /// Degrees north.
     pub latitude: f64,
@@ -134,14 +135,15 @@ pub(crate) fn parse_aws(text: &str) -> Result<BTreeMap<Place, RegionFacts>, Data
             city: row.text("city")?.into(),
             country: row.required("country")?,
             continent: row.required("continent")?,
-            position: position(row.optional("latitude")?, row.optional("longitude")?),
+            position: position(row, |basis| {
+                format!("GeoNames, the centre of the city ({basis}); the data centres lie up to 60 km away")
+            })?,
             jurisdiction: row.required("jurisdiction")?,
             zones: Zones::Count(row.required("availability_zones")?),
             pair: None,
             partition: row.required("partition")?,
             restricted: row.required("opt_in")?,
             status,
-            basis: row.text("location_basis")?.into(),
             place: place.clone(),
         };
         regions.insert(place, facts);
@@ -160,14 +162,13 @@ pub(crate) fn parse_azure(text: &str) -> Result<BTreeMap<Place, RegionFacts>, Da
             city: row.text("city")?.into(),
             country: row.required("country")?,
             continent: row.required("continent")?,
-            position: position(row.optional("latitude")?, row.optional("longitude")?),
+            position: position(row, str::to_owned)?,
             jurisdiction: row.required("jurisdiction")?,
             zones: if zones { Zones::Some } else { Zones::None },
             pair: row.optional::<String>("paired_region")?.map(|name| Place { provider: Provider::Azure, name }),
             partition: "azure".into(),
             restricted: row.required("access_restricted")?,
             status: Status::Available,
-            basis: row.text("location_basis")?.into(),
             place: place.clone(),
         };
         regions.insert(place, facts);
@@ -176,8 +177,15 @@ pub(crate) fn parse_azure(text: &str) -> Result<BTreeMap<Place, RegionFacts>, Da
     Ok(regions)
 }
 
-fn position(latitude: Option<f64>, longitude: Option<f64>) -> Option<Position> {
-    Some(Position { latitude: latitude?, longitude: longitude? })
+/// `source` makes a sentence of how the position was found.
+fn position(row: &Row<'_>, source: impl Fn(&str) -> String) -> Result<Option<Figure<Position>>, DataError> {
+    let (Some(latitude), Some(longitude)) = (row.optional("latitude")?, row.optional("longitude")?) else {
+        return Ok(None);
+    };
+    let grade: Grade = row.required("location_grade")?;
+    let date: String = row.required("location_date")?;
+    let source = source(row.text("location_basis")?);
+    Ok(Some(Figure::new(Position { latitude, longitude }, grade, source, date)))
 }
 
 #[cfg(test)]

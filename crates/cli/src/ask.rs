@@ -17,7 +17,7 @@ use lifeboat_plan::{Durations, Intent};
 use lifeboat_tls::{Setting, Stream};
 use serde::Deserialize;
 
-use crate::command::{Approve, Asked, Events, Plan, PlanIntent, Request, Which};
+use crate::command::{Approve, Asked, Done, Events, Plan, PlanIntent, Request, Which};
 use crate::exit::Failure;
 use crate::{file, local, show};
 
@@ -159,7 +159,7 @@ fn read<T: serde::de::DeserializeOwned>(code: StatusCode, body: &Bytes) -> Resul
     Err(Failure::Failed(why))
 }
 
-/// `lifeboat status`: 0 where every database is open and has a ready standby that does not drift, 1 otherwise.
+/// `lifeboat status`: 0 where every database is open and has a ready standby that does not drift, and nothing waits for a person; 1 otherwise.
 pub async fn status(which: &Which) -> Result<ExitCode, Failure> {
     let (status, body) = Nodes::of(&which.file, &which.asked)?.status().await?;
     if which.asked.json {
@@ -167,7 +167,8 @@ pub async fn status(which: &Which) -> Result<ExitCode, Failure> {
     } else {
         print!("{}", show::status(&status));
     }
-    let well = status.regions.values().all(|region| region.health == Health::Up)
+    let well = status.waiting.is_empty()
+        && status.regions.values().all(|region| region.health == Health::Up)
         && status.databases.values().all(|database| {
             // One that is not like the others is ready for something else than what runs now.
             let is_alike = |region: &RegionId| !database.drift.contains_key(region);
@@ -265,6 +266,12 @@ pub async fn report(file: &Path, asked: &Asked, differences: &[Difference]) -> R
     }
 }
 
+/// What a node answers to what it was asked for.
+#[derive(Deserialize)]
+struct Accepted {
+    run: String,
+}
+
 /// `lifeboat failover`, `lifeboat switchover`
 pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure> {
     let nodes = Nodes::of(&request.which.file, &request.which.asked)?;
@@ -281,15 +288,15 @@ pub async fn request(request: &Request, verb: &str) -> Result<ExitCode, Failure>
         ask["vouch"] = request.vouch.into();
     }
     let (code, body) = nodes.ask(Method::POST, &format!("/v1/{verb}"), Some(ask.to_string())).await?;
-    #[derive(Deserialize)]
-    struct Accepted {
-        run: String,
-    }
     let accepted: Accepted = read(code, &body)?;
     if request.which.asked.json {
         println!("{}", String::from_utf8_lossy(&body));
     } else {
         println!("{verb} accepted: {}\nwatch it with `lifeboat events --follow` and `lifeboat status`", accepted.run);
+        // What nobody but a person can do is told at once; a node that is asked in the same moment may not have heard of it yet.
+        if let Ok((status, _)) = nodes.status().await {
+            print!("{}", show::waiting(&status));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -308,15 +315,29 @@ pub async fn approve(approve: &Approve) -> Result<ExitCode, Failure> {
         ask["database"] = database.unwrap_or(what).into();
     }
     let (code, body) = nodes.ask(Method::POST, "/v1/approve", Some(ask.to_string())).await?;
-    #[derive(Deserialize)]
-    struct Accepted {
-        run: String,
-    }
     let accepted: Accepted = read(code, &body)?;
     if asked.json {
         println!("{}", String::from_utf8_lossy(&body));
     } else {
         println!("approved: {}", accepted.run);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lifeboat done`
+pub async fn done(done: &Done) -> Result<ExitCode, Failure> {
+    let nodes = Nodes::of(&done.file, &done.asked)?;
+    let by = std::env::var("USER").unwrap_or_else(|_| "an operator".into());
+    let mut say = serde_json::json!({ "writer": done.writer.as_str(), "by": by });
+    if let Some(database) = &done.database {
+        say["database"] = database.as_str().into();
+    }
+    let (code, body) = nodes.ask(Method::POST, "/v1/done", Some(say.to_string())).await?;
+    let accepted: Accepted = read(code, &body)?;
+    if done.asked.json {
+        println!("{}", String::from_utf8_lossy(&body));
+    } else {
+        println!("{}", accepted.run);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -366,10 +387,10 @@ pub async fn plan(plan: &Plan) -> Result<ExitCode, Failure> {
 }
 
 fn only_database(app: &App) -> Result<ComponentId, Failure> {
-    let all: Vec<&ComponentId> = app.databases().map(|(id, _)| id).collect();
+    let all: Vec<&ComponentId> = app.written_databases().map(|(id, _)| id).collect();
     match all.as_slice() {
         [only] => Ok((*only).clone()),
-        [] => Err(Failure::Wrong("lifeboat: this app has no database".into())),
+        [] => Err(Failure::Wrong("lifeboat: this app has no database that moves".into())),
         many => {
             let names: Vec<&str> = many.iter().map(|id| id.as_str()).collect();
             Err(Failure::Wrong(format!("lifeboat: which database? --database {}", names.join("|"))))

@@ -57,6 +57,8 @@ pub enum Verb {
     Switchover(Request),
     /// Approve the failover that somebody else has asked for
     Approve(Approve),
+    /// Say where a database is written now that no node can move: what waits for a person is done
+    Done(Done),
     /// Print the JSON Schema of the file, for editors
     Schema,
     /// Print completions for a shell
@@ -145,6 +147,22 @@ pub enum Servers {
 pub struct Approve {
     /// The database, or the name of the run that is to be; may be left out where there is one database
     pub what: Option<String>,
+    /// The app's file
+    #[arg(long, default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
+    pub file: PathBuf,
+    /// Whom to ask
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// `done`
+#[derive(Debug, Args)]
+pub struct Done {
+    /// The database; may be left out where there is one
+    pub database: Option<ComponentId>,
+    /// The region that writes it now; the one that wrote it before says that nothing was moved
+    #[arg(long, value_name = "REGION")]
+    pub writer: RegionId,
     /// The app's file
     #[arg(long, default_value = "lifeboat.yaml", env = "LIFEBOAT_FILE")]
     pub file: PathBuf,

@@ -59,6 +59,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Verb::Events(events) => runtime().and_then(|runtime| runtime.block_on(ask::events(&events))),
         Verb::Failover(request) => runtime().and_then(|runtime| runtime.block_on(ask::request(&request, "failover"))),
         Verb::Approve(approve) => runtime().and_then(|runtime| runtime.block_on(ask::approve(&approve))),
+        Verb::Done(done) => runtime().and_then(|runtime| runtime.block_on(ask::done(&done))),
         Verb::Switchover(request) => {
             runtime().and_then(|runtime| runtime.block_on(ask::request(&request, "switchover")))
         }

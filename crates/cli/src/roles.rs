@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use lifeboat_iac::{Now, Options, Roles, Said};
+use lifeboat_model::app::Component;
 use lifeboat_model::{App, ComponentId, RegionId};
 
 use crate::exit::Failure;
@@ -107,7 +108,9 @@ impl Round {
             notes.push(format!("the role files disagreed: {disagreement}"));
         }
         for (database, writer) in &before.writers {
-            if !now.writers.contains_key(database) {
+            // What every region writes has no writer that anybody would know.
+            let moves = app.components.get(database).is_some_and(Component::has_one_writer);
+            if moves && !now.writers.contains_key(database) {
                 notes.push(format!(
                     "{database}: nobody says who writes it; left at {writer} (--writer {database}=REGION)"
                 ));

@@ -9,7 +9,7 @@ use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::JournalEntry;
 use lifeboat_model::status::{DatabaseStatus, Drift, Health, Readiness, Status};
 use lifeboat_model::{ComponentId, RegionId};
-use lifeboat_plan::Plan;
+use lifeboat_plan::{Plan, StepKind};
 
 /// `lifeboat status`
 pub fn status(status: &Status) -> String {
@@ -43,6 +43,7 @@ pub fn status(status: &Status) -> String {
         };
         let _ = writeln!(text, "\n{} asks for a failover of {database} to {}{approved}{waits}", request.by, request.to);
     }
+    text += &waiting(status);
     if let Some(drift) = &status.drift {
         let _ = writeln!(text, "\n{}", drift_line(drift));
     }
@@ -53,6 +54,9 @@ pub fn status(status: &Status) -> String {
         let writer = database.writer.as_ref().map_or("nobody", |region| region.as_str());
         let open = if database.open { "" } else { ", NOT OPEN YET" };
         let _ = writeln!(text, "\n{id}  written in {writer} under epoch {}{open}", database.epoch);
+        if database.servers.is_empty() {
+            unseen(&mut text, database, width);
+        }
         servers(&mut text, database, width);
     }
     for (id, regions) in &status.compute {
@@ -65,7 +69,7 @@ pub fn status(status: &Status) -> String {
     }
     for run in &status.runs {
         let _ = writeln!(text, "\n{}  {} of {} to {}: {}", run.id, run.intent, run.database, run.to, run.state);
-        if run.state == "running" {
+        if run.state == "running" || run.state == "waiting" {
             for (step, state) in &run.steps {
                 let _ = writeln!(text, "  {state:8} {step}");
             }
@@ -74,10 +78,36 @@ pub fn status(status: &Status) -> String {
     text
 }
 
+/// What waits for a person, with what to do.
+pub fn waiting(status: &Status) -> String {
+    let mut text = String::new();
+    for waits in &status.waiting {
+        let since = waits.since_unix_ms.map_or(String::new(), |since| format!("  since {}", moment(since)));
+        let _ = writeln!(text, "\nWAITS FOR A PERSON  {} in {}{since}  {}", waits.component, waits.region, waits.why);
+        for line in &waits.steps {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    text
+}
+
+/// `2026-11-26 03:12 UTC`
+fn moment(unix_ms: u64) -> String {
+    jiff::Timestamp::from_millisecond(i64::try_from(unix_ms).unwrap_or(i64::MAX))
+        .map_or_else(|_| "some time".into(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// A database that no node drives: of its servers nothing is seen.
+fn unseen(text: &mut String, database: &DatabaseStatus, width: usize) {
+    for (region, ready) in &database.readiness {
+        let _ =
+            writeln!(text, "  {region:width$}  {}: {}", if ready.ready { "ready" } else { "NOT READY" }, ready.reason);
+    }
+}
+
 /// What was last said of how the regions differ: how much, when and by whom.
 fn drift_line(drift: &Drift) -> String {
-    let when = jiff::Timestamp::from_millisecond(i64::try_from(drift.unix_ms).unwrap_or(i64::MAX))
-        .map_or_else(|_| "at some time".into(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    let when = moment(drift.unix_ms);
     let regions: std::collections::BTreeSet<&str> =
         drift.differences.iter().map(|difference| difference.region.as_str()).collect();
     match drift.differences.len() {
@@ -231,8 +261,13 @@ pub fn audit(audit: &Audit, kept: u64) -> String {
 pub fn plan(plan: &Plan, readiness: Option<&Readiness>) -> String {
     let path = plan.critical_path(true);
     let from = plan.from.as_ref().map_or("nobody", |region| region.as_str());
+    let by_hand = if plan.steps.iter().any(|step| !step.manual.is_empty() && path.steps.contains(&step.id)) {
+        ", and as long as people take for the manual steps"
+    } else {
+        ""
+    };
     let mut text = format!(
-        "{} of {} from {from} to {}: clients wait about {} ms\n",
+        "{} of {} from {from} to {}: clients wait about {} ms{by_hand}\n",
         plan.intent,
         plan.database,
         plan.to,
@@ -256,13 +291,21 @@ pub fn plan(plan: &Plan, readiness: Option<&Readiness>) -> String {
         let after = if needs.is_empty() { String::new() } else { format!("  after {}", needs.join(", ")) };
         let _ = writeln!(
             text,
-            "{critical} {:>2}  {:width$}  {:actor$}  {:>5} ms{after}  done when {}",
+            "{critical} {:>2}  {:width$}  {:actor$}  {}{after}  done when {}",
             step.id.0 + 1,
             step.kind.to_string(),
             step.actor,
-            step.expected.as_millis(),
-            step.kind.done_when()
+            if step.manual.is_empty() { format!("{:>5} ms", step.expected.as_millis()) } else { "  manual".to_owned() },
+            match step.kind {
+                StepKind::Promote(ref database) if !step.manual.is_empty() => {
+                    format!("a person says so: `{}`", lifeboat_model::manual::done(database, &step.actor))
+                }
+                _ => step.kind.done_when().to_owned(),
+            }
         );
+        for line in &step.manual {
+            let _ = writeln!(text, "          {line}");
+        }
     }
     text.push_str("\n* the critical path: what clients wait for\n");
     text

@@ -67,7 +67,7 @@ fn each_role_may_do_what_it_is_for() {
     let plain = Some("{}");
     let loss = Some(r#"{"accept_loss": true}"#);
     let vouch = Some(r#"{"vouch": true}"#);
-    let table: [(&Method, &str, Option<&str>, [u16; 6]); 13] = [
+    let table: [(&Method, &str, Option<&str>, [u16; 6]); 14] = [
         //                                      nobody unknown viewer operator admin machine
         (&get, "/v1/health", None, [200; 6]),
         (&get, "/v1/status", None, [200; 6]),
@@ -79,6 +79,7 @@ fn each_role_may_do_what_it_is_for() {
         (&post, "/v1/failover", plain, [401, 401, 403, 400, 400, 400]),
         (&post, "/v1/switchover", plain, [401, 401, 403, 400, 400, 400]),
         (&post, "/v1/approve", plain, [401, 401, 403, 400, 400, 403]),
+        (&post, "/v1/done", Some(r#"{"writer": "b"}"#), [401, 401, 403, 400, 400, 400]),
         (&post, "/v1/failover", loss, [401, 401, 403, 403, 400, 400]),
         (&post, "/v1/failover", vouch, [401, 401, 403, 403, 400, 400]),
         (&post, "/v1/promise", Some(r#"{"from": "b"}"#), [403; 6]),

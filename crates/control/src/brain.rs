@@ -12,12 +12,14 @@ use lifeboat_model::app::{Component, Replication};
 use lifeboat_model::compute::{ComputeState, Duty};
 use lifeboat_model::database::{Action, DatabaseState, Gate, Lsn, Order};
 use lifeboat_model::journal::{EntryKind, JournalEntry};
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::state::{LeaseId, Revision, Transaction};
 use lifeboat_model::status::RouteAnswer;
 use lifeboat_model::{ComponentId, Epoch, HostName, Moment, RegionId};
 
 use crate::event::{Clock, Command, Event};
 use crate::health::{Evidence, Poll, Sight, Target, Watched};
+use crate::manual::Word;
 use crate::promise::Promises;
 use crate::record::{DatabaseRecord, JournalHead, Request, Run, View};
 use crate::session::Session;
@@ -122,6 +124,10 @@ pub(crate) struct Local {
     pub stage_seen: Option<(Run, Moment)>,
     /// The trouble that was journaled last.
     pub trouble: Option<String>,
+    /// Of a database that people move: the run that a person has said is not wanted.
+    pub declined: Option<Run>,
+    /// Whether the writer's region has been seen up since.
+    pub up_since_declined: bool,
 }
 
 /// A transaction under way, with what follows when it is committed.
@@ -195,7 +201,7 @@ impl Brain {
     pub fn new(app: Arc<App>, region: RegionId) -> Self {
         let locals = app
             .databases()
-            .filter(|(_, c)| keeps_copy(c, &region))
+            .filter(|(_, c)| c.has_one_writer() && keeps_copy(c, &region))
             .map(|(id, _)| (id.clone(), Local::default()))
             .collect();
         Self {
@@ -343,7 +349,8 @@ impl Brain {
             | Event::PeerAsks { .. }
             | Event::PeerAnswered { .. }
             | Event::Person { .. }
-            | Event::Approve { .. } => false,
+            | Event::Approve { .. }
+            | Event::Moved { .. } => false,
         }
     }
 
@@ -363,6 +370,9 @@ impl Brain {
             self.app.regions.keys().filter(|region| **region != self.me).map(Target::node).collect();
         for (id, component) in &self.app.components {
             if component.kind.is_database() {
+                if component.moved_by() != MovedBy::Nodes {
+                    continue; // The provider's own endpoints are no nodes' to judge.
+                }
                 let copies =
                     self.app.data_regions().filter(|region| **region != self.me && keeps_copy(component, region));
                 targets.extend(copies.map(|region| Target::database(region, id)));
@@ -413,6 +423,9 @@ impl Brain {
                 self.people.push_back((ticket, database, Wish::Ask(request)));
             }
             Event::Approve { ticket, database, by } => self.people.push_back((ticket, database, Wish::Approve(by))),
+            Event::Moved { ticket, database, writer, by, is_admin } => {
+                self.people.push_back((ticket, database, Wish::Believe(Word { writer, by, is_admin })));
+            }
         }
     }
 
@@ -439,7 +452,11 @@ impl Brain {
             self.hear_people();
             let databases: Vec<ComponentId> = self.app.databases().map(|(id, _)| id.clone()).collect();
             for database in &databases {
-                self.decide_database(database);
+                match self.moved_by(database) {
+                    MovedBy::Nodes => self.decide_database(database),
+                    MovedBy::People => self.decide_manual(database),
+                    MovedBy::Nobody => {}
+                }
             }
         } else {
             let databases: Vec<ComponentId> = self.records.keys().cloned().collect();
@@ -478,7 +495,7 @@ impl Brain {
     }
 
     /// Remembers when an epoch was seen to come, for hold-down and patience. By this node's own clock.
-    fn see_epoch(&mut self, database: &ComponentId, record: &DatabaseRecord) {
+    pub(crate) fn see_epoch(&mut self, database: &ComponentId, record: &DatabaseRecord) {
         let now = self.clock.now;
         let Some(local) = self.locals.get_mut(database) else { return };
         if local.epoch_seen.is_some_and(|seen| seen.epoch == record.epoch) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lifeboat_model::app::{FailoverMode, Reads, RegionRole, RoutePolicy};
 use lifeboat_model::database::{Gate, Role};
 use lifeboat_model::journal::EntryKind;
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::state::{Condition, Transaction, Write};
 use lifeboat_model::status::Readiness;
 use lifeboat_model::{ComponentId, RegionId, RunId};
@@ -83,7 +84,10 @@ impl Brain {
 
     fn databases_in<'a>(&'a self, region: &'a RegionId) -> impl Iterator<Item = &'a ComponentId> {
         let keeps_data = self.app.regions[region].role == RegionRole::Data;
-        self.app.databases().filter(move |(_, component)| keeps_data && keeps_copy(component, region)).map(|(id, _)| id)
+        self.app
+            .databases()
+            .filter(move |(_, c)| keeps_data && c.moved_by() == MovedBy::Nodes && keeps_copy(c, region))
+            .map(|(id, _)| id)
     }
 
     /// Takes over from a writer that is lost, if this region is the one to do it.
@@ -403,6 +407,9 @@ impl Brain {
         };
         if record.writer == *region {
             return Readiness { ready: true, reason: "it is the writer".into() };
+        }
+        if self.moved_by(database) == MovedBy::People {
+            return self.manual_readiness(database, region);
         }
         match self.is_ready(database, record, region) {
             Ok(Grounds::Holder) => Readiness { ready: true, reason: "it holds everything acknowledged".into() },

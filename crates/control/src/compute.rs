@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use lifeboat_model::app::{Component, Kind, Pattern, Route, RoutePolicy};
 use lifeboat_model::compute::{ComputeState, Duty, Running};
 use lifeboat_model::journal::EntryKind;
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::{ComponentId, HostName, RegionId};
 
 use crate::brain::Brain;
@@ -29,7 +30,10 @@ impl Brain {
                         Duty::Standby => format!("{id} stands by in {}", self.me),
                         Duty::Undecided => format!("{id} is left as it is in {}", self.me),
                     };
-                    let why = self.reason_of_duty(id, component);
+                    let mut why = self.reason_of_duty(id, component);
+                    if duty == Duty::Serving && component.moved_by() == MovedBy::People {
+                        why += "; people make it as large as that takes";
+                    }
                     self.note(EntryKind::Compute, Some(id), what, why);
                 }
             }
@@ -42,7 +46,7 @@ impl Brain {
             Some(record) => format!("{database} is written in {} (epoch {})", record.writer, record.epoch),
             None => format!("it is not known where {database} is written"),
         };
-        let databases = self.app.databases_behind(id);
+        let databases = self.app.writers_behind(id);
         if !databases.is_empty() {
             return databases.into_iter().map(written).collect::<Vec<_>>().join(", ");
         }
@@ -73,7 +77,7 @@ impl Brain {
     /// nowhere before it serves there.
     fn rests_without_database(&self, component: &Component, route: &Route) -> bool {
         matches!(component.pattern, Some(Pattern::PilotLight | Pattern::BackupRestore))
-            && self.app.databases_behind(&route.to).is_empty()
+            && self.app.writers_behind(&route.to).is_empty()
     }
 
     /// The regions that the quorum sees down, as far as it is known.
@@ -91,7 +95,7 @@ impl Brain {
 
     /// Clients are served where a database behind it is written; without databases, where the routes lead.
     fn duty(&self, id: &ComponentId, component: &Component) -> Duty {
-        let databases = self.app.databases_behind(id);
+        let databases = self.app.writers_behind(id);
         if !databases.is_empty() {
             // Of several, one that is written here is enough: a route follows one of them, and clients must not come to nothing.
             let here = |database| Some(self.records.get(database)?.writer == self.me);

@@ -125,6 +125,19 @@ pub enum Event {
         /// The name of the token with which it is approved.
         by: String,
     },
+    /// A person says where a database is written now that people move. Answered by [`Command::Answer`].
+    Moved {
+        /// Tells answers apart.
+        ticket: u64,
+        /// The database.
+        database: ComponentId,
+        /// The region that writes.
+        writer: RegionId,
+        /// Who says so.
+        by: String,
+        /// Whether that is an admin, who is believed where nothing waits for it.
+        is_admin: bool,
+    },
 }
 
 /// Something to do.

@@ -27,6 +27,7 @@ mod claim;
 mod compute;
 mod follow;
 mod journal;
+mod manual;
 mod order;
 mod route;
 mod session;

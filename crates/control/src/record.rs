@@ -171,6 +171,8 @@ pub enum Stage {
     Drain,
     /// Switchover: the source has stopped at this position; the target catches up and claims.
     Drained(Lsn),
+    /// A person moves the database, which no node can, and says when it is done.
+    Manual(Manual),
     /// The epoch is claimed; the target promotes and opens.
     Claimed,
     /// The epoch is open and clients are served.
@@ -184,9 +186,21 @@ impl Stage {
     pub fn is_over(&self) -> bool {
         match self {
             Self::Done | Self::Abandoned(_) => true,
-            Self::Checkpoint | Self::Drain | Self::Drained(_) | Self::Claimed => false,
+            Self::Checkpoint | Self::Drain | Self::Drained(_) | Self::Manual(_) | Self::Claimed => false,
         }
     }
+}
+
+/// What waits for a person, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manual {
+    /// By the wall clock, in milliseconds since 1970 UTC: for people, nothing is decided by it.
+    pub since_unix_ms: u64,
+    /// Who asked for it; `None`: the nodes offer it, for the writer's region is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+    /// Why it is to be moved.
+    pub why: String,
 }
 
 /// What a person asked for.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lifeboat_model::app::{Route, RoutePolicy};
 use lifeboat_model::database::Role;
 use lifeboat_model::journal::EntryKind;
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::status::RouteAnswer;
 use lifeboat_model::{ComponentId, HostName, RegionId};
 
@@ -56,8 +57,9 @@ impl Brain {
 
     /// The writer's region under the newest open epoch; what was served before while a new one is not open yet.
     fn failover_region(&self, host: &HostName, route: &Route) -> (Vec<RegionId>, String) {
-        let databases = self.app.databases_behind(&route.to);
-        let Some(database) = databases.iter().next() else {
+        let databases = self.app.writers_behind(&route.to);
+        // One that waits for a person holds up no failover of those that do not.
+        let Some(database) = databases.iter().min_by_key(|id| self.moved_by(id) == MovedBy::People) else {
             let (healthy, reason) = self.healthy_regions(&route.to);
             let best =
                 healthy.into_iter().max_by_key(|r| (self.app.regions[r].preference, std::cmp::Reverse(r.clone())));
@@ -104,7 +106,7 @@ impl Brain {
     /// Whether the answer may be about to change: then nobody should keep it.
     fn is_in_doubt(&self, region: &RegionId, route: &Route) -> bool {
         let doubtful = |target: &Target| self.watched.get(target).is_some_and(Watched::in_doubt);
-        let databases = self.app.databases_behind(&route.to);
+        let databases = self.app.writers_behind(&route.to);
         let moving = databases.iter().any(|database| {
             self.runs.get(database).is_some_and(|run| !run.stage.is_over())
                 || self.records.get(database).is_some_and(|record| !record.open)

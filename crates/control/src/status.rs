@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_model::app::Component;
 use lifeboat_model::compute::{ComputeState, Running};
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::status::{DatabaseStatus, Health, RegionStatus, RunStatus, Status};
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_plan::{Durations, Plan, StepKind};
@@ -34,6 +35,7 @@ impl Brain {
                 .iter()
                 .filter_map(|(database, request)| Some((database.clone(), self.request_status(request)?)))
                 .collect(),
+            waiting: self.waiting_status(),
             drift: None,
             warnings: Vec::new(),
         }
@@ -110,6 +112,7 @@ impl Brain {
         let state = match &run.stage {
             Stage::Done => "done",
             Stage::Abandoned(_) => "abandoned",
+            Stage::Manual(_) => "waiting",
             Stage::Checkpoint | Stage::Drain | Stage::Drained(_) | Stage::Claimed => "running",
         };
         RunStatus {
@@ -133,6 +136,7 @@ impl Brain {
             StepKind::Drain(_) | StepKind::CatchUp(_) => claimed || matches!(run.stage, Stage::Drained(_)),
             StepKind::Claim(_) => claimed,
             StepKind::Detach(_) => server.is_some_and(|s| s.epoch >= run.epoch),
+            StepKind::Promote(_) if self.moved_by(database) == MovedBy::People => claimed,
             StepKind::Promote(_) => claimed && server.is_some_and(|s| s.role == Role::Primary && s.epoch >= run.epoch),
             StepKind::Open(_) => record.epoch > run.epoch || record.epoch == run.epoch && record.open,
             StepKind::StartCompute(compute) | StepKind::AwaitCompute(compute) => {

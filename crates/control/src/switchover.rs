@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lifeboat_model::database::{Action, Role};
 use lifeboat_model::journal::EntryKind;
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::state::Transaction;
 use lifeboat_model::{ComponentId, Moment, RegionId};
 use lifeboat_plan::Intent;
@@ -12,6 +13,7 @@ use crate::approve::{more, terms};
 use crate::brain::Brain;
 use crate::claim::run_id;
 use crate::event::Command;
+use crate::manual::Word;
 use crate::record::{self, DatabaseRecord, Origin, Request, Run, Stage};
 use crate::store::put;
 
@@ -27,6 +29,8 @@ pub(crate) enum Wish {
     Ask(Request),
     /// That what another one asks for happens; by the name of a token.
     Approve(String),
+    /// To be believed that a database was moved.
+    Believe(Word),
 }
 
 impl Brain {
@@ -37,6 +41,7 @@ impl Brain {
             let heard = match wish {
                 Wish::Ask(request) => self.hear(ticket, &database, request),
                 Wish::Approve(by) => self.approve(ticket, &database, by),
+                Wish::Believe(word) => self.take_word(ticket, &database, word),
             };
             if let Err(why) = heard {
                 self.commands.push(Command::Answer { ticket, answer: Err(why) });
@@ -45,11 +50,19 @@ impl Brain {
     }
 
     fn hear(&mut self, ticket: u64, database: &ComponentId, mut request: Request) -> Result<(), String> {
+        if let Some(component) = self.app.components.get(database).filter(|component| component.kind.is_database())
+            && component.moved_by() == MovedBy::Nobody
+        {
+            return Err(format!("{database} needs no move: `{}` is written in every region", component.kind.as_str()));
+        }
         let record = self
             .records
             .get(database)
             .cloned()
             .ok_or_else(|| format!("`{database}` is no database that was ever written"))?;
+        if self.moved_by(database) == MovedBy::People {
+            return self.hear_manual(ticket, database, &record, request);
+        }
         let to = match request.to.clone() {
             Some(to) => to,
             None => self.best_ready(database).ok_or_else(|| format!("no region is ready to take over {database}"))?,
@@ -189,7 +202,7 @@ impl Brain {
                     self.order(database, record.epoch, Action::Stop { clean: true });
                 }
             }
-            Stage::Drained(_) | Stage::Claimed | Stage::Done | Stage::Abandoned(_) => {}
+            Stage::Drained(_) | Stage::Manual(_) | Stage::Claimed | Stage::Done | Stage::Abandoned(_) => {}
         }
     }
 
@@ -225,7 +238,7 @@ impl Brain {
             Stage::Drained(position) => {
                 (format!("{database} has stopped at {position}"), "its standbys have received everything".to_owned())
             }
-            Stage::Checkpoint | Stage::Claimed | Stage::Done => {
+            Stage::Checkpoint | Stage::Manual(_) | Stage::Claimed | Stage::Done => {
                 (format!("{} of {database}", run.intent), String::from("next stage"))
             }
         };

@@ -334,6 +334,7 @@ mod tests {
             let server = |role| DatabaseState { role, ..DatabaseState::absent() };
             let status = |region: &RegionId| Status {
                 requests: BTreeMap::new(),
+                waiting: Vec::new(),
                 drift: None,
                 warnings: Vec::new(),
                 compute: BTreeMap::new(),

@@ -7,6 +7,7 @@ use crate::design::{Design, Part, Site, Way};
 use crate::tree::Tree;
 use crate::{Problem, members};
 
+mod backups;
 mod balancer;
 mod boot;
 mod foundation;
@@ -24,7 +25,7 @@ const DNS_SQL: &str = "privatelink.database.windows.net";
 
 /// How many digits of the subscription's id are in names that nobody else in the world may have. `hand-out.sh` has to know them too, so
 /// they are no hash.
-pub(crate) const UNIQUE: usize = 6;
+pub(crate) const UNIQUE: usize = lifeboat_model::names::UNIQUE;
 
 /// How clients reach a scale set, and how its machines are asked for their health. Nothing before the application ends TLS: whether it
 /// does itself is what its check says.
@@ -122,6 +123,10 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
     if let Some(global) = templates.global() {
         tree.put(format!("{FOLDER}/global.json"), global);
     }
+    if let Some(backups) = templates.backups() {
+        tree.put(format!("{FOLDER}/backups.json"), backups);
+        tree.put(format!("{FOLDER}/backups.parameters.json"), templates.backup_values());
+    }
     tree.warnings.extend(templates.warnings());
 }
 
@@ -201,14 +206,30 @@ impl Templates<'_> {
                 "keep one standby, or replicate to the others by active geo-replication outside the group",
             ));
         }
-        for part in self.parts.iter().filter(|part| part.component.kind == Kind::AzureStorage) {
-            found.push(Problem::new(
-                format!("components.{}", part.id),
-                "Azure copies a geo-redundant account to its own paired region, whatever standby is named",
-                "check that the pair of the writer's region lies where the data may be",
-            ));
-        }
         found
+    }
+}
+
+/// Kind of redundancy of a storage account, without the tier. Where its region has no pair, Azure copies it to no other.
+pub(crate) fn storage_redundancy(part: &Part, home: &Site) -> &'static str {
+    let zoned = home.facts.is_some_and(|facts| facts.zones > 0);
+    let paired = home.facts.is_some_and(|facts| facts.pair.is_some());
+    match (paired, part.pattern, zoned) {
+        (false, _, true) => "ZRS",
+        (false, _, false) => "LRS",
+        (true, Pattern::BackupRestore, true) => "GZRS",
+        (true, Pattern::BackupRestore, false) => "GRS",
+        (true, _, true) => "RAGZRS",
+        (true, _, false) => "RAGRS",
+    }
+}
+
+/// Where Azure SQL keeps backups.
+pub(crate) fn sql_redundancy(home: Option<&Site>) -> &'static str {
+    match home.and_then(|site| site.facts) {
+        Some(facts) if facts.pair.is_some() => "Geo",
+        Some(facts) if facts.zones > 0 => "Zone",
+        Some(_) | None => "Local",
     }
 }
 

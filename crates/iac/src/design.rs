@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lifeboat_model::app::{Check, CheckTarget, Component, Kind, Pattern, Provider, Region, RegionRole, RoutePolicy};
 use lifeboat_model::compute::Instances;
+pub(crate) use lifeboat_model::names::{plain, short};
 use lifeboat_model::{App, ComponentId, HostName, RegionId};
 
 use crate::names;
@@ -245,24 +246,6 @@ pub(crate) fn pascal(name: &str) -> String {
     name.split(|c: char| !c.is_ascii_alphanumeric())
         .map(|word| word.chars().take(1).flat_map(char::to_uppercase).chain(word.chars().skip(1)).collect::<String>())
         .collect()
-}
-
-/// The name itself if it fits, else its beginning and six digits that keep it apart from others.
-pub(crate) fn short(name: &str, most: usize) -> String {
-    if name.len() <= most {
-        return name.into();
-    }
-    let digits = format!("{:06x}", crate::tree::hash(name) & 0x00ff_ffff);
-    format!("{}-{digits}", name[..most - 7].trim_end_matches('-'))
-}
-
-/// Lower-case letters and digits only, for names such as an Azure storage account's.
-pub(crate) fn plain(name: &str, most: usize) -> String {
-    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    if letters.len() <= most {
-        return letters;
-    }
-    format!("{}{:06x}", &letters[..most - 6], crate::tree::hash(name) & 0x00ff_ffff)
 }
 
 fn site<'a>(id: &'a RegionId, region: &'a Region, problems: &mut Vec<Problem>) -> Site<'a> {

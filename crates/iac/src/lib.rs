@@ -13,6 +13,7 @@ use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 
 mod arm;
+mod backups;
 mod boot;
 mod cloudformation;
 mod design;
@@ -132,6 +133,9 @@ pub fn generate(app: &App, options: &Options) -> Result<Tree, Vec<Problem>> {
     let mut tree = Tree { warnings: design.warnings.clone(), ..Tree::default() };
     if options.targets.iter().any(|target| target.makes_nodes()) {
         tree.warnings.extend(members::warnings(&design));
+    }
+    if options.targets.contains(&Target::Terraform) || options.targets.contains(&Target::Arm) {
+        tree.warnings.extend(backups::warnings(&design));
     }
     for target in &options.targets {
         match target {

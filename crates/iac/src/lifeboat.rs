@@ -134,6 +134,36 @@ const POD_CERTIFICATES: &str = "              - secret:
                     - {key: @{region}.key, path: tls/@{region}.key}
 ";
 
+const POD_MOUNTS: &str = "            - {name: lifeboat, mountPath: /etc/lifeboat, readOnly: true}\n";
+
+const POD_VOLUMES: &str = "        # Renewed certificates reach the node without a restart.
+        - name: lifeboat
+          projected:
+            defaultMode: 288 # 0440
+            sources:
+              - secret:
+                  name: lifeboat-file
+                  items: [{key: lifeboat.yaml, path: lifeboat.yaml}]
+";
+
+const VAULT_FILE_MOUNT: &str =
+    "            - {name: lifeboat, mountPath: /etc/lifeboat/lifeboat.yaml, subPath: lifeboat.yaml, readOnly: true}\n";
+
+const VAULT_TLS_MOUNT: &str = "            - {name: tls, mountPath: /etc/lifeboat/tls, readOnly: true}\n";
+
+const VAULT_VOLUMES: &str = "        - name: lifeboat
+          secret:
+            secretName: lifeboat-file
+            defaultMode: 288 # 0440
+        # From the key vault, as the pod's own identity. Renewed certificates reach the node within the hour, without a restart.
+        - name: tls
+          csi:
+            driver: secrets-store.csi.k8s.io
+            readOnly: true
+            volumeAttributes:
+              secretProviderClass: lifeboat-tls
+";
+
 /// The node in Kubernetes, with the region's member beside it in the same pod, so that both have one address.
 fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Member>) -> String {
     let given = members::is_given_certificates(design, site);
@@ -148,6 +178,11 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         .map(|(name, port)| format!("    - {{name: {name}, port: {port}, targetPort: {name}}}\n"))
         .collect();
     let open: String = ports.iter().map(|(_, port)| format!("        - port: {port}\n")).collect();
+    let from_vault = given && members::home_cluster(design, site).is_some();
+    let (file_mount, tls_mount) =
+        if from_vault { (VAULT_FILE_MOUNT, VAULT_TLS_MOUNT) } else { (POD_MOUNTS, POD_MOUNTS) };
+    let mounts = if from_vault { format!("{file_mount}{tls_mount}") } else { file_mount.to_owned() };
+    let volumes = if from_vault { VAULT_VOLUMES.to_owned() } else { format!("{POD_VOLUMES}{certificates}") };
     let etcd = member.map_or_else(String::new, |member| {
         let environment: String = members::environment(design, member, "0.0.0.0")
             .into_iter()
@@ -162,17 +197,15 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         let values = [
             ("etcd_image", yaml(&options.etcd_image)),
             ("environment", environment),
+            ("mounts", tls_mount.to_owned()),
             ("port", member.port.to_string()),
             ("peer_port", member.peer_port().to_string()),
         ];
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         fill(include_str!("lifeboat/etcd-container.yaml"), &values)
     });
-    // EKS brings the driver of volumes and no class for them.
-    let (class, storage_class) = match site.region.place.provider {
-        Provider::Aws => ("        storageClassName: lifeboat\n", STORAGE_CLASS),
-        Provider::Azure | Provider::Local | Provider::Kubernetes => ("", ""),
-    };
+    let storage_class = storage_class(site);
+    let class = if storage_class.is_empty() { "" } else { "        storageClassName: lifeboat\n" };
     let claim = if member.is_some() {
         format!(
             "    - metadata:\n        name: etcd\n      spec:\n        accessModes: [ReadWriteOnce]\n{class}        resources:\n          \
@@ -206,13 +239,18 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         ("environment", if members::speaks_tls(design, site) { POD_ENVIRONMENT } else { "" }),
         (
             "needed",
-            if given {
-                "secrets lifeboat-file (lifeboat.yaml)\n# and lifeboat-tls (hand-out.sh)"
-            } else {
-                "secret lifeboat-file (lifeboat.yaml)"
+            match (given, from_vault) {
+                (true, true) => {
+                    "secret lifeboat-file (lifeboat.yaml),\n# and of hand-out.sh its certificates in the vault and who it is"
+                }
+                (true, false) => "secrets lifeboat-file (lifeboat.yaml)\n# and lifeboat-tls (hand-out.sh)",
+                (false, _) => "secret lifeboat-file (lifeboat.yaml)",
             },
         ),
-        ("certificates", &certificates),
+        ("mounts", &mounts),
+        ("volumes", &volumes),
+        ("labels", if from_vault { "        azure.workload.identity/use: \"true\"\n" } else { "" }),
+        ("tolerations", if site.region.place.provider == Provider::Azure { TOLERATIONS } else { "" }),
         ("app", design.name()),
         ("region", site.id.as_str()),
         ("image", &yaml(&options.image)),
@@ -222,22 +260,40 @@ fn manifest(design: &Design, site: &Site, options: &Options, member: Option<&Mem
         ("etcd", &etcd),
         ("claim", &claim),
         ("class", class),
-        ("storage_class", storage_class),
+        ("storage_class", &storage_class),
         ("address", &address),
         ("annotations", &annotations),
     ];
     fill(include_str!("lifeboat/node.yaml"), &values)
 }
 
+/// The system nodes of AKS are there in every region, those for applications only where it serves.
+const TOLERATIONS: &str = "      tolerations:
+        # The cluster's own nodes run in every region, also where none of the app's do.
+        - {key: CriticalAddonsOnly, operator: Exists}
+";
+
+/// What the node and its etcd remember is on disks that outlive the pod, and the claim. EKS brings the driver of volumes and no class for them;
+/// the classes of AKS delete the disk with its claim. On Azure a disk is in all zones, as far as there are any: the pod may move to another.
+fn storage_class(site: &Site) -> String {
+    let (provisioner, parameters) = match site.region.place.provider {
+        Provider::Aws => ("ebs.csi.aws.com", "  type: gp3\n  encrypted: \"true\"\n"),
+        Provider::Azure if site.facts.is_some_and(|facts| facts.zones > 0) => {
+            ("disk.csi.azure.com", "  skuName: Premium_ZRS\n")
+        }
+        Provider::Azure => ("disk.csi.azure.com", "  skuName: Premium_LRS\n"),
+        Provider::Local | Provider::Kubernetes => return String::new(),
+    };
+    fill(STORAGE_CLASS, &[("provisioner", provisioner), ("parameters", parameters)])
+}
+
 const STORAGE_CLASS: &str = "apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata:
   name: lifeboat
-provisioner: ebs.csi.aws.com
+provisioner: @{provisioner}
 parameters:
-  type: gp3
-  encrypted: \"true\"
-reclaimPolicy: Retain
+@{parameters}reclaimPolicy: Retain
 volumeBindingMode: WaitForFirstConsumer
 ---
 ";
@@ -316,6 +372,47 @@ to_cluster() {
 
 "#;
 
+const TO_POD: &str = r#"# Into the vault, and to the cluster who the node's pod is, which only Azure knows: REGION VAULT GROUP IDENTITY CONTEXT
+to_pod() {
+  for name in ca "$1"; do
+    az keyvault secret set --vault-name "$2" --name "$name-pem" --file "$certificates/$name.pem" --encoding utf-8 --output none
+  done
+  az keyvault secret set --vault-name "$2" --name "$1-key" --file "$certificates/$1.key" --encoding utf-8 --output none
+  client=$(az identity show --resource-group "$3" --name "$4" --query clientId --output tsv)
+  kubectl --context "$5" --namespace lifeboat annotate --overwrite serviceaccount lifeboat \
+    "azure.workload.identity/client-id=$client" >/dev/null
+  kubectl --context "$5" apply --filename - >/dev/null <<EOF
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata:
+  name: lifeboat-tls
+  namespace: lifeboat
+spec:
+  provider: azure
+  parameters:
+    usePodIdentity: "false"
+    clientID: "$client"
+    tenantId: "$(az account show --query tenantId --output tsv)"
+    keyvaultName: "$2"
+    objects: |
+      array:
+        - |
+          objectName: ca-pem
+          objectType: secret
+          objectAlias: ca.pem
+        - |
+          objectName: $1-pem
+          objectType: secret
+          objectAlias: $1.pem
+        - |
+          objectName: $1-key
+          objectType: secret
+          objectAlias: $1.key
+EOF
+}
+
+"#;
+
 const UNIQUE_OF_SUBSCRIPTION: &str = "\
 # In the vaults' names: the first digits of the subscription that `az account set` chose.
 unique=$(az account show --query id --output tsv | cut -c 1-@{digits})
@@ -328,8 +425,16 @@ fn hand_out(design: &Design) -> String {
     let mut commands = String::new();
     for site in design.sites.iter().filter(|site| members::is_given_certificates(design, site)) {
         let id = site.id;
+        let context = cluster_name(design.app, site.id);
+        if members::home_cluster(design, site).is_some() {
+            commands += &format!(
+                "echo {id}: to the key vault, and to the cluster {context}\nto_pod {id} \"{}-$unique\" {app}-{id} \"{}-$unique\" {context}\n\n",
+                vault_name(design, site),
+                short(&identity_name(design, site), 128 - UNIQUE - 1)
+            );
+            continue;
+        }
         if members::runs_in_cluster(design, site) {
-            let context = cluster_name(design.app, site.id);
             commands += &format!("echo {id}: to the cluster {context}\nto_cluster {id} {context}\n\n");
             continue;
         }
@@ -354,7 +459,6 @@ fn hand_out(design: &Design) -> String {
         };
         // A node may run in the managed cluster instead of on the machine.
         if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
-            let context = cluster_name(design.app, site.id);
             commands += &format!(
                 "if kubectl --context {context} get namespace lifeboat >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
                  to_cluster {id} {context}\nfi\n\n"
@@ -363,6 +467,9 @@ fn hand_out(design: &Design) -> String {
     }
     if commands.contains("to_cluster ") {
         commands.insert_str(0, TO_CLUSTER);
+    }
+    if commands.contains("to_pod ") {
+        commands.insert_str(0, TO_POD);
     }
     if commands.contains("$unique") {
         commands.insert_str(0, &UNIQUE_OF_SUBSCRIPTION.replace("@{digits}", &UNIQUE.to_string()));
@@ -379,4 +486,9 @@ pub(crate) fn secret_name(design: &Design, site: &Site) -> String {
 /// the subscription come after this.
 pub(crate) fn vault_name(design: &Design, site: &Site) -> String {
     short(&format!("lb-{}-{}", design.name(), site.id), 24 - UNIQUE - 1)
+}
+
+/// The identity of a region's node that is a pod, on Azure. A hyphen and digits of the subscription come after this.
+pub(crate) fn identity_name(design: &Design, site: &Site) -> String {
+    format!("{}-lifeboat-{}", design.name(), site.id)
 }

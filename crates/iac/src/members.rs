@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use lifeboat_model::app::{EtcdStore, Kind, Provider, RegionRole, StoreChoice, Tls};
+use lifeboat_model::app::{EtcdStore, Kind, Pattern, Provider, RegionRole, StoreChoice, Tls};
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::{App, RegionId};
 
 use crate::Problem;
@@ -197,15 +198,31 @@ pub(crate) fn is_given_certificates(design: &Design, site: &Site) -> bool {
 }
 
 /// Whether a region's node runs in the managed cluster and has no machine: what moves deployments has to be there. Health checkers do not
-/// find it there, so that where a route leads to machines or services of the region it keeps a machine. On Azure it has both, of which
-/// one is to be started.
+/// find it there, so that where a route leads to machines or services of the region it keeps a machine.
 pub(crate) fn runs_in_cluster(design: &Design, site: &Site) -> bool {
-    let is_cloud = site.region.place.provider == Provider::Aws;
+    match site.region.place.provider {
+        Provider::Aws => has_its_work_in_cluster(design, site),
+        Provider::Azure => home_cluster(design, site).is_some(),
+        Provider::Local | Provider::Kubernetes => false,
+    }
+}
+
+/// On Azure the cluster in which the region's node runs: one that is made with the region, so that it can say who the pod is. In a cluster
+/// of the user's own, or one that is made when the region is to serve, the pod may run as well, and the region keeps a machine.
+pub(crate) fn home_cluster<'a>(design: &'a Design<'a>, site: &Site) -> Option<&'a Part<'a>> {
+    let is_there = |part: &&Part| {
+        part.regions.contains(&site.id) && (part.pattern != Pattern::BackupRestore || *part.home == *site.id)
+    };
+    let is_azure = site.region.place.provider == Provider::Azure;
+    design.parts_of(Kind::Aks).find(is_there).filter(|_| is_azure && has_its_work_in_cluster(design, site))
+}
+
+fn has_its_work_in_cluster(design: &Design, site: &Site) -> bool {
     let has_deployment = design.parts_of(Kind::Deployment).any(|part| part.regions.contains(&site.id));
     let is_asked = design.ways.iter().filter(|way| way.regions.contains(&site.id)).any(|way| {
         design.part(way.to).is_some_and(|part| matches!(part.component.kind, Kind::Asg | Kind::Ecs | Kind::Vmss))
     });
-    is_cloud && has_deployment && !is_asked
+    has_deployment && !is_asked
 }
 
 fn is_beyond_loopback(site: &Site) -> bool {
@@ -247,14 +264,17 @@ pub(crate) fn warnings(design: &Design) -> Vec<Problem> {
     found
 }
 
-/// A node refuses a database that it could not move: it would promise what it cannot keep.
+/// What no node can move waits for a person, and that is learnt best before it happens.
 fn driver_warning(part: &Part) -> Option<Problem> {
     let kind = part.component.kind;
-    (kind.is_database() && kind != Kind::Postgres).then(|| {
+    (kind.is_database() && part.component.moved_by() == MovedBy::People).then(|| {
         Problem::new(
             format!("components.{}.kind", part.id),
-            format!("nodes have no driver for `{}` yet: those of its regions do not start", kind.as_str()),
-            format!("fail it over with its provider's own command; then `lifeboat roles --writer {}=REGION`", part.id),
+            format!("nodes have no driver for `{}` yet: a failover of it waits for a person", kind.as_str()),
+            format!(
+                "be ready for what README.md and `lifeboat status` show, then `lifeboat done {} --writer REGION`",
+                part.id
+            ),
         )
     })
 }

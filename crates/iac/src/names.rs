@@ -12,7 +12,7 @@ use crate::strict;
 use crate::tree::Tree;
 
 /// Files beside those of the components, and modules of each region.
-const OWN: [&str; 19] = [
+const OWN: [&str; 20] = [
     "backup",
     "balancer",
     "images",
@@ -25,6 +25,7 @@ const OWN: [&str; 19] = [
     "node",
     "outputs",
     "peering",
+    "pod",
     "providers",
     "region",
     "roles",

@@ -2,7 +2,7 @@
 //!
 //! `network` is the second octet of the region's address range: fixed per cloud region, so that adding a region to an
 //! app never renumbers the others, and no two regions of an app overlap. New rows take new numbers.
-//! Zones are availability zones: of AWS from its region table, of Azure from its list-locations metadata.
+//! Zones are availability zones: of AWS from its region table, of Azure from its list-locations metadata, which has the pairs as well.
 
 use lifeboat_model::app::{Place, Provider};
 
@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) zones: u8,
     /// AWS: the partition of ARNs.
     pub(crate) partition: &'static str,
+    /// Azure: the region to which it copies what is geo-redundant; `None`: it has none.
+    pub(crate) pair: Option<&'static str>,
     /// As people know it: `Europe (Stockholm)`, `North Europe`.
     pub(crate) name: &'static str,
 }
@@ -35,7 +37,7 @@ pub(crate) fn facts(place: &Place) -> Option<Facts> {
 
 fn rows() -> impl Iterator<Item = (Provider, &'static str, Facts)> {
     TABLE.lines().skip(1).filter_map(|line| {
-        let mut cells = line.splitn(6, ',');
+        let mut cells = line.splitn(7, ',');
         let provider = match cells.next()? {
             "aws" => Provider::Aws,
             "azure" => Provider::Azure,
@@ -44,7 +46,9 @@ fn rows() -> impl Iterator<Item = (Provider, &'static str, Facts)> {
         let region = cells.next()?;
         let network = cells.next()?.parse().ok()?;
         let zones = cells.next()?.parse().ok()?;
-        Some((provider, region, Facts { network, zones, partition: cells.next()?, name: cells.next()? }))
+        let partition = cells.next()?;
+        let pair = cells.next().filter(|pair| !pair.is_empty());
+        Some((provider, region, Facts { network, zones, partition, pair, name: cells.next()? }))
     })
 }
 

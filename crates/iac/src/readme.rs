@@ -6,6 +6,7 @@ use crate::design::{Design, Site};
 use crate::tree::Tree;
 
 mod azure;
+mod moves;
 
 /// Writes `README.md` about what the tree holds so far.
 pub(crate) fn write(design: &Design, tree: &mut Tree) {
@@ -34,7 +35,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         out += &format!("| {} | {} | {parts} |\n", site.id, site.region.place);
     }
     out += "\nThat is how it starts. Who writes and who serves *now* stands in the role files. After a failover `lifeboat roles` brings them up to \
-            what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`.\n";
+            what\nthe nodes say, so that the next plan is empty. Never edit them to fail over; use `lifeboat failover` or `lifeboat switchover`,\nand where no node can move what is written, what `lifeboat status` shows and `lifeboat done`.\n";
     out += &azure::section(design, tree).unwrap_or_default();
     for (folder, text) in [
         ("terraform/aws", TERRAFORM_AWS),
@@ -42,7 +43,7 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         ("cloudformation", CLOUDFORMATION),
         ("arm", &arm(design, tree)),
         ("kubernetes", KUBERNETES),
-        ("lifeboat", LIFEBOAT),
+        ("lifeboat", &(LIFEBOAT.to_owned() + &moves::section(design))),
     ] {
         if has(&format!("{folder}/")) {
             out += &text.replace("@{app}", design.name());
@@ -133,12 +134,15 @@ fn arm(design: &Design, tree: &Tree) -> String {
     if has("links") {
         out += &format!("{} -f links.json -p @roles.json\n", group("global"));
     }
+    if has("backups") {
+        out += &format!("{} -f backups.json -p @backups.parameters.json -p @roles.json\n", group("global"));
+    }
     out + ARM
 }
 
 const ARM: &str = "
-Always in incremental mode (the default): complete mode deletes what a template does not name. Roles: `roles.json`, of which `regional.json`, `global.json`
-and `links.json` make what follows them. A deployment sets scale sets back to the size of their role; autoscale takes it from there.
+Always in incremental mode (the default): complete mode deletes what a template does not name. Roles: `roles.json`, of which `regional.json`, `global.json`,
+`links.json` and `backups.json` make what follows them. A deployment sets scale sets back to the size of their role; autoscale takes it from there.
 
 A vault that was deleted keeps its name for 7 days (purge protection): `az keyvault recover`.
 ";
@@ -160,8 +164,9 @@ A folder per region: the node as a systemd unit, as a container or in Kubernetes
     lifeboat certs lifeboat.yaml --out certs      # keep certs/ca.key where no node is
     lifeboat/hand-out.sh certs                    # to the secret store of each region
 
-In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`. Where there are both, start one: they would
-claim one address. In EKS the address is given by the AWS Load Balancer Controller, which has to be there.
+In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`, then hand out. Where there are both, start one:
+they would claim one address. In EKS the address is given by the AWS Load Balancer Controller, which has to be there. In AKS `hand-out.sh` also tells the cluster
+under which identity the pod reads its vault: until then the pod waits. What it remembers is on disks that outlive the pod and the claim.
 
 On a machine of your own: `lifeboat/REGION/install.sh lifeboat.yaml certs`. All members of etcd and all nodes, in any order; the store is there once a
 majority of its members is.

@@ -123,7 +123,7 @@ impl Roles {
 
     /// Where compute serves now; `None`: nothing new is known.
     fn of_compute(&self, app: &App, part: &Part, now: &Now, kept: &mut Vec<String>) -> Option<BTreeSet<RegionId>> {
-        let behind = app.databases_behind(part.id);
+        let behind = app.writers_behind(part.id);
         if behind.iter().any(|database| now.writers.contains_key(database)) {
             let writers: BTreeSet<&RegionId> =
                 behind.iter().filter_map(|database| self.writers.get(database)).collect();

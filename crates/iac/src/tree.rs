@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use lifeboat_model::AppName;
+pub(crate) use lifeboat_model::names::hash;
 
 use crate::{Problem, roles};
 
@@ -228,11 +229,6 @@ pub fn check(tree: &Tree, before: &Manifest, existing: &BTreeMap<String, String>
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
     differences
-}
-
-/// FNV-1a: tells an edit from none, guards against nobody.
-pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod deployment;
 #[path = "arm/expression.rs"]
 mod expression;
 
-const TEMPLATES: [&str; 6] = ["foundation", "regional", "witness", "peering", "links", "global"];
+const TEMPLATES: [&str; 7] = ["foundation", "regional", "witness", "peering", "links", "global", "backups"];
 
 /// The apps whose templates are looked at: the examples, and two with shapes that those have not.
 fn apps() -> Vec<(String, App)> {
@@ -216,12 +216,16 @@ fn access_mistakes(app: &App, made: &Subscription) -> Vec<String> {
             .resources
             .values()
             .any(|other| other["type"] == "Microsoft.Authorization/roleDefinitions" && other["name"] == role);
-        // Key Vault Secrets User and Officer, Network Contributor, Storage Blob Data Contributor.
+        // Key Vault Secrets User and Officer, Network Contributor, Storage Blob Data Contributor; of Azure Backup Reader, PostgreSQL
+        // Flexible Server Long Term Retention Backup Role, Storage Account Backup Contributor.
         let built_in = [
             "4633458b-17de-408a-b874-0445c86b69e6",
             "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
             "4d97b98b-1d4f-4787-a291-c67834d212e7",
             "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+            "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+            "c088a766-074b-43ba-90d4-1fb21feae531",
+            "e5e2a7ff-d759-4cd2-bb51-3152d37e2eb1",
         ]
         .contains(&role);
         if !known && !built_in {
@@ -244,7 +248,14 @@ fn access_mistakes(app: &App, made: &Subscription) -> Vec<String> {
         } else {
             [vault.to_owned(), group.clone(), global.clone()].into()
         };
-        let node = format!("{group}-lifeboat");
+        // A machine, or a pod; not both, for they would claim one address.
+        let (machine, pod) = (format!("{group}-lifeboat"), format!("{}-lifeboat-{id}-{}", app.name, azure::UNIQUE));
+        let is_made = |name: &str| made.resources.keys().any(|path| path.ends_with(&format!("/{name}")));
+        let scale_set = is_made(&format!("virtualMachineScaleSets/{machine}"));
+        if scale_set == is_made(&format!("userAssignedIdentities/{pod}")) {
+            found.push(format!("{id} has a machine and a pod, or neither"));
+        }
+        let node = if scale_set { machine } else { pod };
         if held.get(node.as_str()) != Some(&expected) {
             found.push(format!("{node} holds a role on {:?}, not on {expected:?}", held.get(node.as_str())));
         }
@@ -386,7 +397,11 @@ fn a_mistake_in_a_template_is_caught() {
     }
     for (path, right, wrong) in [
         (regional, "'4633458b-17de-408a-b874-0445c86b69e6'", "'4633458b-17de-408a-b874-0445c86b69e7'"),
-        (regional, "\"scope\": \"[resourceId('Microsoft.KeyVault", "\"comment\": \"[resourceId('Microsoft.KeyVault"),
+        (
+            regional,
+            "reads its certificates.\",\n      \"scope\": \"[resourceId('Microsoft.KeyVault",
+            "reads its certificates.\",\n      \"comment\": \"[resourceId('Microsoft.KeyVault",
+        ),
         (foundation, "guid(subscription().id, 'Lifeboat node of booking')", "guid(subscription().id, 'Lifeboat')"),
     ] {
         assert_ne!(access_mistakes(&app, &broken(path, right, wrong).1), NOTHING, "{path} {wrong}");
@@ -473,6 +488,43 @@ fn a_mistake_in_a_template_is_caught() {
         let (tree, made) = broken(path, right, wrong);
         let mistakes = schema_mistakes(&definitions, &tree, &made);
         assert_eq!(mistakes.is_empty(), right == wrong, "{path} {wrong}: {mistakes:?}");
+    }
+}
+
+/// Mistakes in what is backed up, and how.
+#[test]
+fn a_mistake_in_a_backup_is_caught() {
+    let app = example("azure/pilot-light");
+    let tree = tree_of(&app);
+    let definitions = schemas("arm").map(|folder| Definitions::load(&folder));
+    for (path, right, wrong, is_of_schema) in [
+        ("backups", "\"type\": \"GeoRedundant\"", "\"type\": \"ZoneRedundant\"", false),
+        ("backups", "\"state\": \"On\"", "\"state\": \"Off\"", false),
+        ("backups", "\"location\": \"germanywestcentral\"", "\"location\": \"germanynorth\"", false),
+        ("backups", "c088a766-074b", "c088a766-074c", false),
+        ("backups", "roleDefinitions', 'acdd72a7", "roleDefinitions', 'acdd72a8", false),
+        ("backups", "roleDefinitions', 'e5e2a7ff", "roleDefinitions', 'e5e2a7fe", false),
+        ("backups", "writers['records'], 'germany'", "writers['records'], 'sweden'", false),
+        ("backups", "\"containersList\": [\"data\"]", "\"containersList\": [\"date\"]", false),
+        ("global", "\"allowCrossTenantReplication\": true", "\"allowCrossTenantReplication\": false", false),
+        ("backups", "\"type\": \"GeoRedundant\"", "\"type\": \"Geo\"", true),
+        ("backups", "\"retentionDurationInDays\": 14", "\"retentionDurationInDays\": 7", true),
+        ("backups", "\"duration\": \"P35D\"", "\"duration\": \"35 days\"", true),
+        ("backups", "\"objectType\": \"AzureBackupRule\"", "\"objectType\": \"AzureBackup\"", true),
+        ("backups", "\"containersList\": [\"data\"]", "\"containersList\": []", true),
+        ("backups", "\"actionType\": \"AddActionGroups\"", "\"actionType\": \"AddActionGroup\"", true),
+    ] {
+        let mut broken = tree.clone();
+        let text = broken.files.get_mut(&format!("arm/{path}.json")).unwrap();
+        assert!(text.contains(right), "{right}");
+        *text = text.replace(right, wrong);
+        let made = Subscription::of(&app, &broken);
+        let mistakes = match &definitions {
+            Some(definitions) if is_of_schema => schema_mistakes(definitions, &broken, &made),
+            None if is_of_schema => continue,
+            _ => [azure::mistakes(&app, &broken, &made), access_mistakes(&app, &made), made.mistakes.clone()].concat(),
+        };
+        assert_ne!(mistakes, NOTHING, "{wrong}");
     }
 }
 

@@ -110,7 +110,8 @@ fn a_change_of_size_changes_the_sizes_only() {
         .into_iter()
         .map(|difference| difference.path)
         .collect();
-    assert_eq!(paths, ["cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
+    // The README says to which size a person makes it where no apply can.
+    assert_eq!(paths, ["README.md", "cloudformation/regional.yaml", "terraform/aws/regions.auto.tfvars.json"]);
 }
 
 #[test]
@@ -190,9 +191,31 @@ fn what_a_tool_cannot_say_is_said() {
     assert!(!said.iter().any(|text| text.contains("deployment")), "{said:?}");
     let said = generate(&app, &only(&[Target::Terraform, Target::Kubernetes])).unwrap().warnings;
     assert!(!said.iter().any(|problem| problem.message.contains("is in none")), "{said:?}");
-    // A node that has no driver for what it is to move does not start, and the file is where that is learnt.
+    // What nodes have no driver for waits for a person, and the file is where that is learnt.
     let drives = |problem: &Problem| problem.field == "components.orders.kind" && problem.message.contains("no driver");
     assert!(said.iter().any(drives), "{said:?}");
+}
+
+/// Who reads the tree before the night learns what waits for them in it.
+#[test]
+fn the_readme_says_who_moves_what_and_how() {
+    let readme = |name: &str| tree_of(&example(name)).files["README.md"].clone();
+    let warm = readme("aws/warm-standby");
+    for line in [
+        "| orders | `aurora-global` | a person, as below |",
+        "    aws rds failover-global-cluster --region eu-central-1 --global-cluster-identifier shop-orders ",
+        "    lifeboat done orders --writer frankfurt\n",
+        "    aws rds switchover-global-cluster --region eu-north-1 ",
+        "--auto-scaling-group-name shop-web-frankfurt --min-size 6 --desired-capacity 6",
+    ] {
+        assert!(warm.contains(line), "{line}: {warm}");
+    }
+    let everywhere = readme("aws/active-active");
+    assert!(everywhere.contains("| sessions | `dynamodb` | nobody: it is written in every region |"), "{everywhere}");
+    assert!(!everywhere.contains("lifeboat done sessions"), "{everywhere}");
+    assert!(
+        readme("azure/warm-standby").contains("az sql failover-group set-primary --name booking-reservations-$UNIQUE")
+    );
 }
 
 /// Who wants no TLS gets nodes that neither speak it nor wait for certificates; a store that wants certificates still has them.
@@ -266,6 +289,45 @@ fn hostile_texts_arrive_as_they_are() {
 }
 
 /// Two hundred components; how long it takes is for the benchmark.
+/// A region's node has one home. In AKS it is a pod with an identity, certificates out of the vault, and disks that outlive it; where the cluster
+/// is made only when the region is to serve, or machines have to be steered to, the node keeps its machine.
+#[test]
+fn a_node_on_azure_has_one_home() {
+    let text = |pattern: &str, route: &str| {
+        format!(
+            "app: desk\nregions:\n  a: {{place: azure/northeurope, address: 10.135.0.10}}\n  b: {{place: azure/westus, address: 10.157.0.10}}\n\
+             components:\n  platform: {{kind: aks, pattern: {pattern}}}\n  web: {{kind: deployment, pattern: {pattern}, size: {{image: x}}}}\n  \
+             old: {{kind: vmss, pattern: {pattern}, size: {{image: x}}}}\nroutes: {{desk.example.com: {{to: {route}}}}}\n\
+             failover: {{mode: approve}}\nnodes: {{tls: /etc/lifeboat/tls}}\n"
+        )
+    };
+    for (pattern, route, pods) in
+        [("pilot-light", "web", &["a", "b"][..]), ("backup-restore", "web", &["a"]), ("pilot-light", "old", &[])]
+    {
+        let files =
+            generate(&lifeboat_model::parse(&text(pattern, route)).unwrap(), &Options::default()).unwrap().files;
+        let (nodes, hand_out) = (&files["terraform/azure/lifeboat.tf"], &files["lifeboat/hand-out.sh"]);
+        for region in ["a", "b"] {
+            let is_pod = pods.contains(&region);
+            let case = format!("{pattern} {route} {region}");
+            assert_eq!(nodes.contains(&format!("module \"pod_{region}\"")), is_pod, "{case}");
+            assert_eq!(nodes.contains(&format!("module \"node_{region}\"")), !is_pod, "{case}");
+            assert_eq!(hand_out.contains(&format!("to_pod {region} \"lb-desk-{region}-$unique\"")), is_pod, "{case}");
+            let manifest = &files[&format!("lifeboat/{region}/node.yaml")];
+            assert_eq!(manifest.contains("driver: secrets-store.csi.k8s.io"), is_pod, "{case}");
+            assert_eq!(manifest.contains("azure.workload.identity/use"), is_pod, "{case}");
+            assert_eq!(manifest.contains("secretName: lifeboat-file"), is_pod, "{case}");
+            assert!(
+                manifest.contains("storageClassName: lifeboat") && manifest.contains("reclaimPolicy: Retain"),
+                "{case}"
+            );
+            // Only where the region has zones can a disk be in all of them.
+            assert_eq!(manifest.contains("skuName: Premium_ZRS"), region == "a", "{case}");
+            assert!(manifest.contains("key: CriticalAddonsOnly"), "{case}: it runs where no application does");
+        }
+    }
+}
+
 #[test]
 fn a_large_app_is_generated() {
     let mut app = example("aws/warm-standby");

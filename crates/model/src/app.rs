@@ -559,6 +559,18 @@ impl App {
         self.components.iter().filter(|(_, component)| component.kind.is_database())
     }
 
+    /// The databases that one region writes at a time: what a failover moves.
+    pub fn written_databases(&self) -> impl Iterator<Item = (&ComponentId, &Component)> {
+        self.databases().filter(|(_, component)| component.has_one_writer())
+    }
+
+    /// Of the databases behind a component those that one region writes at a time: where they are written clients are served.
+    pub fn writers_behind(&self, component: &ComponentId) -> BTreeSet<ComponentId> {
+        let mut behind = self.databases_behind(component);
+        behind.retain(|id| self.components.get(id).is_some_and(Component::has_one_writer));
+        behind
+    }
+
     /// Every database that the component needs, directly or through others, in order; the component itself if it is one.
     pub fn databases_behind(&self, component: &ComponentId) -> BTreeSet<ComponentId> {
         let mut found = BTreeSet::new();

@@ -4,7 +4,7 @@
 //! [`parse`] makes one from text or says everything that is wrong with it, each [`Problem`] with its line; [`schema()`] tells editors the same.
 //! [`database`] and [`state`] hold the words that `control`, the drivers and the store exchange:
 //! what a database can be told and what it says of itself ([`compute`]: the same of compute), and what a state store keeps; [`journal`] and [`status`]
-//! what people are told.
+//! what people are told; [`manual`] what people do where Lifeboat has no driver.
 
 pub mod app;
 pub mod compute;
@@ -13,7 +13,9 @@ mod fields;
 pub mod ids;
 pub mod journal;
 pub mod kubernetes;
+pub mod manual;
 pub mod moment;
+pub mod names;
 mod parse;
 mod problem;
 pub mod quantity;

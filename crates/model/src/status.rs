@@ -32,6 +32,9 @@ pub struct Status {
     /// What people have asked for and was not carried out yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<ComponentId, RequestStatus>,
+    /// What waits for a person, for no node can do it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
     /// How the regions were last seen to differ from the file and from each other, if somebody has told this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Drift>,
@@ -163,6 +166,22 @@ pub struct RequestStatus {
     pub missing: usize,
 }
 
+/// Something that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What is to be moved, or to be made larger.
+    pub component: ComponentId,
+    /// Where to.
+    pub region: RegionId,
+    /// Since when, in milliseconds since 1970 UTC; `None`: that was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_unix_ms: Option<u64>,
+    /// Why.
+    pub why: String,
+    /// What to do, in lines for a shell; those that begin with `#` are for the reader.
+    pub steps: Vec<String>,
+}
+
 /// A run in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStatus {
@@ -176,7 +195,7 @@ pub struct RunStatus {
     pub from: Option<RegionId>,
     /// Where writing goes.
     pub to: RegionId,
-    /// `running`, `done`, `failed` or `abandoned`.
+    /// `running`, `waiting` (for a person), `done`, `failed` or `abandoned`.
     pub state: String,
     /// Each step's name and state, in order.
     pub steps: Vec<(String, String)>,

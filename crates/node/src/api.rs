@@ -7,6 +7,7 @@
 //! | `POST /v1/failover`, `/v1/switchover`, `/v1/drift` | an operator |
 //! | the same with `accept_loss` or `vouch` | an admin |
 //! | `POST /v1/approve` | an operator with a token of their own |
+//! | `POST /v1/done` | an operator where it is waited for, an admin otherwise |
 //! | `GET /v1/peer`, `POST /v1/promise` | another region's certificate; without TLS the nodes' token |
 
 use std::collections::BTreeSet;
@@ -35,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::door::{Caller, Door};
 use crate::drift::Told;
 use crate::history::History;
-use crate::mind::Input;
+use crate::mind::{Input, Moved};
 use crate::tokens::{Role, Tokens, is_same};
 use crate::{peers, steering};
 
@@ -80,6 +81,7 @@ pub async fn serve(door: Door, api: Arc<Api>, stop: impl Future<Output = ()> + S
         .route("/v1/failover", post(failover))
         .route("/v1/switchover", post(switchover))
         .route("/v1/approve", post(approve))
+        .route("/v1/done", post(done))
         .route("/v1/drift", post(drift))
         .route(peers::PATH, post(promise))
         .route(steering::REGION, get(steering::region))
@@ -202,10 +204,10 @@ fn which_database(app: &App, named: Option<ComponentId>) -> Result<ComponentId, 
     if let Some(named) = named {
         return Ok(named);
     }
-    let mut all = app.databases().map(|(id, _)| id.clone());
+    let mut all = app.written_databases().map(|(id, _)| id.clone());
     match (all.next(), all.next()) {
         (Some(only), None) => Ok(only),
-        (None, _) => Err("this app has no database"),
+        (None, _) => Err("this app has no database that moves"),
         (Some(_), Some(_)) => Err("this app has several databases: name one"),
     }
 }
@@ -340,6 +342,36 @@ async fn approve(State(api): State<Arc<Api>>, headers: HeaderMap, Json(approval)
     };
     match which_database(&api.app, approval.database) {
         Ok(database) => tell(&api, |answer| Input::Approve(database, by, answer)).await,
+        Err(why) => problem(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+/// What a person has done.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    /// Of which database; may be left out where there is one that people move.
+    database: Option<ComponentId>,
+    /// The region that writes it now.
+    writer: RegionId,
+    /// Who says so.
+    by: Option<String>,
+}
+
+async fn done(State(api): State<Arc<Api>>, headers: HeaderMap, Json(done): Json<Done>) -> Response {
+    let asker = match allow(&api, &headers, Role::Operator) {
+        Ok(asker) => asker,
+        Err(refusal) => return *refusal,
+    };
+    let is_admin = asker.role() >= Role::Admin;
+    let by = match asker {
+        // A1: as with what is asked for.
+        Asker::Owner(name, _) => name,
+        Asker::Machine(_) | Asker::Anybody => done.by.unwrap_or_else(|| "an operator".into()),
+    };
+    let writer = done.writer;
+    match which_database(&api.app, done.database) {
+        Ok(database) => tell(&api, |answer| Input::Moved(Moved { database, writer, by, is_admin }, answer)).await,
         Err(why) => problem(StatusCode::BAD_REQUEST, why),
     }
 }

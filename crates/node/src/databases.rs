@@ -50,11 +50,7 @@ impl Databases {
             let copies = copies(component, options);
             let Some(own) = copies.get(&options.region).copied() else { continue };
             if component.kind != Kind::Postgres {
-                return Err(Error::Kind {
-                    component: id.clone(),
-                    kind: component.kind.as_str(),
-                    region: options.region.clone(),
-                });
+                continue; // People move it, or nobody has to: there is nothing to drive.
             }
             let failed = |source| Error::Database { component: id.clone(), source };
             let secrets =

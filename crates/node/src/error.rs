@@ -86,16 +86,6 @@ pub enum Error {
         /// Why not.
         source: lifeboat_driver_postgres::Error,
     },
-    /// A kind of component that this build cannot run.
-    #[error("{component}: a node cannot run components of kind `{kind}` in {region}")]
-    Kind {
-        /// Which.
-        component: ComponentId,
-        /// Its kind.
-        kind: &'static str,
-        /// Where.
-        region: RegionId,
-    },
     /// A process.
     #[error("{component}: {source}")]
     Process {

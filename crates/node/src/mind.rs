@@ -10,7 +10,7 @@ use lifeboat_control::record::{self, Request};
 use lifeboat_control::{Brain, Command, Event};
 use lifeboat_dns::Zones;
 use lifeboat_model::status::{RouteAnswer, Status};
-use lifeboat_model::{App, ComponentId, HostName};
+use lifeboat_model::{App, ComponentId, HostName, RegionId};
 use lifeboat_store::{Error as StoreError, Executed, Store};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -38,6 +38,21 @@ pub enum Input {
     Person(ComponentId, Request, oneshot::Sender<Result<String, String>>),
     /// The owner of a token approves what another one asks for.
     Approve(ComponentId, String, oneshot::Sender<Result<String, String>>),
+    /// A person says where a database is written now that people move.
+    Moved(Moved, oneshot::Sender<Result<String, String>>),
+}
+
+/// What a person says of a database that people move.
+#[derive(Debug)]
+pub struct Moved {
+    /// The database.
+    pub database: ComponentId,
+    /// The region that writes it now.
+    pub writer: RegionId,
+    /// Who says so.
+    pub by: String,
+    /// Whether that is an admin.
+    pub is_admin: bool,
 }
 
 /// The most inputs that wait; whoever sends more waits too.
@@ -107,6 +122,12 @@ impl Mind {
                         tickets += 1;
                         answers.people.insert(tickets, answer);
                         self.think(Event::Approve { ticket: tickets, database, by }, &mut calls, &mut answers);
+                    }
+                    Some(Input::Moved(Moved { database, writer, by, is_admin }, answer)) => {
+                        tickets += 1;
+                        answers.people.insert(tickets, answer);
+                        let event = Event::Moved { ticket: tickets, database, writer, by, is_admin };
+                        self.think(event, &mut calls, &mut answers);
                     }
                     Some(Input::Peer(question, answer)) => {
                         tickets += 1;

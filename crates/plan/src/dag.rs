@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use lifeboat_model::app::{App, Component, Pattern, Replication};
-use lifeboat_model::{ComponentId, HostName, RegionId};
+use lifeboat_model::{ComponentId, HostName, RegionId, manual};
 
 use crate::Durations;
 use crate::plan::Intent;
@@ -73,6 +73,35 @@ impl<'a> Dag<'a> {
         serving.extend(self.needed(component));
         self.serving.insert(at.database, serving);
         Some(open)
+    }
+
+    /// A person moves the database and says so; what they say is the claim, and it is open at once, for the provider fences. So everything
+    /// that needs the database starts once it is there. Returns the last step.
+    pub fn move_by_hand(&mut self, intent: Intent, at: &Move<'a>) -> Option<StepId> {
+        let component = self.app.components.get(at.database)?;
+        let id = || at.database.clone();
+        let promote = self.add(StepKind::Promote(id()), at.to, &[], OnFailure::GoOn, true);
+        let planned = intent != Intent::Failover;
+        let by_hand = manual::move_writer(self.app, at.database, planned, at.from, at.to);
+        let step = &mut self.steps[promote.0];
+        (step.manual, step.expected) = (by_hand, Duration::ZERO);
+        let claim = self.add(StepKind::Claim(id()), at.to, &[promote], OnFailure::GoOn, true);
+        let open = self.add(StepKind::Open(id()), at.to, &[claim], OnFailure::GoOn, true);
+        self.claims.insert(at.database, claim);
+        let mut serving = vec![open];
+        serving.extend(self.needed(component));
+        self.serving.insert(at.database, serving);
+        Some(open)
+    }
+
+    /// Says of compute without a driver what a person does: starts it, or makes what runs as large as it has to be.
+    pub fn scale_by_hand(&mut self, compute: &ComponentId, to: &RegionId) {
+        let is_started = |step: &Step| matches!(&step.kind, StepKind::StartCompute(id) if id == compute);
+        let is_awaited = |step: &Step| matches!(&step.kind, StepKind::AwaitCompute(id) if id == compute);
+        let at = self.steps.iter().rposition(is_started).or_else(|| self.steps.iter().rposition(is_awaited));
+        let by_hand = manual::scale(self.app, compute, to);
+        let Some(step) = at.filter(|_| !by_hand.is_empty()).and_then(|at| self.steps.get_mut(at)) else { return };
+        (step.manual, step.expected) = (by_hand, Duration::ZERO);
     }
 
     /// A compute that serves in `to`: started there if it does not run yet, and healthy once all that it needs serves.
@@ -162,6 +191,7 @@ impl<'a> Dag<'a> {
             retry: Retry { tries, wait: Duration::from_millis(200) },
             on_failure,
             in_outage,
+            manual: Vec::new(),
         });
         id
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use lifeboat_model::app::{App, RoutePolicy};
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::{ComponentId, RegionId};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,9 @@ pub enum PlanError {
     /// The file has no such region, or it keeps no data.
     #[error("`{0}` keeps no copy of {1}; it can move to: {2}")]
     NotATarget(RegionId, ComponentId, String),
+    /// Every region writes it.
+    #[error("{0} needs no move: `{1}` is written in every region that has it")]
+    WrittenEverywhere(ComponentId, &'static str),
     /// It is the writer already.
     #[error("{1} is written in `{0}` already")]
     AlreadyThere(RegionId, ComponentId),
@@ -98,6 +102,9 @@ impl Plan {
         let Some(component) = app.components.get(database).filter(|component| component.kind.is_database()) else {
             return Err(PlanError::NoSuchDatabase(database.clone(), join(app.databases().map(|(id, _)| id))));
         };
+        if component.moved_by() == MovedBy::Nobody {
+            return Err(PlanError::WrittenEverywhere(database.clone(), component.kind.as_str()));
+        }
         let copies: BTreeSet<&RegionId> = component.writer.iter().chain(component.standbys.keys()).collect();
         if !copies.contains(to) {
             let others = join(copies.into_iter().filter(|region| Some(*region) != writer));
@@ -112,17 +119,21 @@ impl Plan {
         if intent == Intent::Reprotect {
             dag.follow(to, &at, None);
         } else {
-            let opened = dag.move_database(intent, &at);
+            let by_people = component.moved_by() == MovedBy::People;
+            let opened = if by_people { dag.move_by_hand(intent, &at) } else { dag.move_database(intent, &at) };
             let behind = compute_behind(app, database);
             for compute in in_order(app, behind.iter().copied()) {
                 dag.serve(compute, to);
+                dag.scale_by_hand(compute, to);
             }
             for (host, route) in &app.routes {
                 if route.policy == RoutePolicy::Failover && behind.contains(&route.to) {
                     dag.route(host, &route.to, to);
                 }
             }
-            dag.reprotect(&at, opened);
+            if !by_people {
+                dag.reprotect(&at, opened); // Providers bring standbys back themselves, or people build them.
+            }
         }
         Ok(Self { intent, database: database.clone(), from: writer.cloned(), to: to.clone(), steps: dag.steps })
     }

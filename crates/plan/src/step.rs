@@ -135,9 +135,9 @@ pub struct Step {
     pub actor: RegionId,
     /// What has to be done before.
     pub needs: Vec<StepId>,
-    /// How long it is expected to take.
+    /// How long it is expected to take; of a manual step zero, for nobody can say how long a person takes.
     pub expected: Duration,
-    /// After how long it counts as failed.
+    /// After how long it counts as failed; a manual step waits for as long as it takes.
     pub timeout: Duration,
     /// How it is tried again.
     pub retry: Retry,
@@ -145,4 +145,7 @@ pub struct Step {
     pub on_failure: OnFailure,
     /// Whether clients are without service until it is done.
     pub in_outage: bool,
+    /// A manual step: what a person does, in lines for a shell (`#` begins one for the reader). Empty: the actor's node does it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manual: Vec<String>,
 }

@@ -91,16 +91,15 @@ fn a_region_s_loss_is_all_of_its_failovers_in_one() {
             "route shop.example.com in b after await-compute web in b",
         ]
     );
-    for database in ["orders", "images"] {
-        loss.holds(&plan(&app, database, Intent::Failover)).unwrap();
-    }
+    loss.holds(&plan(&app, "orders", Intent::Failover)).unwrap();
     let mut without = loss.clone();
-    let open = without.steps.iter_mut().find(|step| step.kind == StepKind::Open("images".into())).unwrap();
+    let open = without.steps.iter_mut().find(|step| step.kind == StepKind::Open("orders".into())).unwrap();
     open.needs.clear();
     assert_eq!(
-        without.holds(&plan(&app, "images", Intent::Failover)).unwrap_err(),
-        "open images does not wait for promote images"
+        without.holds(&plan(&app, "orders", Intent::Failover)).unwrap_err(),
+        "open orders does not wait for promote orders"
     );
+    let mut without = loss.clone();
     without.steps.retain(|step| !matches!(step.kind, StepKind::Route(_)));
     assert_eq!(
         without.holds(&plan(&app, "orders", Intent::Failover)).unwrap_err(),
@@ -145,4 +144,55 @@ fn an_enormous_app_is_planned() {
     let loss = loss(&app, &Durations::default());
     assert_eq!(loss.steps.len(), 3 + 2 * 9_999);
     assert_eq!(loss.serving.len(), 10_000);
+}
+
+const MANAGED: &str = "\
+app: shop
+regions:
+  a: {place: aws/eu-north-1}
+  b: {place: aws/eu-central-1}
+  c: {place: aws/eu-west-1, role: witness}
+components:
+  orders: {kind: aurora-global, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}
+  images: {kind: s3, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}
+  api: {kind: asg, pattern: pilot-light, needs: [orders, images], port: 80, size: {count: 4}, check: {http: /}}
+  web: {kind: ecs, pattern: warm-standby, needs: [api], port: 80, size: {count: 6}, check: {http: /}}
+  front: {kind: asg, pattern: active-active, needs: [web], port: 80, size: {count: 6}, check: {http: /}}
+routes:
+  shop.example.com: {to: front}
+";
+
+#[test]
+fn a_database_without_a_driver_is_moved_by_a_person_and_all_else_waits_for_that() {
+    let app = lifeboat_model::parse(MANAGED).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let failover = plan(&app, "orders", Intent::Failover);
+    assert_eq!(
+        told(&failover.steps),
+        [
+            "promote orders in b",
+            "claim orders in b after promote orders in b",
+            "open orders in b after claim orders in b",
+            "start-compute api in b after claim orders in b",
+            "await-compute api in b after open orders in b, start-compute api in b",
+            "await-compute web in b after await-compute api in b",
+            "await-compute front in b after await-compute web in b",
+            "route shop.example.com in b after await-compute front in b",
+        ]
+    );
+    let manual = |plan: &Plan, step: &str| {
+        let step = plan.steps.iter().find(|other| other.kind.to_string() == step).unwrap();
+        step.manual.join("\n")
+    };
+    assert!(manual(&failover, "promote orders").contains("failover-global-cluster --region eu-central-1"));
+    assert!(manual(&failover, "promote orders").contains("--allow-data-loss"));
+    assert!(manual(&failover, "start-compute api").contains("--min-size 4"));
+    assert_eq!(manual(&failover, "await-compute api"), "", "it is said once");
+    assert!(manual(&failover, "await-compute web").contains("--desired-count 6"));
+    assert_eq!(manual(&failover, "await-compute front"), "", "all of it runs there");
+    let switchover = plan(&app, "orders", Intent::Switchover);
+    assert!(manual(&switchover, "promote orders").contains("switchover-global-cluster --region eu-north-1"));
+    assert!(!manual(&switchover, "promote orders").contains("--allow-data-loss"));
+    let nothing =
+        Plan::build(&app, Intent::Failover, &"images".into(), Some(&"a".into()), &"b".into(), &Durations::default());
+    assert_eq!(nothing.unwrap_err().to_string(), "images needs no move: `s3` is written in every region that has it");
 }

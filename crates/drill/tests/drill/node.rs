@@ -426,6 +426,7 @@ fn status(state: &State, region: &RegionId, script: &Script) -> Status {
     let writer = state.writer.iter();
     Status {
         requests: BTreeMap::new(),
+        waiting: Vec::new(),
         drift: None,
         warnings: Vec::new(),
         compute: BTreeMap::new(),

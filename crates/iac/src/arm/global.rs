@@ -1,10 +1,11 @@
 //! What is global, in a resource group outside the regions that it protects: Cosmos DB, storage accounts, Traffic Manager.
 
-use lifeboat_model::app::{Kind, Pattern, Replication, RoutePolicy};
+use lifeboat_model::app::{Kind, Replication, RoutePolicy};
 
 use super::region::built_in;
 use super::template::{Nested, ROLES, Template, unique_variable};
-use super::{Templates, UNIQUE, needed, writes_everywhere};
+use super::{Templates, UNIQUE, needed, storage_redundancy, writes_everywhere};
+use crate::backups::CONTAINER;
 use crate::design::{Part, STEERING_PATH, Way, plain, short};
 use crate::fragment::{fill, json};
 
@@ -62,7 +63,7 @@ impl Templates<'_> {
     }
 
     /// The name of a global account, as an expression.
-    fn account(&self, part: &Part) -> Option<String> {
+    pub(super) fn account(&self, part: &Part) -> Option<String> {
         let (pattern, name) = match part.component.kind {
             Kind::Cosmosdb => ("-{0}", short(&format!("{}-{}", self.app(), part.id), 44 - UNIQUE - 1)),
             // Letters and digits only.
@@ -101,15 +102,20 @@ impl Templates<'_> {
 
     fn storage(&self, part: &Part) -> String {
         let home = self.design.site(part.home);
-        let zoned = home.and_then(|site| site.facts).is_some_and(|facts| facts.zones > 0);
-        let (redundancy, comment) = storage_redundancy(part, zoned);
+        let redundancy = home.map_or("LRS", |home| storage_redundancy(part, home));
+        let comment = match redundancy {
+            "RAGZRS" | "RAGRS" => "Copied to the paired region and readable there at all times.",
+            "GZRS" | "GRS" => "Copied to the paired region; readable there after a failover of the account.",
+            _ => "Its region has no pair to which Azure could copy it.",
+        };
         fill(
             include_str!("azure-storage.json"),
             &[
                 ("id", part.id.as_str()),
                 ("comment", comment),
                 ("location", &json(home.map_or("", |site| site.place()))),
-                ("redundancy", redundancy),
+                ("redundancy", &format!("Standard_{redundancy}")),
+                ("container", CONTAINER),
                 ("subnets", &self.subnets(6)),
             ],
         )
@@ -259,17 +265,4 @@ impl Templates<'_> {
 /// Name of a route's profile, and the first part of its name in `trafficmanager.net`; a hyphen and digits of the subscription come after.
 fn profile(way: &Way) -> String {
     short(&way.key().replace('_', "-"), 63 - UNIQUE - 1)
-}
-
-fn storage_redundancy(part: &Part, zoned: bool) -> (&'static str, &'static str) {
-    match (part.pattern, zoned) {
-        (Pattern::BackupRestore, true) => {
-            ("Standard_GZRS", "Copied to the paired region; readable there after a failover of the account.")
-        }
-        (Pattern::BackupRestore, false) => {
-            ("Standard_GRS", "Copied to the paired region; readable there after a failover of the account.")
-        }
-        (_, true) => ("Standard_RAGZRS", "Copied to the paired region and readable there at all times."),
-        (_, false) => ("Standard_RAGRS", "Copied to the paired region and readable there at all times."),
-    }
 }

@@ -3,8 +3,10 @@
 use lifeboat_model::app::{Kind, Pattern};
 
 use super::balancer::probe;
+use super::node::{self, MACHINE, Node};
 use super::template::{Nested, Parameter, ROLES, Template, literal, unique_variable};
-use super::{DNS_SQL, Front, Templates, default_instance, postgres_tier};
+use super::{DNS_SQL, Front, Templates, default_instance, postgres_tier, sql_redundancy};
+use crate::backups::KEPT_DAYS;
 use crate::design::{Part, plain};
 use crate::fragment::{fill, indent, json};
 use crate::versions;
@@ -26,9 +28,14 @@ impl Templates<'_> {
         if !routed.is_empty() {
             resources.push(self.balancer(&routed));
         }
-        resources.push(self.node(&routed));
-        resources.push(include_str!("region-access.json").into());
-        resources.push(self.global_access());
+        resources.push(self.vault_of_node());
+        if let Some(condition) = self.machines() {
+            resources.push(self.node(&routed, &condition));
+            resources.push(MACHINE.vault_access(&condition));
+            resources.push(MACHINE.region_access(&condition));
+            resources.push(self.global_access(&MACHINE, &condition));
+        }
+        resources.extend(self.pods());
         Template {
             parameters: self.regional_parameters(),
             variables: self.regional_variables(),
@@ -42,10 +49,14 @@ impl Templates<'_> {
     pub(super) fn witness(&self) -> String {
         let mut resources = self.network(&[], false);
         resources.extend(self.network_links());
-        resources.push(self.node(&[]));
+        resources.push(node::vault(&json(
+            "[resourceId('Microsoft.Network/virtualNetworks/subnets', variables('prefix'), 'compute')]",
+        )));
+        resources.push(self.node(&[], ""));
+        resources.push(MACHINE.vault_access(""));
         Template {
             parameters: self.node_parameters(),
-            variables: self.node_variables(),
+            variables: self.node_variables(true),
             resources,
             outputs: Vec::new(),
         }
@@ -113,7 +124,7 @@ impl Templates<'_> {
         all
     }
 
-    fn node_variables(&self) -> Vec<(String, String)> {
+    fn node_variables(&self, machines: bool) -> Vec<(String, String)> {
         let mut variables = vec![
             ("prefix".to_owned(), json(&format!("[format('{}-{{0}}', parameters('region'))]", self.app()))),
             (
@@ -127,12 +138,15 @@ impl Templates<'_> {
             ("secretsUser".into(), built_in(SECRETS_USER)),
             ("secretsOfficer".into(), built_in(SECRETS_OFFICER)),
         ];
-        variables.extend(self.boot_variables());
+        if machines {
+            variables.extend(self.boot_variables());
+        }
         variables
     }
 
     fn regional_variables(&self) -> Vec<(String, String)> {
-        let mut variables = self.node_variables();
+        let mut variables = self.node_variables(self.machines().is_some());
+        variables.extend(self.pod_variables());
         variables.push(("nodeRole".into(), json(&format!("[{}]", self.node_role()))));
         if self.has(Kind::Aks) {
             variables.push(("networkContributor".into(), built_in(NETWORK_CONTRIBUTOR)));
@@ -196,19 +210,20 @@ impl Templates<'_> {
     }
 
     /// What is global the node moves too: the order of a Cosmos DB account's regions.
-    fn global_access(&self) -> String {
+    pub(super) fn global_access(&self, node: &Node, condition: &str) -> String {
+        let condition = if condition.is_empty() { String::new() } else { format!("[{condition}]") };
         Nested {
-            name: "[format('{0}-access', variables('prefix'))]",
+            name: &format!("[format('{{0}}-{}', variables('prefix'))]", node.deployment),
             comments: "The node may move what has no region of its own.",
-            condition: "",
+            condition: &condition,
             group: &self.global_group(),
             parameters: &[
-                ("node", "string", "[variables('node')]"),
+                ("node", "string", &format!("[{}]", node.who)),
                 ("role", "string", "[variables('nodeRole')]"),
-                ("principal", "string", "[reference(variables('node'), '2025-11-01', 'full').identity.principalId]"),
+                ("principal", "string", &format!("[{}]", node.principal)),
             ],
             resources: vec![include_str!("global-access.json").into()],
-            depends: &["[variables('node')]"],
+            depends: &[&format!("[{}]", node.who)],
         }
         .render()
     }
@@ -231,6 +246,12 @@ impl Templates<'_> {
         }
     }
 
+    /// Where they are all that another region has. For good, once the server is made.
+    fn keeps_backups_in_pair(&self, part: &Part) -> bool {
+        let home = self.design.site(part.home).and_then(|site| site.facts);
+        part.pattern == Pattern::BackupRestore && home.is_some_and(|facts| facts.pair.is_some())
+    }
+
     /// Components that exist per region; the global ones are elsewhere.
     fn resource(&self, part: &Part) -> Option<String> {
         let id = part.id.as_str();
@@ -242,6 +263,7 @@ impl Templates<'_> {
             .presence(part)
             .map_or_else(String::new, |holds| format!("  \"condition\": {},\n", json(&format!("[{holds}]"))));
         let nested_condition = if condition.is_empty() { String::new() } else { indent(&condition, 4) };
+        let identity = format!("identity-{id}");
         let common = [
             ("id", id),
             ("home", part.home.as_str()),
@@ -249,6 +271,11 @@ impl Templates<'_> {
             ("condition", &condition),
             ("nested_condition", &nested_condition),
             ("presence", &presence),
+            ("identity", &identity),
+            (
+                "comments",
+                "Under whom it logs in to its databases. There before the component, which may be made later.",
+            ),
         ];
         let fill = |fragment: &str, values: &[(&str, &str)]| fill(fragment, &[&common[..], values].concat());
         Some(match part.component.kind {
@@ -277,20 +304,31 @@ impl Templates<'_> {
             }
             Kind::Aks => {
                 let zones = if zoned { "        \"availabilityZones\": [\"1\", \"2\", \"3\"],\n" } else { "" };
+                let values = [
+                    ("zones", zones),
+                    ("secret_store", self.secret_store(part)),
+                    ("name", self.app()),
+                    ("account", &format!("{}:default", self.app())),
+                ];
                 [include_str!("identity.json"), include_str!("aks.json"), include_str!("credential.json")]
-                    .map(|fragment| fill(fragment, &[("zones", zones)]).trim_end().to_owned())
+                    .map(|fragment| fill(fragment, &values).trim_end().to_owned())
                     .join(",\n")
             }
             Kind::AzureSql => fill(
                 include_str!("azure-sql.json"),
-                &[("zone", DNS_SQL), ("zone_redundant", if zoned { "true" } else { "false" })],
+                &[
+                    ("zone", DNS_SQL),
+                    ("zone_redundant", if zoned { "true" } else { "false" }),
+                    ("redundancy", sql_redundancy(self.design.site(part.home))),
+                    ("kept", &KEPT_DAYS.to_string()),
+                ],
             ),
             Kind::AzurePostgres => fill(
                 include_str!("azure-postgres.json"),
                 &[
                     ("version", versions::AZURE_POSTGRESQL),
                     ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
-                    ("geo", if part.pattern == Pattern::BackupRestore { "Enabled" } else { "Disabled" }),
+                    ("geo", if self.keeps_backups_in_pair(part) { "Enabled" } else { "Disabled" }),
                     ("zone", &self.postgres_zone()),
                     ("peerings", &self.waits_for_peerings(part)),
                 ],

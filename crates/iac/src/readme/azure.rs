@@ -6,7 +6,11 @@ use lifeboat_model::app::{Kind, Provider};
 
 use crate::arm::{UNIQUE, needed};
 use crate::design::{Design, short};
+use crate::members;
 use crate::tree::Tree;
+
+#[path = "backups.rs"]
+mod backups;
 
 /// The section, where there is anything for Azure.
 pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
@@ -20,7 +24,15 @@ pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
     if design.parts_of(Kind::Aks).next().is_some() {
         out += PODS;
     }
-    out += CHANGED;
+    if design.sites_of(Provider::Azure).any(|site| !members::runs_in_cluster(design, site)) {
+        out += CHANGED;
+        nodes_anew(&mut out, terraform, arm);
+    }
+    out += &backups::section(design, terraform, arm);
+    Some(out.replace("@{app}", design.name()))
+}
+
+fn nodes_anew(out: &mut String, terraform: bool, arm: bool) {
     let nodes = [(terraform, "@{app}-lifeboat-REGION"), (arm, "@{app}-REGION-lifeboat")];
     for name in nodes.into_iter().filter_map(|(is_there, name)| is_there.then_some(name)) {
         let more = if name.ends_with("REGION") { "" } else { "    # of ARM" };
@@ -28,7 +40,6 @@ pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
         let _ = writeln!(out, "    az vmss update-instances -g @{{app}}-REGION -n {name} --instance-ids '*'{more}");
         let _ = writeln!(out, "    az vmss reimage -g @{{app}}-REGION -n {name}");
     }
-    Some(out.replace("@{app}", design.name()))
 }
 
 const BEFORE: &str = "
@@ -64,7 +75,7 @@ made anew one region after the other, the next when `lifeboat status` shows the 
 fn logins(design: &Design) -> String {
     let mut statements = String::new();
     for database in &design.parts {
-        let say: fn(&str) -> String = match database.component.kind {
+        let say: fn(&str, &str) -> String = match database.component.kind {
             Kind::AzureSql => sql_user,
             Kind::AzurePostgres => postgres_user,
             _ => continue,
@@ -74,14 +85,21 @@ fn logins(design: &Design) -> String {
             let sites = design.sites_of(Provider::Azure).filter(|site| part.regions.contains(&site.id));
             for site in sites.filter(|site| needed(design, part, site).iter().any(|one| one.id == database.id)) {
                 let name = short(&design.full_name(part, site.id), 63 - UNIQUE - 1);
-                let _ = writeln!(users, "    {}", say(&format!("{name}-UNIQUE")));
+                let _ = writeln!(users, "    {}", say(database.id.as_str(), &format!("{name}-UNIQUE")));
             }
         }
         if !users.is_empty() {
             // A database of SQL servers has the component's name.
-            let inside = if database.component.kind == Kind::AzureSql { database.id.as_str() } else { "postgres" };
-            let _ =
-                write!(statements, "    -- {}: in {inside}, on the server in {}\n{users}", database.id, database.home);
+            let (inside, first) = if database.component.kind == Kind::AzureSql {
+                (database.id.as_str(), String::new())
+            } else {
+                (
+                    "postgres",
+                    format!("    CREATE DATABASE \"{}\"; -- Azure Backup leaves out `postgres`\n", database.id),
+                )
+            };
+            let (id, home) = (database.id, database.home);
+            let _ = write!(statements, "    -- {id}: in {inside}, on the server in {home}\n{first}{users}");
         }
     }
     if statements.is_empty() {
@@ -93,10 +111,12 @@ fn logins(design: &Design) -> String {
     )
 }
 
-fn sql_user(name: &str) -> String {
+fn sql_user(_: &str, name: &str) -> String {
     format!("CREATE USER [{name}] FROM EXTERNAL PROVIDER; ALTER ROLE db_owner ADD MEMBER [{name}];")
 }
 
-fn postgres_user(name: &str) -> String {
-    format!("SELECT pgaadauth_create_principal('{name}', false, false); GRANT ALL ON DATABASE postgres TO \"{name}\";")
+fn postgres_user(database: &str, name: &str) -> String {
+    format!(
+        "SELECT pgaadauth_create_principal('{name}', false, false); GRANT ALL ON DATABASE \"{database}\" TO \"{name}\";"
+    )
 }

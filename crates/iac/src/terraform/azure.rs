@@ -8,8 +8,10 @@ use lifeboat_model::app::{Kind, Pattern, Provider};
 use crate::arm::UNIQUE;
 use crate::design::{Design, Part, STEERING_PATH, Site, Way, short};
 use crate::hcl::{Body, object, quote};
+use crate::members;
 use crate::tree::Tree;
 
+mod backups;
 mod components;
 mod identities;
 mod network;
@@ -34,11 +36,14 @@ const MODULES: &[Module] = files! {
     "azure-postgres": ["main.tf", "outputs.tf", "variables.tf"],
     "azure-sql": ["main.tf", "outputs.tf", "variables.tf"],
     "azure-storage": ["main.tf", "outputs.tf", "variables.tf"],
+    "backup": ["main.tf", "outputs.tf", "variables.tf"],
     "balancer": ["main.tf", "outputs.tf", "variables.tf"],
     "cosmosdb": ["main.tf", "outputs.tf", "variables.tf"],
     "network": ["main.tf", "outputs.tf", "variables.tf"],
     "node": ["main.tf", "start.sh.tftpl", "variables.tf"],
+    "pod": ["main.tf", "variables.tf"],
     "traffic-manager": ["main.tf", "outputs.tf", "variables.tf"],
+    "vault": ["main.tf", "variables.tf"],
     "vmss": ["main.tf", "outputs.tf", "variables.tf"],
 };
 
@@ -67,6 +72,9 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     put("network.tf", root.network());
     put("lifeboat.tf", root.nodes());
     put("outputs.tf", root.outputs());
+    if root.has_vaults() {
+        put("backup.tf", root.backups());
+    }
     if !root.ways.is_empty() {
         put("routes.tf", root.routes());
     }
@@ -78,11 +86,16 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
     tree.put(format!("{FOLDER}/regions.auto.tfvars.json"), root.region_values());
     tree.put_kept(format!("{FOLDER}/roles.auto.tfvars.json"), super::role_values(&root.parts));
     tree.put(format!("{FOLDER}/terraform.tfvars.example"), root.example());
+    let machines = root.sites.iter().any(|site| !members::runs_in_cluster(design, site));
+    let pods = root.sites.iter().any(|site| members::runs_in_cluster(design, site));
     let names: BTreeSet<&str> = root
         .parts
         .iter()
         .filter_map(|part| module_of(part.component.kind))
-        .chain(["network", "node"])
+        .chain(["network", "vault"])
+        .chain(machines.then_some("node"))
+        .chain(pods.then_some("pod"))
+        .chain(root.has_vaults().then_some("backup"))
         .chain((!root.ways.is_empty()).then_some(["balancer", "traffic-manager"]).into_iter().flatten())
         .collect();
     for (module, files) in MODULES.iter().filter(|(module, _)| names.contains(module)) {
@@ -91,7 +104,9 @@ pub(super) fn write(design: &Design, tree: &mut Tree) {
             tree.put(format!("{FOLDER}/modules/{module}/{file}"), content.replace("@{steering}", STEERING_PATH));
         }
     }
-    tree.put(format!("{FOLDER}/modules/node/member.sh"), crate::lifeboat::MEMBER);
+    if machines {
+        tree.put(format!("{FOLDER}/modules/node/member.sh"), crate::lifeboat::MEMBER);
+    }
 }
 
 pub(super) fn module_of(kind: Kind) -> Option<&'static str> {

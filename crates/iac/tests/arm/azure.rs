@@ -328,6 +328,86 @@ fn doors(app: &App, made: &Subscription) -> Vec<String> {
     found
 }
 
+/// Data of which a mistake would leave nothing, or nothing outside its region; backups that cannot be made.
+fn unsaved(app: &App, made: &Subscription) -> Vec<String> {
+    let mut found = Vec::new();
+    let vaults = "Microsoft.DataProtection/backupVaults";
+    for (id, vault) in all(made, vaults) {
+        let properties = &vault["properties"];
+        let right = properties["storageSettings"][0]["type"] == "GeoRedundant"
+            && properties["featureSettings"]["crossRegionRestoreSettings"]["state"] == "Enabled"
+            && properties["securitySettings"]["softDeleteSettings"]["state"] == "On"
+            && properties["securitySettings"]["immutabilitySettings"]["state"] == "Unlocked"
+            && properties["monitoringSettings"]["azureMonitorAlertSettings"]["alertsForAllJobFailures"] == "Enabled"
+            && id.contains(&format!("/resourceGroups/{}-global/", app.name));
+        if !right {
+            found.push(format!("{id}: {properties}"));
+        }
+    }
+    let instances: Vec<(&String, &Json)> = all(made, "Microsoft.DataProtection/backupVaults/backupInstances").collect();
+    let writes = |id: &&String| {
+        let mut servers = app.components.iter().filter(|(_, one)| one.kind == Kind::AzurePostgres);
+        servers.any(|(component, one)| {
+            id.ends_with(&format!("/{}-{}-{component}-{UNIQUE}", app.name, one.writer.as_ref().unwrap()))
+        })
+    };
+    let accounts =
+        all(made, "Microsoft.Storage/storageAccounts").map(|source| (source, "e5e2a7ff-d759-4cd2-bb51-3152d37e2eb1"));
+    let servers = all(made, "Microsoft.DBforPostgreSQL/flexibleServers")
+        .filter(|(id, _)| writes(id))
+        .map(|source| (source, "c088a766-074b-43ba-90d4-1fb21feae531"));
+    let mut backed_up = 0;
+    for ((id, source), role) in accounts.chain(servers) {
+        let instance = instances.iter().find(|(_, one)| one["properties"]["dataSourceInfo"]["resourceID"] == json!(id));
+        let Some((instance, properties)) = instance.map(|(id, one)| (*id, &one["properties"])) else {
+            found.push(format!("{id} is not backed up"));
+            continue;
+        };
+        backed_up += 1;
+        let vault = whole(instance);
+        if made.resources[vault]["location"] != source["location"] {
+            found.push(format!("{id} is backed up into {}", made.resources[vault]["location"]));
+        }
+        let policy = properties["policyInfo"]["policyId"].as_str().unwrap();
+        if whole(policy) != vault || !made.resources.contains_key(policy) {
+            found.push(format!("{id} is backed up by no policy of its vault"));
+        }
+        let principal = json!(format!("principal of {vault}"));
+        let may = |scope: &str, role: &str| {
+            all(made, ASSIGNMENTS).any(|(at, one)| {
+                at.starts_with(&format!("{scope}/providers/Microsoft.Authorization/"))
+                    && one["properties"]["principalId"] == principal
+                    && one["properties"]["roleDefinitionId"].as_str().unwrap().ends_with(role)
+            })
+        };
+        let group = id.split("/providers/").next().unwrap();
+        let finds = id.contains("/storageAccounts/") || may(group, "acdd72a7-3385-48ef-bd42-f606fba81ae7");
+        if !may(id, role) || !finds {
+            found.push(format!("the vault may not back {id} up"));
+        }
+        for container in
+            list(&properties["policyInfo"]["policyParameters"]["backupDatasourceParametersList"][0]["containersList"])
+        {
+            let container = format!("{id}/blobServices/default/containers/{}", container.as_str().unwrap());
+            if !made.resources.contains_key(&container) || source["properties"]["allowCrossTenantReplication"] != true {
+                found.push(format!("the vault cannot take {container}"));
+            }
+        }
+    }
+    if backed_up != instances.len() {
+        found.push(format!("{} backups of {backed_up} sources", instances.len()));
+    }
+    for (id, database) in all(made, "Microsoft.Sql/servers/databases") {
+        let weekly = made.resources.get(&format!("{id}/backupLongTermRetentionPolicies/default"));
+        if database["properties"]["requestedBackupStorageRedundancy"] != "Geo"
+            || weekly.is_none_or(|policy| policy["properties"]["weeklyRetention"].is_null())
+        {
+            found.push(format!("{id} keeps nothing"));
+        }
+    }
+    found
+}
+
 pub fn mistakes(app: &App, tree: &Tree, made: &Subscription) -> Vec<String> {
     [
         machines(made),
@@ -336,6 +416,7 @@ pub fn mistakes(app: &App, tree: &Tree, made: &Subscription) -> Vec<String> {
         taken_names(made),
         locked_out(app, tree, made),
         doors(app, made),
+        unsaved(app, made),
     ]
     .concat()
 }

@@ -185,6 +185,7 @@ impl<'a> Scope<'a> {
                 json!({"id": format!("{SUBSCRIPTION}/resourceGroups/{group}")})
             }
             ("guid", [_, ..]) if texts.iter().all(|text| !text.is_empty()) => guid(&texts).into(),
+            ("extensionResourceId", [_, _, ..]) => resource_path(texts[0], &texts[1..]).ok_or_else(wrong)?.into(),
             ("subscriptionResourceId", [_, _, ..]) => resource_path(SUBSCRIPTION, &texts).ok_or_else(wrong)?.into(),
             ("resourceId", [_, _, ..]) => {
                 let (group, of_type) = if texts[0].contains('/') {

@@ -1,6 +1,8 @@
 //! What a provider that knows no cloud cannot see of the code for Azure.
 
 use checks::{Applied, mistakes};
+use lifeboat_iac::Tree;
+use lifeboat_model::App;
 use lifeboat_model::app::Kind;
 use serde_json::json;
 
@@ -72,6 +74,36 @@ fn databases_on_azure_stay() {
     assert!(!output.status.success() && said(&output).contains("prevent_destroy"));
 }
 
+/// A server is backed up where it writes, when a person says that it is to stay there; and who is to know of a failure is told.
+#[test]
+fn backups_follow_the_writer_when_a_person_says_so() {
+    let app = example("azure/pilot-light");
+    let Some(workspace) = Workspace::new(&app, &tree_of(&app), "azure") else { return };
+    workspace.apply();
+    let values = json!({
+        "backed_up_servers": {"records": ["germany", "sweden"]},
+        "alarm_action_groups": ["/subscriptions/0/resourceGroups/ops/providers/Microsoft.Insights/actionGroups/ops"],
+    });
+    std::fs::write(workspace.root.join("zz.auto.tfvars.json"), values.to_string()).unwrap();
+    let plan = workspace.plan().unwrap();
+    let mut made: Vec<&str> = super::changed(&plan).into_iter().filter(|address| address.contains("backup")).collect();
+    made.sort_unstable();
+    let instance = "azurerm_data_protection_backup_instance_postgresql_flexible_server.this[\"records\"]";
+    let rule = "azurerm_monitor_alert_processing_rule_action_group.failed[0]";
+    assert_eq!(
+        made,
+        [
+            format!("module.backup_germany.{rule}"),
+            format!("module.backup_sweden.{instance}"),
+            "module.backup_sweden.azurerm_data_protection_backup_policy_postgresql_flexible_server.weekly[0]".into(),
+            format!("module.backup_sweden.{rule}"),
+            "module.backup_sweden.azurerm_role_assignment.group[0]".into(),
+            "module.backup_sweden.azurerm_role_assignment.servers[\"records\"]".into(),
+        ]
+    );
+    assert!(!plan.contains("will be destroyed"), "{plan}");
+}
+
 /// Kubernetes ends versions; which is on offer only Azure knows.
 #[test]
 fn the_version_of_clusters_is_the_users_to_choose() {
@@ -87,6 +119,22 @@ fn a_check_that_cannot_succeed_is_refused() {
     let problems = lifeboat_iac::generate(&lifeboat_model::parse(&text).unwrap(), &Default::default()).unwrap_err();
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(said.len() == 1 && said[0].starts_with("components.web.check.http: "), "{said:?}");
+}
+
+/// Where deployments run in AKS the region's node is a pod there, and there is no machine.
+#[test]
+fn a_node_in_a_cluster_has_no_machine() {
+    let app = example("kubernetes/pilot-light");
+    let tree = tree_of(&app);
+    for (file, right, wrong, said_of_it) in [
+        ("modules/pod/main.tf", "serviceaccount:lifeboat:lifeboat", "serviceaccount:desk:default", "is nobody"),
+        ("platform.tf", "secret_store       = true", "secret_store       = false", "has no certificates"),
+        ("modules/vault/main.tf", "\"Key Vault Secrets User\"", "\"Key Vault Reader\"", "no node reads"),
+    ] {
+        if !is_caught(&app, &tree, (file, right, wrong), said_of_it) {
+            return;
+        }
+    }
 }
 
 /// Mistakes in what is generated, each found by the check that is for it.
@@ -151,16 +199,46 @@ fn a_mistake_for_azure_is_caught() {
             "role_definition_id = var.name",
             "a role that is not there",
         ),
-        ("modules/node/main.tf", "\"Key Vault Secrets Officer\"", "\"Key Vault Reader\"", "nobody may write"),
+        ("modules/vault/main.tf", "\"Key Vault Secrets Officer\"", "\"Key Vault Reader\"", "nobody may write"),
+        ("backup.tf", "\"GeoRedundant\"", "\"ZoneRedundant\"", "redundancy is"),
+        (
+            "backup.tf",
+            "azurerm_resource_group.global.name",
+            "azurerm_resource_group.one.name",
+            "resource_group_name is",
+        ),
+        (
+            "modules/backup/main.tf",
+            "\"Storage Account Backup Contributor\"",
+            "\"Reader\"",
+            "may not back module.files.azurerm_storage_account.this up",
+        ),
+        ("modules/backup/main.tf", "= each.value.containers", "= [\"other\"]", "the vault takes"),
+        (
+            "modules/azure-storage/main.tf",
+            "cross_tenant_replication_enabled = true",
+            "cross_tenant_replication_enabled = false",
+            "the vault takes",
+        ),
+        ("backup.tf", "var.regions[\"one\"].place", "var.regions[\"two\"].place", "is backed up into"),
     ] {
-        let path = format!("terraform/azure/{file}");
-        let mut broken = tree.clone();
-        let text = broken.files.get_mut(&path).unwrap();
-        assert!(text.contains(right), "{path}: {right}\n{text}");
-        *text = text.replacen(right, wrong, 1);
-        let Some(workspace) = Workspace::new(&app, &broken, "azure") else { return };
-        workspace.apply();
-        let found = mistakes(&app, &broken, &Applied::of(&workspace));
-        assert!(found.iter().any(|mistake| mistake.contains(said_of_it)), "{wrong}: {found:?}");
+        if !is_caught(&app, &tree, (file, right, wrong), said_of_it) {
+            return;
+        }
     }
+}
+
+/// Asserts that a mistake is found once it is applied: in a file, what is right, and what stands there instead. `false`: terraform or the schemas
+/// are not to be had, which was said.
+fn is_caught(app: &App, tree: &Tree, (file, right, wrong): (&str, &str, &str), said_of_it: &str) -> bool {
+    let path = format!("terraform/azure/{file}");
+    let mut broken = tree.clone();
+    let text = broken.files.get_mut(&path).unwrap();
+    assert!(text.contains(right), "{path}: {right}\n{text}");
+    *text = text.replacen(right, wrong, 1);
+    let Some(workspace) = Workspace::new(app, &broken, "azure") else { return false };
+    workspace.apply();
+    let found = mistakes(app, &broken, &Applied::of(&workspace));
+    assert!(found.iter().any(|mistake| mistake.contains(said_of_it)), "{wrong}: {found:?}");
+    true
 }

@@ -367,6 +367,40 @@ fn cramped(applied: &Applied) -> Vec<String> {
     found
 }
 
+/// Regions whose node has no home, or two that would claim one address; pods that are nobody, or have no certificates.
+fn homeless(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for id in app.regions.iter().filter(|(_, one)| one.place.provider == Provider::Azure).map(|(id, _)| id) {
+        let name = format!("{}-lifeboat-{id}", app.name);
+        let machines = applied.with("azurerm_linux_virtual_machine_scale_set", "name", &json!(name)).count();
+        let called = json!(format!("{name}-{UNIQUE}"));
+        let pods: Vec<&Json> = applied.with("azurerm_user_assigned_identity", "name", &called).collect();
+        if machines + pods.len() != 1 {
+            found.push(format!("{id} has {machines} machines and {} pods", pods.len()));
+        }
+        for pod in pods {
+            let credential = applied.with("azurerm_federated_identity_credential", "parent_id", &pod["id"]).next();
+            let cluster = applied.all("azurerm_kubernetes_cluster").map(|(_, cluster)| cluster);
+            let mut here = cluster.filter(|cluster| cluster["resource_group_name"] == pod["resource_group_name"]);
+            let known = credential.is_some_and(|one| one["subject"] == "system:serviceaccount:lifeboat:lifeboat");
+            let renews = |cluster: &Json| cluster["key_vault_secrets_provider"][0]["secret_rotation_enabled"] == true;
+            if !known || !here.any(renews) {
+                found.push(format!("the pod of {id} is nobody, or has no certificates"));
+            }
+        }
+    }
+    for (address, vault) in applied.all("azurerm_key_vault") {
+        let mut on = applied.with("azurerm_role_assignment", "scope", &vault["id"]);
+        let from = &vault["network_acls"][0]["virtual_network_subnet_ids"];
+        if !on.any(|role| role["role_definition_name"] == "Key Vault Secrets User")
+            || from.as_array().is_none_or(Vec::is_empty)
+        {
+            found.push(format!("no node reads {address}"));
+        }
+    }
+    found
+}
+
 /// Nodes without the role that moves things, vaults into which nobody may write.
 fn powerless(applied: &Applied) -> Vec<String> {
     let mut found = Vec::new();
@@ -387,6 +421,83 @@ fn powerless(applied: &Applied) -> Vec<String> {
     found
 }
 
+/// Data of which a mistake would leave nothing, or nothing outside its region; backups that cannot be made.
+fn unsaved(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for (address, vault) in applied.all("azurerm_data_protection_backup_vault") {
+        for (attribute, right) in [
+            ("redundancy", json!("GeoRedundant")),
+            ("cross_region_restore_enabled", json!(true)),
+            ("soft_delete", json!("On")),
+            ("immutability", json!("Unlocked")),
+            // Its own group may be dark.
+            ("resource_group_name", json!(format!("{}-global", app.name))),
+        ] {
+            if vault[attribute] != right {
+                found.push(format!("{address}: {attribute} is {}", vault[attribute]));
+            }
+        }
+    }
+    let assigned = |scope: &Json, role: &str| {
+        applied.with("azurerm_role_assignment", "scope", scope).any(|one| one["role_definition_name"] == role)
+    };
+    let judge = |address: &str, source: &Json, instance: Option<&Json>, policies: &str, role: &str| {
+        let Some(instance) = instance else {
+            return vec![format!("{address} is not backed up")];
+        };
+        let mut found = Vec::new();
+        let vault = applied.with("azurerm_data_protection_backup_vault", "id", &instance["vault_id"]).next().unwrap();
+        if vault["location"] != source["location"] {
+            found.push(format!("{address} is backed up into {}", vault["location"]));
+        }
+        let policy = applied.all(policies).find(|(_, policy)| policy["id"] == instance["backup_policy_id"]);
+        if policy.is_none_or(|(_, policy)| policy["vault_id"] != instance["vault_id"]) {
+            found.push(format!("{address} is backed up by no policy of its vault"));
+        }
+        if !assigned(&source["id"], role) {
+            found.push(format!("the vault may not back {address} up"));
+        }
+        found
+    };
+    for (address, account) in applied.all("azurerm_storage_account") {
+        let instances = "azurerm_data_protection_backup_instance_blob_storage";
+        let instance = applied.with(instances, "storage_account_id", &account["id"]).next();
+        let policies = "azurerm_data_protection_backup_policy_blob_storage";
+        found.extend(judge(address, account, instance, policies, "Storage Account Backup Contributor"));
+        let made: BTreeSet<&str> = applied
+            .with("azurerm_storage_container", "storage_account_id", &account["id"])
+            .filter_map(|one| one["name"].as_str())
+            .collect();
+        let named = instance.and_then(|instance| instance["storage_account_container_names"].as_array());
+        let named: BTreeSet<&str> = named.into_iter().flatten().filter_map(Json::as_str).collect();
+        if named.is_empty() || named != made || account["cross_tenant_replication_enabled"] != true {
+            found.push(format!("{address}: of {made:?} the vault takes {named:?}"));
+        }
+    }
+    for (id, component) in app.components.iter().filter(|(_, component)| component.kind == Kind::AzurePostgres) {
+        let region = component.writer.as_ref().unwrap();
+        let name = json!(format!("{}-{id}-{region}-{UNIQUE}", app.name));
+        let server = applied.with("azurerm_postgresql_flexible_server", "name", &name).next().unwrap();
+        let instances = "azurerm_data_protection_backup_instance_postgresql_flexible_server";
+        let instance = applied.with(instances, "server_id", &server["id"]).next();
+        let policies = "azurerm_data_protection_backup_policy_postgresql_flexible_server";
+        let role = "PostgreSQL Flexible Server Long Term Retention Backup Role";
+        found.extend(judge(id.as_str(), server, instance, policies, role));
+        let all = applied.all(instances).filter(|(address, _)| address.contains(&format!("[\"{id}\"]"))).count();
+        let group = applied.with("azurerm_resource_group", "name", &server["resource_group_name"]).next().unwrap();
+        if all != 1 || !assigned(&group["id"], "Reader") {
+            found.push(format!("{id}: {all} backups, or its vault does not find it"));
+        }
+    }
+    for (address, database) in applied.all("azurerm_mssql_database") {
+        let weekly = &database["long_term_retention_policy"][0]["weekly_retention"];
+        if database["storage_account_type"] != "Geo" || weekly.is_null() {
+            found.push(format!("{address}: backups in {}, weekly {weekly}", database["storage_account_type"]));
+        }
+    }
+    found
+}
+
 /// All of them.
 pub(super) fn mistakes(app: &App, tree: &Tree, applied: &Applied) -> Vec<String> {
     [
@@ -400,6 +511,8 @@ pub(super) fn mistakes(app: &App, tree: &Tree, applied: &Applied) -> Vec<String>
         wrongly_asked(app, applied),
         cramped(applied),
         powerless(applied),
+        unsaved(app, applied),
+        homeless(app, applied),
     ]
     .concat()
 }

@@ -3,9 +3,11 @@
 use lifeboat_model::app::{Kind, Pattern, Replication};
 
 use super::{Root, is_made_later, module_of, serves, size_of, unique, value_of};
-use crate::arm::{Front, UNIQUE, writes_everywhere};
+use crate::arm::{Front, UNIQUE, storage_redundancy, writes_everywhere};
+use crate::backups::KEPT_DAYS;
 use crate::design::{Part, Site, identifier, plain};
 use crate::hcl::{Body, list, object, quote};
+use crate::members;
 use crate::versions;
 
 impl Root<'_> {
@@ -43,9 +45,13 @@ impl Root<'_> {
                 body.attribute("sku_name", size_of(part, home, "instance"))
                     .attribute("zone_redundant", zoned(home).to_string());
             }
-            body.attribute("storage_account_type", quote("Geo")).blank();
+            body.attribute("storage_account_type", quote(crate::arm::sql_redundancy(home))).blank();
+            body.comment("No vault takes this kind. Its own backups lie in the pair of its region, and the weekly ones outlive the server.");
             body.block("short_term_retention_policy", |policy| {
                 policy.attribute("retention_days", "14");
+            });
+            body.blank().block("long_term_retention_policy", |policy| {
+                policy.attribute("weekly_retention", quote(format!("P{KEPT_DAYS}D")));
             });
             body.blank().block("lifecycle", |lifecycle| {
                 lifecycle.attribute("prevent_destroy", "true");
@@ -96,7 +102,8 @@ impl Root<'_> {
                 body.attribute("subnet_id", format!("module.network_{}.database_subnet_id", site.key()));
                 body.attribute("private_dns_zone_id", "azurerm_private_dns_zone.postgresql.id").blank();
                 if alone {
-                    body.attribute("geo_redundant_backup", "true");
+                    let has_pair = site.facts.is_some_and(|facts| facts.pair.is_some());
+                    body.attribute("geo_redundant_backup", has_pair.to_string());
                 } else {
                     body.attribute("lag_alarm_seconds", part.lag_alarm().as_secs().to_string());
                 }
@@ -171,13 +178,7 @@ impl Root<'_> {
 
     pub(super) fn storage(&self, file: &mut Body, part: &Part) {
         let Some(home) = self.design.site(part.home) else { return };
-        let zoned = home.facts.is_some_and(|facts| facts.zones > 0);
-        let replication = match (part.pattern, zoned) {
-            (Pattern::BackupRestore, true) => "GZRS",
-            (Pattern::BackupRestore, false) => "GRS",
-            (_, true) => "RAGZRS",
-            (_, false) => "RAGRS",
-        };
+        let replication = storage_redundancy(part, home);
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/azure-storage")).blank();
             // Letters and digits only.
@@ -185,7 +186,9 @@ impl Root<'_> {
             body.attribute("name", format!("\"{name}${{local.unique}}\""));
             body.attribute("resource_group", "azurerm_resource_group.global.name");
             body.attribute("location", value_of(home, "place"));
-            body.attribute("replication", quote(replication)).attribute("subnet_ids", "local.subnet_ids");
+            body.attribute("replication", quote(replication))
+                .attribute("containers", Self::containers())
+                .attribute("subnet_ids", "local.subnet_ids");
         });
     }
 
@@ -239,6 +242,10 @@ impl Root<'_> {
                     body.attribute("ssh_public_key", "var.ssh_public_key");
                 } else {
                     body.attribute("kubernetes_version", "var.kubernetes_version");
+                    let is_home = members::home_cluster(self.design, site).is_some_and(|cluster| cluster.id == part.id);
+                    if is_home && members::is_given_certificates(self.design, site) {
+                        body.attribute("secret_store", "true");
+                    }
                 }
             });
         }

@@ -3,7 +3,7 @@
 use lifeboat_model::app::{Provider, RegionRole};
 
 use super::{Root, unique};
-use crate::design::Site;
+use crate::design::{Part, Site};
 use crate::hcl::{Body, list, object, quote};
 use crate::members;
 
@@ -16,36 +16,67 @@ impl Root<'_> {
             if index > 0 {
                 file.blank();
             }
-            file.block(format!("module {}", quote(format!("node_{}", site.key()))), |body| {
-                body.attribute("source", quote("./modules/node")).blank();
-                body.attribute("name", quote(format!("{}-lifeboat-{}", self.app(), site.id)));
-                self.place(body, site);
-                body.attribute("node", quote(site.id.as_str())).attribute("image", "var.lifeboat_image");
-                body.attribute("file", "file(var.lifeboat_file)");
-                body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
-                body.attribute("address", quote(members::private_address(site)));
-                body.attribute("port", site.region.api_port.to_string());
-                if self.design.app.dns.port != 5353 {
-                    body.attribute("dns_port", self.design.app.dns.port.to_string());
-                }
-                body.attribute("vault", unique(&crate::lifeboat::vault_name(self.design, site), 24));
-                body.attribute("tenant_id", "var.tenant_id")
-                    .attribute("administrator", "var.administrator")
-                    .attribute("administrator_addresses", "var.administrator_addresses");
-                if self.routed(site).is_empty() {
-                    body.attribute("pool_ids", "[]");
-                } else {
-                    let balancer = format!("module.balancer_{}", site.key());
-                    body.attribute("public_addresses", format!("values({balancer}.addresses)"))
-                        .attribute("pool_ids", format!("[{balancer}.node_pool_id]"));
-                }
-                super::super::member_attributes(body, self.design, site);
-                body.attribute("role_id", "azurerm_role_definition.node.role_definition_resource_id");
-                body.attribute("scopes", self.scopes(site)).attribute("ssh_public_key", "var.ssh_public_key");
-            });
+            match members::home_cluster(self.design, site) {
+                Some(cluster) => self.pod(&mut file, site, cluster),
+                None => self.machine(&mut file, site),
+            }
         }
         self.names(&mut file);
         file
+    }
+
+    fn machine(&self, file: &mut Body, site: &Site) {
+        file.block(format!("module {}", quote(format!("node_{}", site.key()))), |body| {
+            body.attribute("source", quote("./modules/node")).blank();
+            body.attribute("name", quote(format!("{}-lifeboat-{}", self.app(), site.id)));
+            self.place(body, site);
+            body.attribute("node", quote(site.id.as_str())).attribute("image", "var.lifeboat_image");
+            body.attribute("file", "file(var.lifeboat_file)");
+            body.attribute("subnet_id", format!("module.network_{}.compute_subnet_id", site.key()));
+            body.attribute("address", quote(members::private_address(site)));
+            body.attribute("port", site.region.api_port.to_string());
+            if self.design.app.dns.port != 5353 {
+                body.attribute("dns_port", self.design.app.dns.port.to_string());
+            }
+            self.vault(body, site);
+            if self.routed(site).is_empty() {
+                body.attribute("pool_ids", "[]");
+            } else {
+                let balancer = format!("module.balancer_{}", site.key());
+                body.attribute("public_addresses", format!("values({balancer}.addresses)"))
+                    .attribute("pool_ids", format!("[{balancer}.node_pool_id]"));
+            }
+            super::super::member_attributes(body, self.design, site);
+            self.leave(body, site);
+            body.attribute("ssh_public_key", "var.ssh_public_key");
+        });
+    }
+
+    /// Where the node runs in the region's cluster: what it needs of Azure. The rest is in its manifest.
+    fn pod(&self, file: &mut Body, site: &Site, cluster: &Part) {
+        file.block(format!("module {}", quote(format!("pod_{}", site.key()))), |body| {
+            body.attribute("source", quote("./modules/pod")).blank();
+            body.attribute("name", unique(&crate::lifeboat::identity_name(self.design, site), 128));
+            self.place(body, site);
+            body.attribute("issuer", format!("module.{}_{}.issuer", cluster.key(), site.key()));
+            body.attribute("subnet_id", format!("module.network_{}.cluster_subnet_id", site.key()));
+            self.vault(body, site);
+            self.leave(body, site);
+        });
+    }
+
+    /// Of the vault with the node's certificates.
+    fn vault(&self, body: &mut Body, site: &Site) {
+        body.attribute("vault", unique(&crate::lifeboat::vault_name(self.design, site), 24));
+        body.attribute("tenant_id", "var.tenant_id")
+            .attribute("administrator", "var.administrator")
+            .attribute("administrator_addresses", "var.administrator_addresses");
+    }
+
+    /// What the node may do, and where.
+    fn leave(&self, body: &mut Body, site: &Site) {
+        body.attribute("role_id", "azurerm_role_definition.node.role_definition_resource_id");
+        body.attribute("scopes", self.scopes(site));
     }
 
     /// What a node may do. The name is one in the whole Entra tenant, in which there may be other subscriptions with this app.

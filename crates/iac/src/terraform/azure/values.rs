@@ -38,10 +38,11 @@ impl Root<'_> {
                 "Version of Kubernetes, the same in every region; `az aks get-versions` says what is on offer.";
             variable("kubernetes_version", description, "string", Some(&quote(versions::KUBERNETES)));
         }
-        if self.has(Kind::AzurePostgres) || self.has(Kind::Cosmosdb) {
+        if self.has_vaults() || self.has(Kind::Cosmosdb) {
             let description = "Action groups of Azure Monitor that are told of alarms.";
             variable("alarm_action_groups", description, "list(string)", Some("[]"));
         }
+        self.backup_variables(&mut variable);
         variable("tenant_id", "Entra tenant of the subscription, for the key vaults.", "string", None);
         let description = "Public addresses or ranges from which lifeboat/hand-out.sh may write certificates.";
         variable("administrator_addresses", description, "list(string)", None);

@@ -39,6 +39,16 @@ resource "azurerm_kubernetes_cluster" "this" {
     type = "SystemAssigned"
   }
 
+  # Brings the Lifeboat node's certificates from its vault to its pod, and renewed ones within the hour.
+  dynamic "key_vault_secrets_provider" {
+    for_each = var.secret_store ? [1] : []
+
+    content {
+      secret_rotation_enabled  = true
+      secret_rotation_interval = "1h"
+    }
+  }
+
   azure_active_directory_role_based_access_control {
     azure_rbac_enabled = true
   }

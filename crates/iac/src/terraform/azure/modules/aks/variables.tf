@@ -57,3 +57,9 @@ variable "kubernetes_version" {
   description = "Version of the control plane, the same in every region."
   type        = string
 }
+
+variable "secret_store" {
+  description = "Whether the region's Lifeboat node is a pod in the cluster and has its certificates from a vault."
+  type        = bool
+  default     = false
+}

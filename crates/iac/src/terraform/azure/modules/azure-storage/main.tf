@@ -1,5 +1,8 @@
 # A storage account that Azure copies to its own paired region, whatever standby the app's file names. Its resource group lies outside
 # the regions of the app: a failover of the account asks that group, when the region may be down.
+#
+# Versions, the change feed, and replication across tenants are what a vaulted backup takes: it is a replication of the containers into
+# Azure Backup's own tenant.
 
 resource "azurerm_storage_account" "this" {
   name                             = var.name
@@ -12,7 +15,7 @@ resource "azurerm_storage_account" "this" {
   shared_access_key_enabled        = false
   default_to_oauth_authentication  = true
   allow_nested_items_to_be_public  = false
-  cross_tenant_replication_enabled = false
+  cross_tenant_replication_enabled = true
 
   network_rules {
     default_action             = "Deny"
@@ -37,6 +40,17 @@ resource "azurerm_storage_account" "this" {
   lifecycle {
     prevent_destroy = true
     ignore_changes  = [account_replication_type]
+  }
+}
+
+resource "azurerm_storage_container" "this" {
+  for_each = toset(var.containers)
+
+  name               = each.key
+  storage_account_id = azurerm_storage_account.this.id
+
+  lifecycle {
+    prevent_destroy = true
   }
 }
 

@@ -22,3 +22,8 @@ variable "subnet_ids" {
   description = "Subnets that may connect, by region."
   type        = map(string)
 }
+
+variable "containers" {
+  description = "Containers that are made, and backed up."
+  type        = list(string)
+}

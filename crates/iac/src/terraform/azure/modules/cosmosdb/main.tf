@@ -40,6 +40,7 @@ resource "azurerm_cosmosdb_account" "this" {
     }
   }
 
+  # No vault: these restore any moment of 30 days, in every region of the account, also when the account is gone.
   backup {
     type = "Continuous"
     tier = "Continuous30Days"

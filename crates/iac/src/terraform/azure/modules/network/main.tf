@@ -42,13 +42,23 @@ resource "azurerm_subnet" "databases" {
   }
 }
 
+locals {
+  # What clients reach from outside, over the load balancers, by subnet.
+  open_ports = merge(
+    { compute = var.open_ports },
+    var.cluster_ports == null ? {} : { clusters = var.cluster_ports },
+  )
+}
+
 resource "azurerm_network_security_group" "this" {
-  name                = var.name
+  for_each = local.open_ports
+
+  name                = each.key == "compute" ? var.name : "${var.name}-${each.key}"
   resource_group_name = var.resource_group
   location            = var.location
 
   dynamic "security_rule" {
-    for_each = length(var.open_ports) > 0 ? [1] : []
+    for_each = length(each.value) > 0 ? [1] : []
 
     content {
       name                       = "clients"
@@ -60,46 +70,16 @@ resource "azurerm_network_security_group" "this" {
       source_address_prefix      = "Internet"
       source_port_range          = "*"
       destination_address_prefix = "*"
-      destination_port_ranges    = var.open_ports
+      destination_port_ranges    = each.value
     }
   }
 }
 
-resource "azurerm_network_security_group" "clusters" {
-  count = var.cluster_ports == null ? 0 : 1
+resource "azurerm_subnet_network_security_group_association" "this" {
+  for_each = azurerm_network_security_group.this
 
-  name                = "${var.name}-clusters"
-  resource_group_name = var.resource_group
-  location            = var.location
-
-  dynamic "security_rule" {
-    for_each = length(var.cluster_ports) > 0 ? [1] : []
-
-    content {
-      name                       = "clients"
-      description                = "Clients, over the load balancer"
-      priority                   = 100
-      direction                  = "Inbound"
-      access                     = "Allow"
-      protocol                   = "Tcp"
-      source_address_prefix      = "Internet"
-      source_port_range          = "*"
-      destination_address_prefix = "*"
-      destination_port_ranges    = var.cluster_ports
-    }
-  }
-}
-
-resource "azurerm_subnet_network_security_group_association" "compute" {
-  subnet_id                 = azurerm_subnet.compute.id
-  network_security_group_id = azurerm_network_security_group.this.id
-}
-
-resource "azurerm_subnet_network_security_group_association" "clusters" {
-  count = var.cluster_ports == null ? 0 : 1
-
-  subnet_id                 = azurerm_subnet.clusters[0].id
-  network_security_group_id = azurerm_network_security_group.clusters[0].id
+  subnet_id                 = each.key == "compute" ? azurerm_subnet.compute.id : azurerm_subnet.clusters[0].id
+  network_security_group_id = each.value.id
 }
 
 # The way out: an internal load balancer gives none, and nodes install a container runtime and fetch images when they start.

@@ -15,7 +15,7 @@ output "compute_subnet_id" {
   # A machine that boots before there is a way out finds none.
   depends_on = [
     azurerm_subnet_nat_gateway_association.compute,
-    azurerm_subnet_network_security_group_association.compute,
+    azurerm_subnet_network_security_group_association.this,
   ]
 }
 
@@ -25,7 +25,7 @@ output "cluster_subnet_id" {
 
   depends_on = [
     azurerm_subnet_nat_gateway_association.clusters,
-    azurerm_subnet_network_security_group_association.clusters,
+    azurerm_subnet_network_security_group_association.this,
   ]
 }
 

@@ -107,38 +107,17 @@ resource "azurerm_lb_rule" "this" {
   probe_id                       = azurerm_lb_probe.this.id
 }
 
-# The node's certificates, and nothing else, so that whoever may read the vault may read just these. lifeboat/hand-out.sh puts
-# them there; they are in no state file.
-resource "azurerm_key_vault" "this" {
-  name                       = var.vault
-  resource_group_name        = var.resource_group
-  location                   = var.location
-  tenant_id                  = var.tenant_id
-  sku_name                   = "standard"
-  rbac_authorization_enabled = true
-  purge_protection_enabled   = true
-  soft_delete_retention_days = 7
+module "vault" {
+  source = "../vault"
 
-  network_acls {
-    bypass                     = "None"
-    default_action             = "Deny"
-    ip_rules                   = var.administrator_addresses
-    virtual_network_subnet_ids = [var.subnet_id]
-  }
-}
-
-resource "azurerm_role_assignment" "certificates" {
-  scope                = azurerm_key_vault.this.id
-  role_definition_name = "Key Vault Secrets User"
-  principal_id         = azurerm_linux_virtual_machine_scale_set.this.identity[0].principal_id
-}
-
-# Who puts them there.
-resource "azurerm_role_assignment" "administrator" {
-  scope                = azurerm_key_vault.this.id
-  role_definition_name = "Key Vault Secrets Officer"
-  principal_id         = var.administrator.id
-  principal_type       = "Group"
+  name                    = var.vault
+  resource_group          = var.resource_group
+  location                = var.location
+  tenant_id               = var.tenant_id
+  subnet_id               = var.subnet_id
+  reader_id               = azurerm_linux_virtual_machine_scale_set.this.identity[0].principal_id
+  administrator           = var.administrator
+  administrator_addresses = var.administrator_addresses
 }
 
 # Move this app's components, and nothing else.

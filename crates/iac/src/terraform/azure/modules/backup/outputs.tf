@@ -1,0 +1,4 @@
+output "id" {
+  description = "The vault."
+  value       = azurerm_data_protection_backup_vault.this.id
+}
