@@ -3,10 +3,10 @@
 
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
-use lifeboat_model::kubernetes::{cluster_name, record_name, regional_name};
+use lifeboat_model::kubernetes::{FIELD_MANAGER, cluster_name, record_name, regional_name};
 
 use crate::design::{Design, Part, Site, Way};
-use crate::fragment::{fill, yaml};
+use crate::fragment::{fill, json, yaml};
 use crate::tree::Tree;
 
 const FOLDER: &str = "kubernetes";
@@ -47,6 +47,9 @@ pub(crate) fn write(design: &Design, repository: &str, tree: &mut Tree) {
             format!("{FOLDER}/flux/{}.yaml", site.id),
             clusters.fill(include_str!("kubernetes/flux.yaml"), site.id),
         );
+    }
+    if let Some(policy) = clusters.external_dns_policy() {
+        tree.put(format!("{FOLDER}/external-dns-policy.json"), policy);
     }
     tree.put(format!("{FOLDER}/argocd/applicationset.yaml"), clusters.application_set());
     tree.put(format!("{FOLDER}/argocd/project.yaml"), clusters.project());
@@ -203,6 +206,24 @@ impl Clusters<'_> {
         }
     }
 
+    /// What external-dns may do to Route 53 from a cluster on AWS: set the routes' names, those of their regions, and the texts that say whose
+    /// they are; `None`: it has nothing to do there.
+    fn external_dns_policy(&self) -> Option<String> {
+        let partition = self.sites.iter().find(|site| site.region.place.provider == Provider::Aws)?.facts?.partition;
+        // The texts have the name of a record with its kind before it, or before the names of its regions.
+        let names: Vec<String> = self
+            .ways()
+            .flat_map(|way| [way.host.to_string(), format!("*.{}", way.host), format!("*-{}", way.host)])
+            .map(|name| json(&name))
+            .collect();
+        (!names.is_empty()).then(|| {
+            fill(
+                include_str!("kubernetes/external-dns-policy.json"),
+                &[("partition", partition), ("names", &names.join(",\n            "))],
+            )
+        })
+    }
+
     /// What follows from the region's role.
     fn role(&self, site: &Site) -> String {
         let mut patches = String::new();
@@ -253,7 +274,10 @@ impl Clusters<'_> {
                 )
             })
             .collect();
-        let out = fill(include_str!("kubernetes/applicationset.yaml"), &[("elements", &elements)]);
+        let out = fill(
+            include_str!("kubernetes/applicationset.yaml"),
+            &[("elements", &elements), ("manager", FIELD_MANAGER)],
+        );
         self.fill(&out, self.sites[0].id)
     }
 

@@ -20,6 +20,7 @@ mod design;
 mod drift;
 mod fargate;
 mod fragment;
+mod geography;
 mod hcl;
 mod kubernetes;
 mod lifeboat;

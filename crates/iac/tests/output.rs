@@ -67,8 +67,7 @@ fn the_output_is_as_it_was_reviewed() {
 fn every_module_is_in_an_example() {
     let trees: Vec<Tree> = examples(&FOLDERS).iter().map(|(_, app)| tree_of(app)).collect();
     for cloud in ["aws", "azure"] {
-        let modules =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/terraform/{cloud}/modules"));
+        let modules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/terraform/{cloud}/modules"));
         for module in std::fs::read_dir(modules).unwrap() {
             for file in std::fs::read_dir(module.unwrap().path()).unwrap() {
                 let file = file.unwrap().path();

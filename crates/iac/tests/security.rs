@@ -52,9 +52,7 @@ struct Explained<'a> {
 
 impl Explained<'_> {
     fn covers(&self, finding: &Finding) -> bool {
-        self.check == finding.check
-            && matches(self.file, &finding.file)
-            && matches(self.resource, &finding.resource)
+        self.check == finding.check && matches(self.file, &finding.file) && matches(self.resource, &finding.resource)
     }
 }
 
@@ -98,9 +96,9 @@ fn findings(checkov: &std::path::Path, folder: &std::path::Path) -> BTreeSet<Fin
         assert_eq!(report["summary"]["parsing_errors"], 0, "{}", report["check_type"]);
         for finding in report["results"]["failed_checks"].as_array().unwrap() {
             let text = |name: &str| finding[name].as_str().unwrap_or_default();
-            let resource = text("resource").rsplit_once("module.").map_or(text("resource"), |(_, inner)| {
-                inner.split_once('.').map_or(inner, |(_, resource)| resource)
-            });
+            let resource = text("resource")
+                .rsplit_once("module.")
+                .map_or(text("resource"), |(_, inner)| inner.split_once('.').map_or(inner, |(_, resource)| resource));
             found.insert(Finding {
                 check: text("check_id").to_owned(),
                 file: text("file_path").trim_start_matches('/').splitn(3, '/').last().unwrap().to_owned(),
@@ -138,7 +136,8 @@ fn no_finding_is_left_unexplained() {
 /// An explanation of one resource explains no other, nor the same one in another file.
 #[test]
 fn an_explanation_goes_no_further_than_its_resource() {
-    let explained = explained("# why\n\nCKV_X cloudformation/regional.yaml AWS::RDS::DBInstance.* a replica inherits it\n");
+    let explained =
+        explained("# why\n\nCKV_X cloudformation/regional.yaml AWS::RDS::DBInstance.* a replica inherits it\n");
     let finding = |check: &str, file: &str, resource: &str| Finding {
         check: check.into(),
         file: file.into(),

@@ -51,13 +51,14 @@ struct Configured {
 }
 
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
-/// `target_resource_id`. The replication of ECR, a network's default security group, access to EKS and Azure's metric alerts are written here, more of Azure in `azurerm`, as the
+/// `target_resource_id`. The replication of ECR, a network's default security group, access to EKS and of its pods and Azure's metric alerts are written here, more of Azure in `azurerm`, as the
 /// providers' documentation has them.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
     if types.contains_key("aws_ecs_service") {
         types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
         types.entry("aws_default_security_group").or_insert_with(default_security_group);
+        types.entry("aws_eks_pod_identity_association").or_insert_with(pod_identity);
         types.entry("aws_eks_access_entry").or_insert_with(access_entry);
         types.entry("aws_eks_access_policy_association").or_insert_with(access_policy);
     }
@@ -79,6 +80,16 @@ fn default_security_group() -> Json {
         "vpc_id": { "type": "string", "optional": true, "computed": true },
         "tags": { "type": ["map", "string"], "optional": true },
         "arn": computed, "name": computed, "owner_id": computed,
+    } } })
+}
+
+fn pod_identity() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let computed = json!({ "type": "string", "computed": true });
+    json!({ "version": 0, "block": { "attributes": {
+        "id": computed, "association_id": computed, "association_arn": computed,
+        "cluster_name": required, "namespace": required, "service_account": required, "role_arn": required,
+        "tags": { "type": ["map", "string"], "optional": true },
     } } })
 }
 
