@@ -121,6 +121,7 @@ impl Clusters<'_> {
             ("service", if self.design.is_public(part) { "LoadBalancer" } else { "ClusterIP" }),
             ("outside", if part.ends_tls() { "443" } else { "80" }),
             ("databases", &databases),
+            ("identity", if self.logs_in_to_azure(part) { WORKLOAD_IDENTITY } else { "" }),
             ("most", &part.most().to_string()),
         ];
         let fragment = format!(
@@ -129,6 +130,15 @@ impl Clusters<'_> {
             include_str!("kubernetes/network-policy.yaml")
         );
         fill(&fragment, &values)
+    }
+
+    /// Whether its pods log in to databases of Azure as who their service account is.
+    fn logs_in_to_azure(&self, part: &Part) -> bool {
+        let is_in_azure =
+            |site: &&&Site| site.region.place.provider == Provider::Azure && part.regions.contains(&site.id);
+        let mut needed = part.component.needs.iter().filter_map(|id| self.design.part(id));
+        self.sites.iter().any(|site| is_in_azure(&site))
+            && needed.any(|one| one.component.kind.is_database() && one.provider == Provider::Azure)
     }
 
     fn overlay(&self, site: &Site) -> String {
@@ -297,6 +307,9 @@ impl Clusters<'_> {
         self.fill(&out, self.sites[0].id)
     }
 }
+
+/// By which AKS knows pods that are somebody.
+const WORKLOAD_IDENTITY: &str = "        azure.workload.identity/use: \"true\"\n";
 
 /// The roles in words, which are read back: `# Roles: web serves, api stands by`.
 pub(crate) fn roles_line<'a>(parts: impl Iterator<Item = (&'a str, bool)>) -> String {

@@ -380,3 +380,22 @@ fn backups_of_postgresql_on_azure_leave_their_region() {
         assert!(files["arm/regional.json"].contains(&format!("\"geoRedundantBackup\": \"{arm}\"")), "{pattern}");
     }
 }
+
+/// Pods in EKS act as a role that has leave for what they need in that region, and for nothing else.
+#[test]
+fn pods_in_eks_may_use_what_they_need() {
+    let text = |needs: &str| {
+        format!(
+            "app: shop\nregions:\n  a: {{place: aws/eu-north-1}}\n  b: {{place: aws/eu-central-1}}\ncomponents:\n  platform: {{kind: eks}}\n  \
+             carts: {{kind: dynamodb, writer: a, standbys: {{b: asynchronous}}}}\n  files: {{kind: s3, writer: a, standbys: {{b: asynchronous}}}}\n  \
+             web: {{kind: deployment, needs: [{needs}], size: {{image: x}}}}\nfailover: {{mode: approve}}\nnodes: {{tls: none}}\n"
+        )
+    };
+    let files = |needs: &str| tree_of(&lifeboat_model::parse(&text(needs)).unwrap()).files;
+    let needing = files("carts");
+    let (terraform, template) = (&needing["terraform/aws/platform.tf"], &needing["cloudformation/regional.yaml"]);
+    assert_eq!(terraform.matches("UseCarts").count(), 2, "in each region");
+    assert!(!terraform.contains("UseFiles") && !template.contains("UseFiles"), "what nobody needs");
+    assert!(template.contains("AWS::EKS::PodIdentityAssociation") && template.contains("UseCarts"));
+    assert!(files("carts, files")["terraform/aws/platform.tf"].contains("UseFiles"));
+}

@@ -178,7 +178,10 @@ fn secrets(design: &Design) -> String {
     if needed.is_empty() {
         return out;
     }
-    out += "\nWhere a database is and how to log in is yours to bring, in each cluster, the same name with that region's text; it is read at the start of a pod:\n\n";
+    if design.parts_of(Kind::Eks).next().is_some() {
+        out += "\nPods in EKS act as a role of their region's cluster that has leave for what they need there, by pod identity, as the namespace's service account `default`.\n";
+    }
+    out += "\nWhere a database is (of a table or a bucket its name) and how to log in is yours to bring, in each cluster, the same name with that region's text; it is read at the start of a pod:\n\n";
     for id in needed {
         let _ = writeln!(
             out,

@@ -50,6 +50,15 @@ struct Configured {
     sts: String,
 }
 
+/// Types that the schema in a file lacks, and that are described here.
+pub fn written_by_hand(file: &Path) -> Vec<String> {
+    let mut schema: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let names = |schema: &Json| schema["resource_schemas"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let before = names(&schema);
+    complete(&mut schema);
+    names(&schema).into_iter().filter(|name| !before.contains(name)).collect()
+}
+
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
 /// `target_resource_id`. The replication of ECR, a network's default security group, access to EKS and of its pods and Azure's metric alerts are written here, more of Azure in `azurerm`, as the
 /// providers' documentation has them.
