@@ -15,6 +15,7 @@ mod global;
 mod links;
 mod node;
 mod region;
+mod routes;
 mod template;
 mod values;
 

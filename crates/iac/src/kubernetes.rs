@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use lifeboat_model::RegionId;
 use lifeboat_model::app::{CheckTarget, Kind, Provider, RoutePolicy};
-use lifeboat_model::kubernetes::{cluster_name, record_name, regional_name};
+use lifeboat_model::kubernetes::{FIELD_MANAGER, cluster_name, record_name, regional_name};
 
 use crate::design::{Design, Part, Site, Way};
-use crate::fragment::{fill, yaml};
+use crate::fragment::{fill, json, yaml};
 use crate::tree::Tree;
 
 const FOLDER: &str = "kubernetes";
@@ -49,6 +49,9 @@ pub(crate) fn write(design: &Design, repository: &str, tree: &mut Tree) {
             format!("{FOLDER}/flux/{}.yaml", site.id),
             clusters.fill(include_str!("kubernetes/flux.yaml"), site.id),
         );
+    }
+    if let Some(policy) = clusters.external_dns_policy() {
+        tree.put(format!("{FOLDER}/external-dns-policy.json"), policy);
     }
     tree.put(format!("{FOLDER}/argocd/applicationset.yaml"), clusters.application_set());
     tree.put(format!("{FOLDER}/argocd/project.yaml"), clusters.project());
@@ -120,6 +123,7 @@ impl Clusters<'_> {
             ("service", if self.design.is_public(part) { "LoadBalancer" } else { "ClusterIP" }),
             ("outside", if part.ends_tls() { "443" } else { "80" }),
             ("databases", &databases),
+            ("identity", if self.logs_in_to_azure(part) { WORKLOAD_IDENTITY } else { "" }),
             ("most", &part.most().to_string()),
         ];
         let fragment = format!(
@@ -128,6 +132,15 @@ impl Clusters<'_> {
             include_str!("kubernetes/network-policy.yaml")
         );
         fill(&fragment, &values)
+    }
+
+    /// Whether its pods log in to databases of Azure as who their service account is.
+    fn logs_in_to_azure(&self, part: &Part) -> bool {
+        let is_in_azure =
+            |site: &&&Site| site.region.place.provider == Provider::Azure && part.regions.contains(&site.id);
+        let mut needed = part.component.needs.iter().filter_map(|id| self.design.part(id));
+        self.sites.iter().any(|site| is_in_azure(&site))
+            && needed.any(|one| one.component.kind.is_database() && one.provider == Provider::Azure)
     }
 
     fn overlay(&self, site: &Site) -> String {
@@ -205,6 +218,24 @@ impl Clusters<'_> {
         }
     }
 
+    /// What external-dns may do to Route 53 from a cluster on AWS: set the routes' names, those of their regions, and the texts that say whose
+    /// they are; `None`: it has nothing to do there.
+    fn external_dns_policy(&self) -> Option<String> {
+        let partition = self.sites.iter().find(|site| site.region.place.provider == Provider::Aws)?.facts?.partition;
+        // The texts have the name of a record with its kind before it, or before the names of its regions.
+        let names: Vec<String> = self
+            .ways()
+            .flat_map(|way| [way.host.to_string(), format!("*.{}", way.host), format!("*-{}", way.host)])
+            .map(|name| json(&name))
+            .collect();
+        (!names.is_empty()).then(|| {
+            fill(
+                include_str!("kubernetes/external-dns-policy.json"),
+                &[("partition", partition), ("names", &names.join(",\n            "))],
+            )
+        })
+    }
+
     /// What follows from the region's role.
     fn role(&self, site: &Site) -> String {
         let mut patches = String::new();
@@ -255,7 +286,10 @@ impl Clusters<'_> {
                 )
             })
             .collect();
-        let out = fill(include_str!("kubernetes/applicationset.yaml"), &[("elements", &elements)]);
+        let out = fill(
+            include_str!("kubernetes/applicationset.yaml"),
+            &[("elements", &elements), ("manager", FIELD_MANAGER)],
+        );
         self.fill(&out, self.sites[0].id)
     }
 
@@ -275,6 +309,9 @@ impl Clusters<'_> {
         self.fill(&out, self.sites[0].id)
     }
 }
+
+/// By which AKS knows pods that are somebody.
+const WORKLOAD_IDENTITY: &str = "        azure.workload.identity/use: \"true\"\n";
 
 /// The roles in words, which are read back: `# Roles: web serves, api stands by`.
 pub(crate) fn roles_line<'a>(parts: impl Iterator<Item = (&'a str, bool)>) -> String {

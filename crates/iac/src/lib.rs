@@ -20,6 +20,7 @@ mod cloudformation;
 mod design;
 mod drift;
 mod fragment;
+mod geography;
 mod hcl;
 mod hosts;
 mod kubernetes;

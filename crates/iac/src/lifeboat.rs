@@ -482,8 +482,8 @@ fn hand_out(design: &Design) -> String {
         // A node may run in the managed cluster instead of on the machine.
         if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
             commands += &format!(
-                "if kubectl --context {context} get namespace @{{node}} >/dev/null 2>&1; then\n  echo {id}: to the cluster {context}\n  \
-                 to_cluster {id} {context}\nfi\n\n"
+                "there=$(kubectl --context {context} get namespace @{{node}} --ignore-not-found --output name)\nif [ -n \"$there\" ]; then\n  echo {id}: to the cluster {context}\n  \
+                 to_cluster {id} {context}\nelse\n  echo {id}: no node in the cluster {context}, which has no namespace @{{node}}\nfi\n\n"
             );
         }
     }

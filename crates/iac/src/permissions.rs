@@ -74,6 +74,23 @@ pub(crate) fn of_application(design: &Design, part: &Part, site: &Site) -> Vec<S
     needs.filter_map(|data| application_statement(design, part, data, site)).collect()
 }
 
+/// What the app's pods in a region's cluster may do with the data that they, or the cluster itself, need there.
+pub(crate) fn of_pods(design: &Design, cluster: &Part, site: &Site) -> Vec<Statement> {
+    let pods = design.parts_of(Kind::Deployment).filter(|pod| pod.regions.contains(&site.id));
+    let mut all: Vec<Statement> = Vec::new();
+    for statement in std::iter::once(cluster).chain(pods).flat_map(|part| of_application(design, part, site)) {
+        match all.iter_mut().find(|known| known.sid == statement.sid) {
+            Some(known) => {
+                known.resources.extend(statement.resources);
+                known.resources.sort();
+                known.resources.dedup();
+            }
+            None => all.push(statement),
+        }
+    }
+    all
+}
+
 fn application_statement(design: &Design, part: &Part, data: &Part, site: &Site) -> Option<Statement> {
     let arn =
         |service: &str, place: &str, rest: String| format!("arn:@{{partition}}:{service}:{place}:@{{account}}:{rest}");

@@ -9,6 +9,7 @@ use crate::tree::Tree;
 
 mod aws;
 mod azure;
+mod kubernetes;
 mod moves;
 
 /// Writes `README.md` about what the tree holds so far.
@@ -48,13 +49,14 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
             &(CLOUDFORMATION.to_owned() + &aws::section(design, aws::Tool::CloudFormation, !has("terraform/aws/"))),
         ),
         ("arm", &arm(design, tree)),
-        ("kubernetes", KUBERNETES),
         ("lifeboat", &(LIFEBOAT.to_owned() + &moves::section(design))),
     ] {
         if has(&format!("{folder}/")) {
             out += &fill(text, &[("app", design.name()), ("node", &node_name(&design.app.name))]);
         }
     }
+    out += &kubernetes::section(design, tree).unwrap_or_default();
+    out += &removal(tree);
     tree.put("README.md", out);
 }
 
@@ -188,14 +190,41 @@ Always in incremental mode (the default): complete mode deletes what a template 
 A vault that was deleted keeps its name for 7 days (purge protection): `az keyvault recover`.
 ";
 
-const KUBERNETES: &str = "
-## kubernetes
-
-`base/` is the same everywhere, `regions/REGION/` adds what differs, `roles/REGION/` is the role, as `lifeboat roles` writes it.
-Argo CD: apply `argocd/`. Flux: apply `flux/REGION.yaml` in each cluster. The node of a region pauses either where it
-would undo a failover: apply `lifeboat/REGION/node-flux.yaml` or `node-argocd.yaml` as well. The secrets `DATABASE-credentials` (key `url`) are yours
-to bring.
-";
+/// In which order everything goes.
+fn removal(tree: &Tree) -> String {
+    let has = |folder: &str| tree.files.keys().any(|path| path.starts_with(folder));
+    let in_clusters = tree.files.keys().any(|path| path.starts_with("lifeboat/") && path.ends_with("/node.yaml"));
+    let mut steps =
+        vec!["Nodes first, so that nothing is moved while it goes: stop them, or let them go with their machines."];
+    if in_clusters || has("kubernetes/") {
+        steps.push("What runs in clusters, before the clusters: see kubernetes.");
+    }
+    if has("terraform/") || has("cloudformation/") || has("arm/") {
+        steps.push(
+            "Databases, load balancers and clusters have deletion protection, on Azure databases a lock as well: turn off by hand what is to go, the \
+             standbys before the writer.",
+        );
+    }
+    if has("terraform/") {
+        steps.push(
+            "`terraform destroy` in each folder. On Azure `prevent_destroy` refuses that for databases: take the components out of the app's file and apply first. What \
+             still holds data (buckets, vaults of backups) refuses until it is emptied.",
+        );
+    }
+    if has("cloudformation/") {
+        steps.push("`aws cloudformation delete-stack` of what is global, then of the stack of the stack set.");
+    }
+    if has("arm/") {
+        steps.push("`az group delete` of the regions' resource groups, that of what is global last.");
+    }
+    if steps.len() == 1 {
+        return String::new();
+    }
+    let steps: String = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}\n", index + 1)).collect();
+    format!(
+        "\n## Removal\n\nThat backups outlive the rest is meant: remove them when nobody will ask for them.\n\n{steps}"
+    )
+}
 
 const LIFEBOAT: &str = "
 ## lifeboat
@@ -205,13 +234,9 @@ A folder per region: the node as a systemd unit, as a container or in Kubernetes
     lifeboat certs lifeboat.yaml --out certs      # keep certs/ca.key where no node is
     lifeboat/hand-out.sh certs                    # to the secret store of each region
 
-In a cluster the node has a namespace of its own, `@{node}`: several apps may share a cluster. It mounts the app's file from there:
-
-    kubectl apply --filename lifeboat/REGION/node.yaml
-    kubectl --namespace @{node} create secret generic lifeboat-file --from-file lifeboat.yaml
-
-In a region without a machine for it the node runs in the managed cluster: apply `lifeboat/REGION/node.yaml`, then hand out. Where there are both, start one:
-they would claim one address. In EKS the address is given by the AWS Load Balancer Controller, which has to be there. In AKS `hand-out.sh` also tells the cluster
+In a cluster the node has a namespace of its own, `@{node}`: several apps may share a cluster.
+In a region without a machine for it the node runs in the cluster, by the commands below, before anything is handed out. Where there are both, start one:
+they would claim one address. In AKS `hand-out.sh` also tells the cluster
 under which identity the pod reads its vault: until then the pod waits. What it remembers is on disks that outlive the pod and the claim.
 
 On a machine of your own: `lifeboat/REGION/install.sh lifeboat.yaml certs`. All members of etcd and all nodes, in any order; the store is there once a

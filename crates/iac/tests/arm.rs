@@ -350,6 +350,19 @@ fn what_has_grown_stays_as_it_is() {
 
 /// Mistakes in what is generated, each in the place that it is for.
 #[test]
+fn a_geographic_mapping_without_a_way_on_is_caught() {
+    let app = example("azure/active-active");
+    let mut tree = tree_of(&app);
+    let good = Subscription::of(&app, &tree);
+    assert_eq!((good.mistakes.clone(), azure::mistakes(&app, &tree, &good)), (Vec::new(), Vec::new()));
+    let global = tree.files.get_mut("arm/global.json").unwrap();
+    assert_eq!(global.matches("nestedEndpoints").count(), 3, "EU, US and the rest of the world");
+    *global = global.replacen("\"trafficRoutingMethod\": \"Priority\"", "\"trafficRoutingMethod\": \"Geographic\"", 1);
+    let made = Subscription::of(&app, &tree);
+    assert_ne!(azure::mistakes(&app, &tree, &made), NOTHING);
+}
+
+#[test]
 fn a_mistake_in_a_template_is_caught() {
     let app = example("azure/warm-standby");
     let tree = tree_of(&app);

@@ -380,7 +380,8 @@ impl Drop for Emulator {
     }
 }
 
-/// Kinds that moto's CloudFormation can make: it knows no Aurora instances, and names load balancers as AWS would not let it.
+/// Kinds that moto's CloudFormation can make. It knows no Aurora instances; its RDS takes no parameter group of the same template; it names
+/// load balancers, without which no group of machines and no service of ECS is made here, as AWS would not let it.
 const ON_THE_EMULATOR: &str = r#"
 app: em
 regions:

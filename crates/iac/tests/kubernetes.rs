@@ -342,3 +342,97 @@ fn a_failover_changes_one_file_per_region() {
     assert_eq!(seen("netherlands"), (Json::Null, Some(json!(4)), true));
     assert_eq!(seen("ireland"), (json!(0), None, false));
 }
+
+/// A region with machines and a cluster: what only the cluster knows is whether its node is a pod.
+const BOTH: &str = "app: shop\nregions:\n  a: {place: aws/eu-north-1, address: 10.19.0.10}\ncomponents:\n  platform: {kind: eks}\n  \
+                    web: {kind: deployment, size: {image: x}}\n  old: {kind: asg, size: {image: x}}\nroutes: {shop.example.com: {to: old}}\n\
+                    failover: {mode: approve}\nnodes: {tls: /etc/lifeboat/tls}\n";
+
+/// A cluster that does not answer is no cluster without a node: certificates that reach nobody are said.
+#[test]
+fn certificates_that_reach_no_cluster_are_an_error() {
+    let Some(kubectl) = tool("kubectl") else { return };
+    let tree = tree_of(&lifeboat_model::parse(BOTH).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    write(&tree, folder.path());
+    let (tools, certificates) = (folder.path().join("tools"), folder.path().join("certs"));
+    std::fs::create_dir_all(&tools).unwrap();
+    std::fs::create_dir_all(&certificates).unwrap();
+    for name in ["ca.pem", "a.pem", "a.key"] {
+        std::fs::write(certificates.join(name), "x").unwrap();
+    }
+    // The secret store takes what it gets; the cluster is the real kubectl's to find, which knows none.
+    std::fs::write(tools.join("aws"), "#!/bin/sh\ncat >/dev/null\n").unwrap();
+    std::os::unix::fs::symlink(&kubectl, tools.join("kubectl")).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(tools.join("aws")).status().unwrap().success());
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let hand_out = || {
+        let mut command = Command::new("sh");
+        command.arg(folder.path().join("lifeboat/hand-out.sh")).arg(&certificates);
+        common::run(command.env("PATH", &path).env("KUBECONFIG", folder.path().join("none")))
+    };
+    let output = hand_out();
+    assert!(!output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("shop-platform-a"), "{}", said(&output));
+    // One that answers, and has no such namespace, is passed over aloud.
+    std::fs::remove_file(tools.join("kubectl")).unwrap();
+    std::fs::write(tools.join("kubectl"), "#!/bin/sh\n").unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(tools.join("kubectl")).status().unwrap().success());
+    let output = hand_out();
+    assert!(
+        output.status.success() && said(&output).contains("no node in the cluster shop-platform-a"),
+        "{}",
+        said(&output)
+    );
+}
+
+/// Every file that the tree's README tells to apply is there, and what a pod mounts comes after its namespace.
+#[test]
+fn the_readme_applies_what_is_there_and_in_its_order() {
+    for (name, app) in examples(&["kubernetes"]) {
+        let files = tree_of(&app).files;
+        let readme = &files["README.md"];
+        let named: Vec<&str> = readme
+            .split("--filename ")
+            .skip(1)
+            .filter_map(|rest| rest.split_whitespace().next())
+            .filter(|path| *path != "-")
+            .collect();
+        assert!(!named.is_empty(), "{name}");
+        for path in named {
+            assert!(files.contains_key(path), "{name}: README.md applies {path}");
+        }
+        let at = |what: &str| readme.find(what).unwrap_or_else(|| panic!("{name}: no {what}"));
+        let first = at("**First apply**");
+        let order = [
+            first,
+            first + readme[first..].find("/node.yaml").unwrap(),
+            first + readme[first..].find("create secret generic lifeboat-file").unwrap(),
+            first + readme[first..].find("lifeboat/hand-out.sh").unwrap(),
+            at("Then commit"),
+            at("**Removal.**"),
+        ];
+        assert!(order.is_sorted(), "{name}: {order:?}");
+        let node = files.keys().filter(|path| path.ends_with("/node.yaml")).map(|path| documents(&files[path]));
+        for secret in node.flatten().flat_map(|object| {
+            let text = object.to_string();
+            ["lifeboat-file", "lifeboat-tls"].into_iter().filter(move |secret| text.contains(secret))
+        }) {
+            let is_made = readme.contains(secret) || files["lifeboat/hand-out.sh"].contains(secret);
+            assert!(is_made, "{name}: nobody makes {secret}");
+        }
+    }
+}
+
+/// What Argo CD passes over is what the node owns, not a field whoever set it: a changed count or ttl reaches the cluster.
+#[test]
+fn argo_cd_passes_over_what_the_node_owns_only() {
+    let set = documents(&tree_of(&example("kubernetes/warm-standby")).files["kubernetes/argocd/applicationset.yaml"])
+        .remove(0);
+    let ignored = set["spec"]["template"]["spec"]["ignoreDifferences"].as_array().unwrap();
+    assert_eq!(ignored.len(), 3);
+    for one in ignored {
+        assert_eq!(one["managedFieldsManagers"], json!([lifeboat_model::kubernetes::FIELD_MANAGER]), "{one}");
+        assert!(one["jsonPointers"].is_null() && one["jqPathExpressions"].is_null(), "{one}");
+    }
+}

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{example, examples, tree_of};
 use lifeboat_iac::{DifferenceKind, MANIFEST, Manifest, Options, Problem, Said, Target, Tree, check, generate};
@@ -18,7 +18,7 @@ fn manifest(files: &BTreeMap<String, String>) -> Manifest {
     Manifest::read(&files[MANIFEST]).unwrap()
 }
 
-/// Everything but the modules, which lie in the source as they are written, and the hashes.
+/// Everything but the modules, which are kept once for all examples, and the hashes.
 fn kept(tree: &Tree) -> String {
     let shown = |path: &&String| !path.contains("/modules/") && *path != MANIFEST;
     let mut out: String =
@@ -29,21 +29,55 @@ fn kept(tree: &Tree) -> String {
     out
 }
 
+/// Every module that any of the trees has, once: it is the same in each.
+fn kept_modules(trees: &[Tree]) -> String {
+    let mut modules: BTreeMap<&String, &String> = BTreeMap::new();
+    for (path, content) in trees.iter().flat_map(|tree| &tree.files).filter(|(path, _)| path.contains("/modules/")) {
+        assert_eq!(*modules.entry(path).or_insert(content), content, "{path} differs between two examples");
+    }
+    modules.iter().map(|(path, content)| format!("==== {path}\n{content}\n")).collect()
+}
+
 #[test]
 fn the_output_is_as_it_was_reviewed() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let mut changed = Vec::new();
-    for (name, app) in examples(&FOLDERS) {
-        let file = folder.join(format!("{}.txt", name.replace('/', "-")));
-        let found = kept(&tree_of(&app));
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(&file, found).unwrap();
-        } else if std::fs::read_to_string(&file).unwrap_or_default() != found {
-            changed.push(name);
+    let examples = examples(&FOLDERS);
+    let trees: Vec<Tree> = examples.iter().map(|(_, app)| tree_of(app)).collect();
+    let names = examples.iter().map(|(name, _)| format!("{}.txt", name.replace('/', "-")));
+    let mut files: BTreeMap<String, String> = names.zip(trees.iter().map(kept)).collect();
+    files.insert("modules.txt".into(), kept_modules(&trees));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, found) in &files {
+            std::fs::write(folder.join(name), found).unwrap();
+        }
+    }
+    let on_disk = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut changed: BTreeSet<String> = on_disk.filter(|name| !files.contains_key(name)).collect();
+    for (name, found) in files {
+        if std::fs::read_to_string(folder.join(&name)).unwrap_or_default() != found {
+            changed.insert(name);
         }
     }
     assert!(changed.is_empty(), "changed: {changed:?}; run with UPDATE=1 and look at the diff");
+}
+
+/// No module is in the source that none of the examples uses: it would be in no snapshot and before no validator.
+#[test]
+fn every_module_is_in_an_example() {
+    let trees: Vec<Tree> = examples(&FOLDERS).iter().map(|(_, app)| tree_of(app)).collect();
+    for cloud in ["aws", "azure"] {
+        let modules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/terraform/{cloud}/modules"));
+        for module in std::fs::read_dir(modules).unwrap() {
+            for file in std::fs::read_dir(module.unwrap().path()).unwrap() {
+                let file = file.unwrap().path();
+                let mut names = file.iter().rev().map(|name| name.to_str().unwrap());
+                let (file, module) = (names.next().unwrap(), names.next().unwrap());
+                let path = format!("terraform/{cloud}/modules/{module}/{file}");
+                assert!(trees.iter().any(|tree| tree.files.contains_key(&path)), "{path} is in no example");
+            }
+        }
+    }
 }
 
 #[test]
@@ -433,4 +467,23 @@ fn backups_that_are_too_old_are_said() {
         let found = said(kind, rpo);
         assert!(found.starts_with(expected) && found.is_empty() == expected.is_empty(), "{kind} {rpo}: {found}");
     }
+}
+
+/// Pods in EKS act as a role that has leave for what they need in that region, and for nothing else.
+#[test]
+fn pods_in_eks_may_use_what_they_need() {
+    let text = |needs: &str| {
+        format!(
+            "app: shop\nregions:\n  a: {{place: aws/eu-north-1}}\n  b: {{place: aws/eu-central-1}}\ncomponents:\n  platform: {{kind: eks}}\n  \
+             carts: {{kind: dynamodb, writer: a, standbys: {{b: asynchronous}}}}\n  files: {{kind: s3, writer: a, standbys: {{b: asynchronous}}}}\n  \
+             web: {{kind: deployment, needs: [{needs}], size: {{image: x}}}}\nfailover: {{mode: approve}}\nnodes: {{tls: none}}\n"
+        )
+    };
+    let files = |needs: &str| tree_of(&lifeboat_model::parse(&text(needs)).unwrap()).files;
+    let needing = files("carts");
+    let (terraform, template) = (&needing["terraform/aws/platform.tf"], &needing["cloudformation/regional.yaml"]);
+    assert_eq!(terraform.matches("UseCarts").count(), 2, "in each region");
+    assert!(!terraform.contains("UseFiles") && !template.contains("UseFiles"), "what nobody needs");
+    assert!(template.contains("AWS::EKS::PodIdentityAssociation") && template.contains("UseCarts"));
+    assert!(files("carts, files")["terraform/aws/platform.tf"].contains("UseFiles"));
 }

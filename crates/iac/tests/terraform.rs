@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test helper cannot do fails the test")]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -525,4 +526,18 @@ fn a_mistake_in_the_code_is_caught() {
         assert!(said.contains(said_of_it), "{wrong}: {said}");
         tree.files.insert(path, good);
     }
+}
+
+/// Whoever reads how this is validated learns which schemas are nobody's but ours.
+#[test]
+fn schemas_that_are_written_by_hand_are_named() {
+    let Some(folder) = schemas("terraform") else { return };
+    let documented = std::fs::read_to_string(common::root().join("docs/generate.md")).unwrap();
+    let documented: BTreeSet<&str> =
+        documented.split('`').filter(|name| name.starts_with("aws_") || name.starts_with("azurerm_")).collect();
+    let mut written = BTreeSet::new();
+    for file in ["aws.schema.json", "azurerm.schema.json"] {
+        written.extend(common::stub::written_by_hand(&folder.join(file)));
+    }
+    assert_eq!(written.iter().map(String::as_str).collect::<BTreeSet<_>>(), documented);
 }

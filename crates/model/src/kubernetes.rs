@@ -3,6 +3,8 @@
 use crate::app::{App, Kind, Provider};
 use crate::{AppName, HostName, RegionId};
 
+/// Under which a cluster keeps what a node has set, of objects that come from Git too. Argo CD passes over what is owned by it.
+pub const FIELD_MANAGER: &str = "lifeboat";
 /// The namespace in which Flux's objects lie.
 pub const FLUX_NAMESPACE: &str = "flux-system";
 /// The namespace in which Argo CD's objects lie.

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use lifeboat_model::kubernetes::FIELD_MANAGER;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -72,9 +73,6 @@ pub enum Patch {
     /// Merge: what is in it replaces, `null` removes.
     Merge,
 }
-
-/// The name under which the API server keeps who owns which field.
-pub const FIELD_MANAGER: &str = "lifeboat";
 
 /// A client of one API server.
 #[derive(Debug)]

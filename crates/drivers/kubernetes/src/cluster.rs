@@ -506,6 +506,7 @@ fn governs(keepers: &[Keeper]) -> Governs {
         minimum: keepers.iter().any(|keeper| keeper.governs.minimum),
         replicas: keepers.iter().any(|keeper| keeper.governs.replicas),
         records: keepers.iter().any(|keeper| keeper.governs.records),
+        standby: keepers.iter().any(|keeper| keeper.governs.standby),
     }
 }
 

@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::kubernetes::{ARGO_NAMESPACE, FLUX_NAMESPACE, application_name};
+use lifeboat_model::kubernetes::{ARGO_NAMESPACE, FIELD_MANAGER, FLUX_NAMESPACE, application_name};
 use lifeboat_model::{AppName, RegionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::client::{ApiError, Client, Patch};
-use crate::object::{AppProject, Application, Condition, Kustomization, Meta};
+use crate::object::{AppProject, Application, Condition, Ignored, Kustomization, Meta};
 use crate::scale::Governs;
 
 /// The annotation that says what was paused by Lifeboat: a [`Pause`] by the name of what it is of.
@@ -233,7 +233,7 @@ fn of_flux(name: &str, object: &Kustomization) -> Keeper {
     Keeper {
         tool: Tool::Flux { name: name.to_owned() },
         is_stale: is_active && note.is_some(),
-        governs: Governs { minimum: is_at_work, replicas: is_at_work, records: is_at_work },
+        governs: Governs { minimum: is_at_work, replicas: is_at_work, records: is_at_work, standby: is_at_work },
         course,
         compared: None,
         summary,
@@ -255,12 +255,11 @@ fn of_argo(name: &str, project: &str, application: &Application, object: &AppPro
     };
     let is_at_work = !matches!(course, Course::Idle(_));
     let respects = spec.sync_policy.sync_options.iter().any(|option| option == "RespectIgnoreDifferences=true");
-    let ignores = |kind: &str, pointer: &str| {
-        respects
-            && spec
-                .ignore_differences
-                .iter()
-                .any(|ignored| ignored.kind == kind && ignored.json_pointers.iter().any(|ignored| ignored == pointer))
+    let ignored = |kind: &'static str| spec.ignore_differences.iter().filter(move |ignored| ignored.kind == kind);
+    let is_ours = |ignored: &Ignored| ignored.managed_fields_managers.iter().any(|manager| manager == FIELD_MANAGER);
+    let ignores = |kind: &'static str, pointer: &str| {
+        let passes_over = |one: &Ignored| is_ours(one) || one.json_pointers.iter().any(|ignored| ignored == pointer);
+        respects && ignored(kind).any(passes_over)
     };
     let status = &application.status;
     Keeper {
@@ -270,6 +269,7 @@ fn of_argo(name: &str, project: &str, application: &Application, object: &AppPro
             minimum: is_at_work && !ignores("HorizontalPodAutoscaler", "/spec/minReplicas"),
             replicas: is_at_work && !ignores("Deployment", "/spec/replicas"),
             records: is_at_work && !ignores("DNSEndpoint", "/spec/endpoints"),
+            standby: is_at_work && respects && ignored("HorizontalPodAutoscaler").any(is_ours),
         },
         course,
         compared: Some((status.reconciled_at.clone(), status.sync.status == "Synced")),

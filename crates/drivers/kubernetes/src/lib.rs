@@ -22,6 +22,6 @@ mod scale;
 mod sight;
 
 pub use access::{ACCOUNT, Access, AccessError, Surroundings};
-pub use client::{ApiError, FIELD_MANAGER};
+pub use client::ApiError;
 pub use cluster::{Cluster, Config, Driver, Report, Served};
 pub use gitops::PAUSED;

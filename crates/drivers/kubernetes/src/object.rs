@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use lifeboat_model::kubernetes::FIELD_MANAGER;
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::client::FIELD_MANAGER;
 
 /// Whoever of these owns a field sets it from Git.
 const GITOPS_MANAGERS: [&str; 3] = ["argocd-controller", "argocd-application-controller", "kustomize-controller"];
@@ -57,6 +56,12 @@ impl Meta {
     pub fn may_be_set_from_git(&self, field: &str) -> bool {
         let is_ours = |managed: &Managed| managed.manager == FIELD_MANAGER && managed.owns(field);
         self.is_set_from_git(field) || self.is_from_git() && self.managed_fields.iter().any(is_ours)
+    }
+
+    /// Whether a field of `spec` is Git's to say: Lifeboat has not taken it over.
+    pub fn is_left_to_git(&self, field: &str) -> bool {
+        let is_ours = |managed: &Managed| managed.manager == FIELD_MANAGER && managed.owns(field);
+        self.is_set_from_git(field) && !self.managed_fields.iter().any(is_ours)
     }
 
     /// Whether somebody who works from Git owns anything of it, or tracks it.
@@ -319,6 +324,7 @@ pub struct Automated {
 pub struct Ignored {
     pub kind: String,
     pub json_pointers: Vec<String>,
+    pub managed_fields_managers: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

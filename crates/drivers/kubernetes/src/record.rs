@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_model::kubernetes::{record_name, regional_name};
+use lifeboat_model::kubernetes::{FIELD_MANAGER, record_name, regional_name};
 use lifeboat_model::{HostName, RegionId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::client::{ApiError, Client, FIELD_MANAGER, Patch};
+use crate::client::{ApiError, Client, Patch};
 use crate::object::DnsEndpoint;
 
 /// What is to be done about a route's record.

@@ -51,6 +51,8 @@ pub struct Governs {
     pub replicas: bool,
     /// What is in a record's object.
     pub records: bool,
+    /// How large a standby is that Lifeboat has not taken over.
+    pub standby: bool,
 }
 
 impl Governs {
@@ -63,6 +65,17 @@ impl Governs {
             }
             Step::Replicas { .. } => self.replicas && deployment.metadata.may_be_set_from_git("replicas"),
         }
+    }
+
+    /// Whether a step changes what Git says of a standby.
+    fn says(self, step: Step, deployment: &Deployment, autoscaler: Option<&Autoscaler>) -> bool {
+        self.standby
+            && match step {
+                Step::Minimum { .. } => {
+                    autoscaler.is_some_and(|autoscaler| autoscaler.metadata.is_left_to_git("minReplicas"))
+                }
+                Step::Replicas { .. } => deployment.metadata.is_left_to_git("replicas"),
+            }
     }
 
     /// Whether a step changes what would be set back.
@@ -87,7 +100,9 @@ pub fn steps(
     let Some(wanted) = instances.under(duty) else { return Vec::new() };
     let told = deployment.spec.replicas;
     // Where clients are served Git is paused rather than obeyed. How large a standby is, Git may say.
-    let may_set = |step: &Step| duty == Duty::Serving || !leave.git.undoes(*step, deployment, autoscaler);
+    let is_gits =
+        |step: Step| leave.git.undoes(step, deployment, autoscaler) || leave.git.says(step, deployment, autoscaler);
+    let may_set = |step: &Step| duty == Duty::Serving || !is_gits(*step);
     let mut steps = Vec::new();
     // An autoscaler has a minimum of one at least, and rests where there are no replicas.
     let wanted = match autoscaler {
@@ -197,12 +212,13 @@ mod tests {
     #[test]
     fn what_a_duty_takes() {
         use Duty::{Serving, Standby, Undecided};
-        const NOBODY: Governs = Governs { minimum: false, replicas: false, records: false };
+        const NOBODY: Governs = Governs { minimum: false, replicas: false, records: false, standby: false };
         const FREE: Leave = Leave { shrink: true, git: NOBODY };
         const GROW: Leave = Leave { shrink: false, git: NOBODY };
-        const GIT: Leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true } };
+        const GIT: Leave =
+            Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true, standby: true } };
         const ALL_BUT_REPLICAS: Leave =
-            Leave { shrink: true, git: Governs { minimum: true, replicas: false, records: true } };
+            Leave { shrink: true, git: Governs { minimum: true, replicas: false, records: true, standby: false } };
         /// What, duty, a standby's size where 6 serve, replicas, an autoscaler's minimum and maximum.
         type Case<'a> = (&'a str, Duty, u32, u32, Option<(u32, u32)>, Leave, &'a [Step]);
         let table: &[Case] = &[
@@ -264,7 +280,8 @@ mod tests {
         let owned = |manager: &str, field: &str| -> Value {
             json!({"metadata": {"managedFields": [{"manager": manager, "fieldsV1": {"f:spec": {field: {}}}}]}, "spec": {"replicas": 6}})
         };
-        let leave = Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true } };
+        let leave =
+            Leave { shrink: true, git: Governs { minimum: true, replicas: true, records: true, standby: true } };
         for (manager, field, is_free) in [
             ("kustomize-controller", "f:replicas", false),
             ("argocd-controller", "f:replicas", false),
@@ -274,6 +291,29 @@ mod tests {
             let deployment: Deployment = from_value(owned(manager, field)).unwrap();
             let found = steps(Duty::Standby, Instances { full: 6, standby: 2 }, &deployment, None, leave);
             assert_eq!(found.is_empty(), !is_free, "{manager} {field}");
+        }
+    }
+
+    /// Argo CD passes over what Lifeboat owns, and nothing else: the size of a standby that was never failed over to is Git's, and of one
+    /// that served it is the node's to make small again, although Argo CD owns it as well by then.
+    #[test]
+    fn a_standby_is_gits_until_it_is_taken_over() {
+        let leave = Leave { shrink: true, git: Governs { standby: true, ..Governs::default() } };
+        let owners = |owners: &[&str]| -> Value {
+            let owner = |name: &&str| json!({"manager": name, "fieldsV1": {"f:spec": {"f:minReplicas": {}}}});
+            json!({"managedFields": owners.iter().map(owner).collect::<Vec<_>>()})
+        };
+        for (names, expected) in [
+            (&["argocd-controller"][..], &[][..]),
+            (&["argocd-controller", "lifeboat"], &[Step::Minimum { from: 6, to: 2 }]),
+            (&["lifeboat"], &[Step::Minimum { from: 6, to: 2 }]),
+        ] {
+            let deployment: Deployment = from_value(json!({"spec": {"replicas": 6}})).unwrap();
+            let autoscaler = json!({"metadata": owners(names), "spec": {"minReplicas": 6, "maxReplicas": 12}});
+            let autoscaler: Autoscaler = from_value(autoscaler).unwrap();
+            let instances = Instances { full: 6, standby: 2 };
+            let found = steps(Duty::Standby, instances, &deployment, Some(&autoscaler), leave);
+            assert_eq!(found, expected, "{names:?}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What is global, in a resource group outside the regions that it protects: Cosmos DB, storage accounts, Traffic Manager.
 
-use lifeboat_model::app::{Kind, Replication, RoutePolicy};
+use lifeboat_model::app::{Kind, Replication};
 
 use super::region::built_in;
 use super::template::{Nested, ROLES, Template, unique_variable};
 use super::{Templates, UNIQUE, needed, storage_redundancy, writes_everywhere};
 use crate::backups::CONTAINER;
-use crate::design::{Part, STEERING_PATH, Way, plain, short};
+use crate::design::{Part, plain, short};
 use crate::fragment::{fill, json};
 
 /// Storage Blob Data Contributor.
@@ -40,7 +40,7 @@ impl Templates<'_> {
         if self.has(Kind::AzureStorage) {
             template.variables.push(("blobContributor".into(), built_in(BLOB_CONTRIBUTOR)));
         }
-        template.resources.extend(self.ways.iter().map(|way| self.traffic_manager(way)));
+        template.resources.extend(self.ways.iter().flat_map(|way| self.traffic_managers(way)));
         let aliases: Vec<String> = self.ways.iter().filter_map(|way| Self::alias(way)).collect();
         if !aliases.is_empty() {
             template.parameters.push((
@@ -199,70 +199,4 @@ impl Templates<'_> {
             ],
         )
     }
-
-    fn traffic_manager(&self, way: &Way) -> String {
-        let endpoints: Vec<String> = way
-            .regions
-            .iter()
-            .enumerate()
-            .filter_map(|(index, id)| {
-                let site = self.design.site(id)?;
-                let choice = match way.policy {
-                    RoutePolicy::Failover => format!("\"priority\": {}", index + 1),
-                    RoutePolicy::Spread => format!("\"endpointLocation\": {}", json(site.facts?.name)),
-                };
-                Some(format!(
-                    "\n      {{\n        \"type\": \"Microsoft.Network/trafficManagerProfiles/externalEndpoints\",\n        \"name\": {},\n        \
-                     \"properties\": {{\n          \"target\": {},\n          \"endpointStatus\": \"Enabled\",\n          {choice}\n        }}\n      }}",
-                    json(id.as_str()),
-                    json(&format!(
-                        "[format('{}-{id}-{}-{{0}}.{}.cloudapp.azure.com', variables('unique'))]",
-                        self.app(),
-                        way.to,
-                        site.place()
-                    )),
-                ))
-            })
-            .collect();
-        let (method, comment) = match way.policy {
-            RoutePolicy::Failover => (
-                "Priority",
-                "Probes ask the steering endpoint of each region's node, which answers 200 only while the region is to be served. A failover writes nothing here.",
-            ),
-            RoutePolicy::Spread => {
-                ("Performance", "The nearest region that its node's steering endpoint wants served.")
-            }
-        };
-        fill(
-            include_str!("traffic-manager.json"),
-            &[
-                ("profile", &profile(way)),
-                ("comment", comment),
-                ("method", method),
-                ("ttl", &way.ttl_seconds().to_string()),
-                ("api", &self.api_port().to_string()),
-                ("path", &format!("{STEERING_PATH}/{}", way.host)),
-                ("endpoints", &format!("[{}\n    ]", endpoints.join(","))),
-            ],
-        )
-    }
-
-    /// The record that leads clients to a route's profile, where its zone is ours to write in.
-    fn alias(way: &Way) -> Option<String> {
-        let name = way.host.as_str().strip_suffix(way.zone())?.strip_suffix('.')?;
-        Some(fill(
-            include_str!("alias.json"),
-            &[
-                ("zone", way.zone()),
-                ("name", name),
-                ("ttl", &way.ttl_seconds().to_string()),
-                ("profile", &profile(way)),
-            ],
-        ))
-    }
-}
-
-/// Name of a route's profile, and the first part of its name in `trafficmanager.net`; a hyphen and digits of the subscription come after.
-fn profile(way: &Way) -> String {
-    short(&way.key().replace('_', "-"), 63 - UNIQUE - 1)
 }

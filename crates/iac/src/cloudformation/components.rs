@@ -234,11 +234,18 @@ impl Stacks<'_> {
 
     /// What an application may do with the data that it needs.
     fn leave(&self, part: &Part) -> String {
+        let is_cluster = part.component.kind == Kind::Eks;
+        let pods = self.design.parts_of(Kind::Deployment).flat_map(|pod| &pod.component.needs);
+        let needed: BTreeSet<&ComponentId> = part.component.needs.iter().chain(pods.filter(|_| is_cluster)).collect();
         let sites: Vec<&Site> = part.regions.iter().filter_map(|region| self.design.site(region)).collect();
         let statements = self.statements(&sites, |site| {
-            let mut allowed = permissions::of_application(self.design, part, site);
+            let mut allowed = if is_cluster {
+                permissions::of_pods(self.design, part, site)
+            } else {
+                permissions::of_application(self.design, part, site)
+            };
             // Buckets are named after AWS' region here.
-            for data in part.component.needs.iter().filter_map(|id| self.design.part(id)) {
+            for data in needed.iter().filter_map(|id| self.design.part(id)) {
                 let (from, to) = (
                     format!(":::{}-@", self.design.full_name(data, site.id)),
                     format!(":::{}-{}-${{AWS::Region}}-@", self.name(), data.id),
@@ -252,7 +259,11 @@ impl Stacks<'_> {
         if statements.is_empty() {
             return statements;
         }
-        fill(include_str!("application-role.yaml"), &[("statements", &statements)])
+        let leave = fill(include_str!("application-role.yaml"), &[("statements", &statements)]);
+        if is_cluster {
+            return include_str!("eks-pods.yaml").replace("@{leave}", &leave);
+        }
+        leave
     }
 
     fn api_clients(&self) -> String {

@@ -59,8 +59,8 @@ let applications into databases. Names that nobody else in the world may have en
 ";
 
 const PODS: &str = "
-Pods log in as their cluster's identity when they carry the label `azure.workload.identity/use: \"true\"` and the service account says which one it is, by
-its client id (`terraform output lifeboat`, or `az identity show`):
+Pods log in as their cluster's identity when they carry the label `azure.workload.identity/use: \"true\"`, as those generated here do that need a database of Azure, and the
+service account says which one it is, by its client id (`terraform output lifeboat`, or `az identity show`):
 
     kubectl annotate serviceaccount default --namespace @{app} azure.workload.identity/client-id=CLIENT_ID
 ";

@@ -120,6 +120,17 @@ fn unsteered(app: &App, made: &Subscription) -> Vec<String> {
     }
     for (id, profile) in all(made, "Microsoft.Network/trafficmanagerprofiles") {
         for endpoint in list(&profile["properties"]["endpoints"]) {
+            let is_geographic = profile["properties"]["trafficRoutingMethod"] == "Geographic";
+            let behind = endpoint["properties"]["targetResourceId"].as_str().and_then(|id| made.resources.get(id));
+            let goes_on = |one: &Json| {
+                ["Priority", "Performance"].contains(&one["properties"]["trafficRoutingMethod"].as_str().unwrap())
+            };
+            if is_geographic != behind.is_some_and(goes_on) {
+                found.push(format!("{id}: clients get what is down, for nothing behind {} goes on", endpoint["name"]));
+            }
+            if is_geographic {
+                continue;
+            }
             let target = endpoint["properties"]["target"].as_str().unwrap();
             let address = all(made, "Microsoft.Network/publicIPAddresses").find(|(_, address)| {
                 let label = address["properties"]["dnsSettings"]["domainNameLabel"].as_str();

@@ -61,13 +61,24 @@ struct Configured {
     sts: String,
 }
 
+/// Types that the schema in a file lacks, and that are described here.
+pub fn written_by_hand(file: &Path) -> Vec<String> {
+    let mut schema: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let names = |schema: &Json| schema["resource_schemas"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let before = names(&schema);
+    complete(&mut schema);
+    names(&schema).into_iter().filter(|name| !before.contains(name)).collect()
+}
+
 /// What the extracts of the schemas lack. The records of private zones have the fields of those of public ones, but for
-/// `target_resource_id`. The replication of ECR, access to EKS and Azure's metric alerts are written here, more of Azure in `azurerm`, as the
+/// `target_resource_id`. The replication of ECR, a network's default security group, access to EKS and of its pods and Azure's metric alerts are written here, more of Azure in `azurerm`, as the
 /// providers' documentation has them.
 fn complete(schema: &mut Json) {
     let Some(types) = schema["resource_schemas"].as_object_mut() else { return };
     if types.contains_key("aws_ecs_service") {
         types.entry("aws_ecr_replication_configuration").or_insert_with(ecr_replication);
+        types.entry("aws_default_security_group").or_insert_with(default_security_group);
+        types.entry("aws_eks_pod_identity_association").or_insert_with(pod_identity);
         types.entry("aws_eks_access_entry").or_insert_with(access_entry);
         types.entry("aws_eks_access_policy_association").or_insert_with(access_policy);
         super::aws::complete(types);
@@ -80,6 +91,27 @@ fn complete(schema: &mut Json) {
         record["block"]["attributes"].as_object_mut().unwrap().remove("target_resource_id");
         types.entry("azurerm_private_dns_a_record").or_insert(record);
     }
+}
+
+/// As far as it is used: rules are blocks that stand for attributes, and none is ever written.
+fn default_security_group() -> Json {
+    let computed = json!({ "type": "string", "computed": true });
+    json!({ "version": 1, "block": { "attributes": {
+        "id": { "type": "string", "optional": true, "computed": true },
+        "vpc_id": { "type": "string", "optional": true, "computed": true },
+        "tags": { "type": ["map", "string"], "optional": true },
+        "arn": computed, "name": computed, "owner_id": computed,
+    } } })
+}
+
+fn pod_identity() -> Json {
+    let required = json!({ "type": "string", "required": true });
+    let computed = json!({ "type": "string", "computed": true });
+    json!({ "version": 0, "block": { "attributes": {
+        "id": computed, "association_id": computed, "association_arn": computed,
+        "cluster_name": required, "namespace": required, "service_account": required, "role_arn": required,
+        "tags": { "type": ["map", "string"], "optional": true },
+    } } })
 }
 
 fn access_entry() -> Json {

@@ -143,8 +143,18 @@ fn unsteered(app: &App, applied: &Applied) -> Vec<String> {
             |component| if component.regions.is_empty() { app.data_regions().count() } else { component.regions.len() },
         )
         .sum();
-    if endpoints.len() != expected {
+    // Behind each geographic mapping there are all of them once more.
+    let nested: Vec<(&str, &Json)> = applied.all("azurerm_traffic_manager_nested_endpoint").collect();
+    if endpoints.len() != expected * nested.len().max(1) {
         found.push(format!("{} endpoints instead of {expected}", endpoints.len()));
+    }
+    for (endpoint, values) in nested {
+        let mut behind = applied.with("azurerm_traffic_manager_profile", "id", &values["target_resource_id"]);
+        let goes_on = |method: &Json| *method == "Priority" || *method == "Performance";
+        if !behind.next().is_some_and(|profile| goes_on(&profile["traffic_routing_method"])) {
+            found
+                .push(format!("{endpoint}: clients get what is down, for nothing behind it goes on to another region"));
+        }
     }
     for (endpoint, values) in endpoints {
         let profile = applied.with("azurerm_traffic_manager_profile", "id", &values["profile_id"]).next().unwrap();

@@ -16,7 +16,7 @@ const MODULES: &[Module] = files! {
     "backup": ["main.tf", "variables.tf"],
     "dynamodb": ["main.tf", "outputs.tf", "variables.tf"],
     "ecs": ["load_balancer.tf", "main.tf", "outputs.tf", "variables.tf"],
-    "eks": ["main.tf", "outputs.tf", "variables.tf"],
+    "eks": ["main.tf", "outputs.tf", "pods.tf", "variables.tf"],
     "network": ["main.tf", "outputs.tf", "variables.tf"],
     "node": ["main.tf", "outputs.tf", "role.tf", "start.sh.tftpl", "variables.tf"],
     "peering": ["main.tf", "variables.tf"],

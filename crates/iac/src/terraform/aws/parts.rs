@@ -135,6 +135,11 @@ impl Root<'_> {
                     _ => {
                         body.attribute("kubernetes_version", "var.kubernetes_version");
                         body.attribute("clients", "local.clients").attribute("admin_arns", "var.cluster_admin_arns");
+                        body.attribute("namespace", quote(self.name()));
+                        let allowed = permissions::of_pods(self.design, part, site);
+                        if !allowed.is_empty() {
+                            body.attribute("statements", statements(&allowed));
+                        }
                     }
                 }
                 if kind != Kind::Eks {

@@ -3,7 +3,9 @@
 use lifeboat_model::app::RoutePolicy;
 
 use super::{Root, unique, value_of};
-use crate::hcl::{Body, object, quote};
+use crate::design::{Way, identifier};
+use crate::geography::{self, Area};
+use crate::hcl::{Body, list, object, quote};
 
 impl Root<'_> {
     pub(super) fn routes(&self) -> Body {
@@ -36,9 +38,14 @@ impl Root<'_> {
                 body.attribute("name", unique(&way.key().replace('_', "-"), 63));
                 body.attribute("resource_group", "azurerm_resource_group.global.name")
                     .attribute("route", quote(way.host.as_str()));
+                let areas = geography::areas(self.design, way);
                 body.attribute(
                     "method",
-                    quote(if way.policy == RoutePolicy::Spread { "Performance" } else { "Priority" }),
+                    quote(match way.policy {
+                        RoutePolicy::Failover => "Priority",
+                        RoutePolicy::Spread if areas.is_empty() => "Performance",
+                        RoutePolicy::Spread => "Geographic",
+                    }),
                 );
                 body.attribute("ttl", way.ttl_seconds().to_string()).attribute("node_port", port.to_string()).blank();
                 body.attribute(
@@ -60,6 +67,9 @@ impl Root<'_> {
                         }
                     }),
                 );
+                if !areas.is_empty() {
+                    body.attribute("areas", object(|map| of_areas(map, way, &areas)));
+                }
             });
             if let Some(name) = way.host.as_str().strip_suffix(way.zone()).and_then(|name| name.strip_suffix('.')) {
                 file.blank().block(format!("resource \"azurerm_dns_cname_record\" {}", quote(way.key())), |body| {
@@ -71,5 +81,19 @@ impl Root<'_> {
             }
         }
         file
+    }
+}
+
+/// Who is sent where by where they are; everybody else to the nearest region.
+fn of_areas(map: &mut Body, way: &Way, areas: &[Area]) {
+    let world = Area { key: "world".into(), codes: vec!["WORLD".into()], regions: way.regions.clone() };
+    for (area, method) in areas.iter().map(|area| (area, "Priority")).chain([(&world, "Performance")]) {
+        let name = format!("{}-{}", way.key().replace('_', "-"), area.key);
+        let regions = area.regions.iter().map(|id| quote(identifier(id.as_str())));
+        let body = object(|body| {
+            body.attribute("name", unique(&name, 63)).attribute("method", quote(method));
+            body.attribute("clients", list(area.codes.iter().map(quote))).attribute("regions", list(regions));
+        });
+        map.attribute(area.key.as_str(), body);
     }
 }

@@ -59,3 +59,14 @@ variable "admin_arns" {
   description = "Roles that administer the cluster, besides whoever creates it."
   type        = list(string)
 }
+
+variable "namespace" {
+  description = "Namespace of the app's pods."
+  type        = string
+}
+
+variable "statements" {
+  description = "IAM statements: the data that the app's pods need, in this region."
+  type        = any
+  default     = []
+}

@@ -28,6 +28,13 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
+# What nobody has given a group of its own gets this one, in which nothing is allowed.
+resource "aws_default_security_group" "this" {
+  vpc_id = aws_vpc.this.id
+
+  tags = { Name = "${var.name}-default" }
+}
+
 resource "aws_internet_gateway" "this" {
   vpc_id = aws_vpc.this.id
 

@@ -14,7 +14,7 @@ variable "route" {
 }
 
 variable "method" {
-  description = "Priority: one region after the other. Performance: the nearest."
+  description = "Priority: one region after the other. Performance: the nearest. Geographic: by where clients are, see areas."
   type        = string
 }
 
@@ -35,4 +35,15 @@ variable "endpoints" {
     location = string
     priority = number
   }))
+}
+
+variable "areas" {
+  description = "Clients with regions of their own: where they are, in Traffic Manager's codes, and which regions, the first one first."
+  type = map(object({
+    name    = string
+    method  = string
+    clients = list(string)
+    regions = list(string)
+  }))
+  default = {}
 }
