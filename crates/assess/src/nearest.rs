@@ -11,12 +11,16 @@ use lifeboat_model::app::Objectives;
 use lifeboat_model::{App, ComponentId};
 
 use crate::choice::{Setting, choices};
-use crate::optimise::{Constraint, Outcome, Placed, Task, is_exact, is_possible, objectives, optimise_only};
+use crate::optimise::{Constraint, Outcome, Placed, Task, is_possible, is_possible_at_once, objectives, optimise_only};
 
 /// A larger group gets the cheapest of what comes near, not the quickest: pressing it would take minutes.
 const PRESSED: usize = 300;
 /// Up to so many demands that are given up, each is pressed by itself, too.
 const SINGLY: usize = 24;
+/// In groups up to so large it is searched for a solution; in larger ones it is judged by the quickest that each component can do.
+const SEARCHED: usize = 24;
+/// Where the cheapest within the limits of a larger group is not found, they are loosened by half so often.
+const LOOSENED: u32 = 12;
 /// How near to the least an RTO is found: within a second, and within a hundredth of it.
 const STEP: Step = Step { most_ms: 1000, share: 100 };
 /// Where the search for an RTO begins at most, in ms.
@@ -79,7 +83,7 @@ fn pressed(
     let mut press = Press::new(task, group, relaxed);
     press.losses(&lossy);
     press.times(&slow);
-    Some(press.cheapest().unwrap_or(loosest).placed)
+    Some(press.found(&slow).unwrap_or(loosest).placed)
 }
 
 /// A group with limits in place of the demands that were given up.
@@ -91,7 +95,6 @@ struct Press<'a> {
     /// What was given up and has no limit: anything but times and losses.
     relaxed: BTreeSet<Constraint>,
     wanted: BTreeMap<ComponentId, Objectives>,
-    exact: bool,
 }
 
 impl<'a> Press<'a> {
@@ -113,7 +116,7 @@ impl<'a> Press<'a> {
         app.objectives = Objectives { cost: whole.objectives.cost.clone(), ..Objectives::default() };
         let unlimited = |one: &&Constraint| !matches!(one, Constraint::Rto(_) | Constraint::Rpo(_));
         let relaxed = relaxed.iter().filter(unlimited).cloned().collect();
-        Self { task, group, app, relaxed, wanted, exact: is_exact(task, group) }
+        Self { task, group, app, relaxed, wanted }
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Task<'_>) -> T) -> T {
@@ -127,8 +130,22 @@ impl<'a> Press<'a> {
 
     /// Whether there is a solution within the limits.
     fn holds(&self) -> bool {
-        // Of a group too large to be searched exactly, what can be is not always found.
-        self.with(|task| is_possible(task, self.group)) && (self.exact || self.cheapest().is_some())
+        let of = if self.group.len() > SEARCHED { is_possible_at_once } else { is_possible };
+        self.with(|task| of(task, self.group))
+    }
+
+    /// The cheapest within the limits on times, or where it is not found, within looser ones.
+    fn found(&mut self, slow: &[ComponentId]) -> Option<Outcome> {
+        for _ in 0..LOOSENED {
+            if let Some(outcome) = self.cheapest() {
+                return Some(outcome);
+            }
+            for id in slow {
+                let rto = self.objectives(id).rto.map(|rto| rto * 3 / 2);
+                self.set(id, rto, |objectives| &mut objectives.rto);
+            }
+        }
+        None
     }
 
     /// Sets limits, in ms, none tighter than what was demanded; tells whether there is a solution, and where there is none takes

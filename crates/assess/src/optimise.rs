@@ -177,6 +177,13 @@ pub fn is_possible(task: &Task<'_>, members: &[ComponentId]) -> bool {
     Group::new(task, members).is_some_and(|group| timing::is_possible(&group))
 }
 
+/// Whether the groups of these components hold everything if each component is as quick as it can be: told at once, but not every
+/// solution is found so.
+pub fn is_possible_at_once(task: &Task<'_>, members: &[ComponentId]) -> bool {
+    let found = Group::new(task, members).and_then(|group| timing::quickest(&group));
+    found.is_some_and(|found| found.iter().all(|found| found.holds))
+}
+
 /// What 95 of 100 recoveries of a component take at most, in seconds, if all of its group are as quick as they can be.
 pub fn quickest(task: &Task<'_>, members: &[ComponentId], of: &ComponentId) -> Option<f64> {
     let group = Group::new(task, members)?;
