@@ -123,7 +123,7 @@ impl Measure {
         let count = f64::from(size.count.unwrap_or(1));
         let compute = match component.kind {
             Kind::AzureSql => size.instance.as_deref().and_then(azure_sql_vcores).map(|vcores| vcores * count),
-            Kind::Cosmosdb => size.instance.as_deref().and_then(request_units).map(|units| units / 100.0),
+            Kind::Cosmosdb => size.request_units().map(|units| units as f64 / 100.0),
             Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => Some(0.0),
             // Fargate bills by vCPU and memory, of which the file says nothing.
             _ => size.instance.as_ref().map(|_| count),
@@ -154,11 +154,6 @@ impl Measure {
 fn azure_sql_vcores(instance: &str) -> Option<f64> {
     let (tier, cores) = instance.rsplit_once('_')?;
     matches!(tier, "GP_Gen5" | "BC_Gen5").then(|| cores.parse().ok()).flatten()
-}
-
-/// `4000RU`, `4000 RU/s`
-fn request_units(instance: &str) -> Option<f64> {
-    instance.trim_end_matches("/s").trim_end_matches("RU").trim().parse().ok()
 }
 
 /// Which SKU an item of a component is billed by at a provider; `None`: it is not billed.

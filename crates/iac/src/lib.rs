@@ -18,6 +18,7 @@ mod boot;
 mod cloudformation;
 mod design;
 mod drift;
+mod environment;
 mod fargate;
 mod fragment;
 mod hcl;

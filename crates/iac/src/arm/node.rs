@@ -105,6 +105,7 @@ impl Templates<'_> {
                 ("name", "lifeboat"),
                 ("account", "lifeboat:lifeboat"),
                 ("id", cluster.id.as_str()),
+                ("app", self.app()),
             ];
             all.push(fill(include_str!("identity.json"), &values));
             all.push(fill(include_str!("credential.json"), &values));

@@ -70,6 +70,13 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   single_placement_group          = false
   extension_operations_enabled    = false
 
+  custom_data = base64encode("#cloud-config\n${yamlencode({
+    write_files = [{
+      path    = "/etc/default/${var.component}"
+      content = join("", [for name, value in var.environment : "${name}=${value}\n" if value != null])
+    }]
+  })}")
+
   admin_ssh_key {
     username   = "lifeboat"
     public_key = var.ssh_public_key
