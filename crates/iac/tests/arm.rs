@@ -296,7 +296,7 @@ fn what_is_made_follows_the_regions_and_the_roles() {
         let of_kind = |(_, one): &(&String, &Json)| {
             let name = one["name"].as_str().unwrap();
             let name = name.trim_end_matches(&format!("-{}", azure::UNIQUE));
-            let by_component = !kind.starts_with("Microsoft.Network/") && name.starts_with(&format!("all-{id}-"));
+            let by_component = kind != "Microsoft.Network/loadBalancers" && name.starts_with(&format!("all-{id}-"));
             one["type"] == kind && (name.ends_with(&format!("-{id}")) || by_component)
         };
         let group = |path: &str| path.split('/').nth(4).unwrap().to_owned();
@@ -583,6 +583,41 @@ fn azure_sql_has_one_standby() {
     let problems = lifeboat_iac::Roles::default().after(&none, &now).unwrap_err();
     let said = problems[0].to_string();
     assert!(said.contains("ledger has no copy in c") && said.contains("one partner"), "{said}");
+}
+
+/// What a person restores by the README's commands is what applications look for, and what the next deployment takes over.
+#[test]
+fn what_was_restored_is_taken_over() {
+    let app = example("azure/backup-restore");
+    let mut tree = tree_of(&app);
+    let servers = |tree: &Tree| -> Vec<String> {
+        let made = Subscription::of(&app, tree);
+        assert_eq!([made.mistakes.clone(), azure::mistakes(&app, tree, &made)].concat(), NOTHING);
+        let databases = made.resources.iter().filter(|(_, one)| one["type"] == "Microsoft.Sql/servers/databases");
+        databases.map(|(id, _)| id.split('/').nth(8).unwrap().to_owned()).collect()
+    };
+    assert_eq!(servers(&tree), ["reports-warehouse-germany-000000"]);
+    let roles = tree.files.get_mut("arm/roles.json").unwrap();
+    assert!(roles.contains("\"warehouse\": \"germany\"") && roles.contains("\"render\": [\"germany\"]"));
+    *roles = roles
+        .replace("\"warehouse\": \"germany\"", "\"warehouse\": \"france\"")
+        .replace("\"render\": [\"germany\"]", "\"render\": [\"france\"]");
+    assert_eq!(servers(&tree), ["reports-warehouse-france-000000", "reports-warehouse-germany-000000"]);
+    let readme = &tree.files["README.md"];
+    let restore = readme.find("az sql db geo-backup restore --resource-group reports-france --dest-server reports-warehouse-france-$UNIQUE --dest-database warehouse").unwrap();
+    assert!(restore < readme.find("    lifeboat done warehouse --writer france\n").unwrap());
+}
+
+/// The README says how a scale set's image comes into each of its regions, where the file names one of a gallery.
+#[test]
+fn images_are_replicated_by_the_readme() {
+    let app = example("azure/warm-standby");
+    let readme = tree_of(&app).files["README.md"].clone();
+    for place in ["northeurope", "westeurope"] {
+        let line = format!("--gallery-image-version 2.4.0 --add publishingProfile.targetRegions name={place}\n");
+        assert!(readme.contains(&line), "{place}: {readme}");
+    }
+    assert!(readme.contains("--gallery-name booking --gallery-image-definition web"));
 }
 
 /// Mistakes in what is backed up, and how.

@@ -247,6 +247,10 @@ impl Templates<'_> {
     pub(super) fn condition(&self, part: &Part) -> Option<String> {
         let home = format!("equals(parameters('region'), '{}')", part.home);
         match part.pattern {
+            // In another it was restored by a person, before the role file names it.
+            Pattern::BackupRestore if matches!(part.component.kind, Kind::AzureSql | Kind::AzurePostgres) => {
+                Some(format!("or({home}, equals(parameters('roles').writers['{}'], parameters('region')))", part.id))
+            }
             Pattern::BackupRestore if part.component.kind.is_database() => Some(home),
             // Made in the others when it is to serve there.
             Pattern::BackupRestore => Some(format!("or({home}, {})", serves(part))),
@@ -270,6 +274,9 @@ impl Templates<'_> {
         let presence = self
             .presence(part)
             .map_or_else(String::new, |holds| format!("  \"condition\": {},\n", json(&format!("[{holds}]"))));
+        let alone = part.pattern == Pattern::BackupRestore;
+        let made = self.condition(part).filter(|_| alone);
+        let made = made.unwrap_or_else(|| format!("equals(parameters('region'), '{}')", part.home));
         let nested_condition = if condition.is_empty() { String::new() } else { indent(&condition, 4) };
         let identity = format!("identity-{id}");
         let common = [
@@ -326,6 +333,7 @@ impl Templates<'_> {
             Kind::AzureSql => fill(
                 include_str!("azure-sql.json"),
                 &[
+                    ("made", &json(&format!("[{made}]"))),
                     ("zone", DNS_SQL),
                     ("zone_redundant", if zoned { "true" } else { "false" }),
                     ("redundancy", sql_redundancy(self.design.site(part.home))),

@@ -59,7 +59,7 @@ impl Root<'_> {
         });
         let Some(partner) = sites.get(1) else { return };
         file.blank().comment(
-            "Policy Manual: Lifeboat decides, not the provider after hours. The group belongs to whichever server is primary, and after a\n\
+            "Policy Manual: you decide, not the provider after hours. The group belongs to whichever server is primary, and after a\n\
              failover that is the other one: what named the servers at creation is ignored afterwards.",
         );
         file.block(format!("resource \"azurerm_mssql_failover_group\" {}", quote(&key)), |body| {

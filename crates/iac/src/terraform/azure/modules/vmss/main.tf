@@ -1,7 +1,7 @@
 # Stateless capacity on a scale set in one region, behind a load balancer.
 #
 # The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes. The number of
-# instances belongs to autoscale and to Lifeboat, hence it is ignored here.
+# instances belongs to autoscale and to whoever scales in a hurry, hence it is ignored here.
 
 locals {
   minimum  = var.serving ? var.full_size : var.standby_size
