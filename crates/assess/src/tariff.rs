@@ -148,7 +148,7 @@ impl Measure {
         let task = (component.kind == Kind::Ecs).then(|| Task::of(size.instance.as_deref()));
         let compute = match component.kind {
             Kind::AzureSql => size.instance.as_deref().and_then(azure_sql_vcores).map(|vcores| vcores * count),
-            Kind::Cosmosdb => size.instance.as_deref().and_then(request_units).map(|units| units / 100.0),
+            Kind::Cosmosdb => size.request_units().map(|units| units as f64 / 100.0),
             Kind::Dynamodb | Kind::S3 | Kind::AzureStorage => Some(0.0),
             Kind::Ecs => task.map(|task| f64::from(task.cpu) / 1024.0 * count),
             _ => size.instance.as_ref().map(|_| count),
@@ -182,11 +182,6 @@ impl Measure {
 fn azure_sql_vcores(instance: &str) -> Option<f64> {
     let (tier, cores) = instance.rsplit_once('_')?;
     matches!(tier, "GP_Gen5" | "BC_Gen5").then(|| cores.parse().ok()).flatten()
-}
-
-/// `4000RU`, `4000 RU/s`
-fn request_units(instance: &str) -> Option<f64> {
-    instance.trim_end_matches("/s").trim_end_matches("RU").trim().parse().ok()
 }
 
 /// Which SKU an item of a component is billed by in a place; `None`: it is not billed.

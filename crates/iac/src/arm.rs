@@ -1,7 +1,7 @@
 //! ARM: a template for what is there before any region, one that makes a region, with a parameter file per region; one for what
 //! links regions and belongs to the writer; one for what is global. The roles are one parameter, in a file of their own.
 
-use lifeboat_model::app::{CheckTarget, Kind, Pattern, Provider, RegionRole};
+use lifeboat_model::app::{CheckTarget, Kind, Pattern, Provider, RegionRole, Replication};
 
 use crate::design::{Design, Part, Site, Way};
 use crate::tree::Tree;
@@ -10,6 +10,7 @@ use crate::{Problem, members};
 mod backups;
 mod balancer;
 mod boot;
+mod environment;
 mod foundation;
 mod global;
 mod links;
@@ -122,6 +123,12 @@ pub(crate) fn write(design: &Design, tree: &mut Tree) {
         tree.put(format!("{FOLDER}/links.json"), links);
     }
     if let Some(global) = templates.global() {
+        if global.contains("parameters('actionGroups')") {
+            tree.put(
+                format!("{FOLDER}/global.parameters.json"),
+                template::parameter_file(&[("actionGroups", "[]".into())]),
+            );
+        }
         tree.put(format!("{FOLDER}/global.json"), global);
     }
     if let Some(backups) = templates.backups() {
@@ -158,6 +165,34 @@ pub(crate) fn default_instance(kind: Kind) -> &'static str {
         _ => "",
     }
 }
+
+/// What readers of a Cosmos DB account see by default.
+pub(crate) fn consistency(part: &Part) -> &'static str {
+    let synchronous = part.component.standbys.values().any(|mode| *mode == Replication::Synchronous);
+    match (writes_everywhere(part), synchronous) {
+        (true, _) => "Session",
+        (false, true) => "Strong",
+        (false, false) => "BoundedStaleness",
+    }
+}
+
+/// The most request units per second between which and a tenth of it a Cosmos DB database scales: Azure takes whole thousands.
+pub(crate) fn throughput(part: &Part) -> u64 {
+    part.component.size.request_units().unwrap_or(4000).div_ceil(1000).max(1) * 1000
+}
+
+/// Whether Azure measures how far a copy is behind. It has no such metric for Azure SQL, and none for storage accounts.
+pub(crate) fn has_lag_metric(part: &Part) -> bool {
+    match part.component.kind {
+        Kind::AzurePostgres => part.pattern != Pattern::BackupRestore,
+        Kind::Cosmosdb => consistency(part) != "Strong" && part.regions.len() > 1,
+        _ => false,
+    }
+}
+
+/// Action groups that are told of replication lag.
+const ACTION_GROUPS: template::Parameter =
+    ("actionGroups", "array", "Ids of the action groups of Azure Monitor that are told of replication lag.");
 
 /// Writers other than in one region at a time.
 pub(crate) fn writes_everywhere(part: &Part) -> bool {
@@ -198,13 +233,6 @@ impl Templates<'_> {
                 format!("components.{}", part.id),
                 format!("the names of app, region and component have more than {longest} letters together: Azure refuses what the ARM templates call by them"),
                 "shorter names; Terraform's code cuts them",
-            ));
-        }
-        for part in self.parts.iter().filter(|part| part.component.kind == Kind::AzureSql && part.regions.len() > 2) {
-            found.push(Problem::new(
-                format!("components.{}.standbys", part.id),
-                "a failover group has one partner server; only the first standby is in it",
-                "keep one standby, or replicate to the others by active geo-replication outside the group",
             ));
         }
         found

@@ -275,9 +275,31 @@ fn part<'a>(
     warnings: &mut Vec<Problem>,
 ) -> Option<Part<'a>> {
     let home = home_of(app, id, component, drawn_to)?;
-    let regions = regions_of(app, component, home);
+    let mut regions = regions_of(app, component, home);
     let home_provider = app.regions.get(home)?.place.provider;
     let field = format!("components.{id}");
+    if component.kind == Kind::AzureSql && component.pattern != Some(Pattern::BackupRestore) && regions.len() > 2 {
+        let why =
+            "a failover group of Azure SQL has one partner, so a third region has no copy and cannot become the writer";
+        if component.standbys.is_empty() {
+            warnings.push(Problem::new(
+                format!("{field}.standbys"),
+                format!("{why}: the standby is in {}", regions[1]),
+                "name the standby, if it is to be another",
+            ));
+        } else {
+            problems.push(Problem::new(format!("{field}.standbys"), why, "one standby, or kind azure-postgres"));
+        }
+        regions.truncate(2);
+    }
+    if component.kind == Kind::Cosmosdb && component.size.instance.is_some() && component.size.request_units().is_none()
+    {
+        problems.push(Problem::new(
+            format!("{field}.size.instance"),
+            format!("`{}` is no throughput", component.size.instance.as_deref().unwrap_or_default()),
+            "request units per second, such as 4000RU",
+        ));
+    }
     let allowed = providers(component.kind);
     for region in &regions {
         let place = &app.regions.get(*region)?.place;

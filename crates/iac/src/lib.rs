@@ -19,6 +19,7 @@ mod boot;
 mod cloudformation;
 mod design;
 mod drift;
+mod environment;
 mod fragment;
 mod geography;
 mod hcl;

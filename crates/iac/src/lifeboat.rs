@@ -394,6 +394,21 @@ to_cluster() {
 
 "#;
 
+const WHERE_NODE_IS: &str = r#"# Where the node was put into a cluster beside its machine: REGION CONTEXT. A cluster without the namespace has no node; one that does not
+# answer, or lets nobody in, is no such cluster: the others are still handed theirs, and this fails in the end.
+failed=0
+where_node_is() {
+  if ! found=$(kubectl --context "$2" get namespace @{node} --ignore-not-found --output name); then
+    echo "$1: the cluster $2 does not say whether a node is there: nothing handed out to it" >&2
+    failed=1
+  elif [ -n "$found" ]; then
+    echo "$1: to the cluster $2"
+    to_cluster "$1" "$2"
+  fi
+}
+
+"#;
+
 const TO_POD: &str = r#"# Into the vault, and to the cluster who the node's pod is, which only Azure knows: REGION VAULT GROUP IDENTITY CONTEXT
 to_pod() {
   for name in ca "$1"; do
@@ -481,11 +496,12 @@ fn hand_out(design: &Design) -> String {
         };
         // A node may run in the managed cluster instead of on the machine.
         if site.region.place.provider != Provider::Kubernetes && has_deployment(design, site) {
-            commands += &format!(
-                "there=$(kubectl --context {context} get namespace @{{node}} --ignore-not-found --output name)\nif [ -n \"$there\" ]; then\n  echo {id}: to the cluster {context}\n  \
-                 to_cluster {id} {context}\nelse\n  echo {id}: no node in the cluster {context}, which has no namespace @{{node}}\nfi\n\n"
-            );
+            commands += &format!("where_node_is {id} {context}\n\n");
         }
+    }
+    if commands.contains("where_node_is ") {
+        commands.insert_str(0, WHERE_NODE_IS);
+        commands += "exit \"$failed\"\n";
     }
     if commands.contains("to_cluster ") {
         commands.insert_str(0, TO_CLUSTER);

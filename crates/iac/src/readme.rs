@@ -172,7 +172,8 @@ fn arm(design: &Design, tree: &Tree) -> String {
     if has("global") {
         let zones =
             if tree.files["arm/global.json"].contains("dnsResourceGroup") { " -p dnsResourceGroup=GROUP" } else { "" };
-        out += &format!("{} -f global.json -p @roles.json{zones}\n", group("global"));
+        let told = if has("global.parameters") { " -p @global.parameters.json" } else { "" };
+        out += &format!("{} -f global.json{told} -p @roles.json{zones}\n", group("global"));
     }
     if has("links") {
         out += &format!("{} -f links.json -p @roles.json\n", group("global"));

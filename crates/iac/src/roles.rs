@@ -85,7 +85,11 @@ impl Roles {
                     return Err(vec![Problem::new(
                         format!("components.{id}"),
                         format!("{id} has no copy in {region}"),
-                        format!("it is in {}", known.join(", ")),
+                        if part.component.kind == Kind::AzureSql {
+                            format!("it is in {}: a failover group of Azure SQL has one partner", known.join(", "))
+                        } else {
+                            format!("it is in {}", known.join(", "))
+                        },
                     )]);
                 }
                 None => {

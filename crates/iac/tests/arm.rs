@@ -53,7 +53,7 @@ components:
   files: {kind: azure-storage, pattern: pilot-light, writer: a, standbys: {b: asynchronous}}
   web: {kind: vmss, pattern: warm-standby, regions: [a, b], needs: [ledger, carts, files], port: 8080, check: {http: '/[healthz'}, size: {image: '[x', count: 3}}
   later: {kind: vmss, pattern: backup-restore, regions: [a, c], needs: [files], port: 8443, check: {https: /}, size: {image: x}}
-  inner: {kind: vmss, pattern: backup-restore, regions: [a, b], needs: [records], port: 9000, check: {tcp: true}, size: {image: x}}
+  inner: {kind: vmss, pattern: backup-restore, regions: [a, b], needs: [records, web], port: 9000, check: {tcp: true}, size: {image: x}}
   platform: {kind: aks, pattern: backup-restore, regions: [a, c], needs: [carts]}
 routes:
   web.example.com: {to: web}
@@ -216,12 +216,13 @@ fn access_mistakes(app: &App, made: &Subscription) -> Vec<String> {
             .resources
             .values()
             .any(|other| other["type"] == "Microsoft.Authorization/roleDefinitions" && other["name"] == role);
-        // Key Vault Secrets User and Officer, Network Contributor, Storage Blob Data Contributor; of Azure Backup Reader, PostgreSQL
+        // Key Vault Secrets User and Officer, Network Contributor, Azure Kubernetes Service RBAC Cluster Admin, Storage Blob Data Contributor; of Azure Backup Reader, PostgreSQL
         // Flexible Server Long Term Retention Backup Role, Storage Account Backup Contributor.
         let built_in = [
             "4633458b-17de-408a-b874-0445c86b69e6",
             "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
             "4d97b98b-1d4f-4787-a291-c67834d212e7",
+            azure::CLUSTER_ADMIN,
             "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
             "acdd72a7-3385-48ef-bd42-f606fba81ae7",
             "c088a766-074b-43ba-90d4-1fb21feae531",
@@ -294,7 +295,9 @@ fn what_is_made_follows_the_regions_and_the_roles() {
         assert_eq!(made.mistakes, NOTHING);
         let of_kind = |(_, one): &(&String, &Json)| {
             let name = one["name"].as_str().unwrap();
-            one["type"] == kind && name.trim_end_matches(&format!("-{}", azure::UNIQUE)).ends_with(&format!("-{id}"))
+            let name = name.trim_end_matches(&format!("-{}", azure::UNIQUE));
+            let by_component = kind != "Microsoft.Network/loadBalancers" && name.starts_with(&format!("all-{id}-"));
+            one["type"] == kind && (name.ends_with(&format!("-{id}")) || by_component)
         };
         let group = |path: &str| path.split('/').nth(4).unwrap().to_owned();
         made.resources.iter().filter(of_kind).map(|(path, _)| group(path)).collect()
@@ -502,6 +505,132 @@ fn a_mistake_in_a_template_is_caught() {
         let mistakes = schema_mistakes(&definitions, &tree, &made);
         assert_eq!(mistakes.is_empty(), right == wrong, "{path} {wrong}: {mistakes:?}");
     }
+}
+
+/// Whoever is to run clusters gets into them, and finds them by the names that Terraform's code and the nodes know.
+#[test]
+fn a_mistake_in_a_cluster_is_caught() {
+    let app = example("azure/active-active");
+    let tree = tree_of(&app);
+    for (right, wrong) in [
+        ("b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b", "7f6c6a51-bcf8-42ba-9220-52d62157d7db"),
+        ("format('baskets-platform-{0}', parameters('region'))", "format('{0}-platform', variables('prefix'))"),
+    ] {
+        let mut broken = tree.clone();
+        let text = broken.files.get_mut("arm/regional.json").unwrap();
+        assert!(text.contains(right), "{right}");
+        *text = text.replace(right, wrong);
+        let made = Subscription::of(&app, &broken);
+        assert_ne!(azure::mistakes(&app, &broken, &made), NOTHING, "{wrong}");
+    }
+}
+
+/// An application is told where its data are, and somebody is told when a copy is behind.
+#[test]
+fn a_mistake_in_what_is_told_is_caught() {
+    for (name, path, right, wrong) in [
+        (
+            "azure/warm-standby",
+            "regional",
+            "'    RESERVATIONS_HOST=', 'booking-reservations-'",
+            "'    RESERVATIONS_HOST=', 'booking-reservation-'",
+        ),
+        ("azure/warm-standby", "regional", "'    RESERVATIONS_HOST=', ", "'    HOST=', "),
+        ("azure/warm-standby", "regional", "/etc/default/web", "/etc/web"),
+        ("azure/active-active", "regional", "'https://baskets-items-'", "'https://basket-items-'"),
+        (
+            "azure/pilot-light",
+            "regional",
+            "\"physical_replication_delay_in_seconds\"",
+            "\"physical_replication_delay_in_bytes\"",
+        ),
+        ("azure/active-active", "global", "\"threshold\": 900000", "\"threshold\": 900"),
+        ("azure/active-active", "global", "'actionGroupId', lambda", "'actionGroup', lambda"),
+    ] {
+        let app = example(name);
+        let mut tree = tree_of(&app);
+        let text = tree.files.get_mut(&format!("arm/{path}.json")).unwrap();
+        assert!(text.contains(right), "{name}: {right}");
+        *text = text.replace(right, wrong);
+        let made = Subscription::of(&app, &tree);
+        let of_schema = schemas("arm").map(|folder| schema_mistakes(&Definitions::load(&folder), &tree, &made));
+        let all = [azure::mistakes(&app, &tree, &made), of_schema.unwrap_or_default()].concat();
+        assert_ne!(all, NOTHING, "{wrong}");
+    }
+}
+
+/// The throughput that the file asks for, in whole thousands, with either tool.
+#[test]
+fn the_throughput_of_cosmos_db_is_that_of_the_file() {
+    for (size, expected) in [("{instance: 20000RU}", 20_000), ("{instance: 4500 RU/s}", 5_000), ("{}", 4_000)] {
+        let app = app(&EVERYTHING.replace("c: synchronous}}", &format!("c: synchronous}}, size: {size}}}")));
+        let tree = tree_of(&app);
+        let made = Subscription::of(&app, &tree);
+        let database = |one: &&Json| one["type"] == "Microsoft.DocumentDB/databaseAccounts/sqlDatabases";
+        let database = made.resources.values().find(database).unwrap();
+        assert_eq!(database["properties"]["options"]["autoscaleSettings"]["maxThroughput"], expected, "{size}");
+        let terraform = &tree.files["terraform/azure/carts.tf"];
+        let line = terraform.lines().find(|line| line.contains("max_throughput")).unwrap();
+        assert_eq!(line.split_whitespace().last(), Some(expected.to_string().as_str()), "{size}");
+    }
+    let wrong = EVERYTHING.replace("c: synchronous}}", "c: synchronous}, size: {instance: large}}");
+    let problems = lifeboat_iac::generate(&app(&wrong), &Default::default()).unwrap_err();
+    assert!(
+        problems[0].to_string().starts_with("components.carts.size.instance: `large` is no throughput"),
+        "{problems:?}"
+    );
+}
+
+/// A failover group has one partner: where the file names two standbys it is refused, and a region without a copy does not become the writer.
+#[test]
+fn azure_sql_has_one_standby() {
+    let two = EVERYTHING
+        .replace("standbys: {b: asynchronous}}\n  records", "standbys: {b: asynchronous, c: asynchronous}}\n  records");
+    let problems = lifeboat_iac::generate(&app(&two), &Default::default()).unwrap_err();
+    assert!(problems[0].to_string().starts_with("components.ledger.standbys: a failover group"), "{problems:?}");
+    let none = app(&EVERYTHING.replace("standbys: {b: asynchronous}}\n  records", "standbys: {}}\n  records"));
+    let tree = tree_of(&none);
+    assert!(tree.warnings.iter().any(|one| one.to_string().contains("the standby is in b")), "{:?}", tree.warnings);
+    assert!(!tree.files["terraform/azure/ledger.tf"].contains("ledger_c"));
+    let now = lifeboat_iac::Now { writers: [("ledger".into(), "c".into())].into(), ..Default::default() };
+    let problems = lifeboat_iac::Roles::default().after(&none, &now).unwrap_err();
+    let said = problems[0].to_string();
+    assert!(said.contains("ledger has no copy in c") && said.contains("one partner"), "{said}");
+}
+
+/// What a person restores by the README's commands is what applications look for, and what the next deployment takes over.
+#[test]
+fn what_was_restored_is_taken_over() {
+    let app = example("azure/backup-restore");
+    let mut tree = tree_of(&app);
+    let servers = |tree: &Tree| -> Vec<String> {
+        let made = Subscription::of(&app, tree);
+        assert_eq!([made.mistakes.clone(), azure::mistakes(&app, tree, &made)].concat(), NOTHING);
+        let databases = made.resources.iter().filter(|(_, one)| one["type"] == "Microsoft.Sql/servers/databases");
+        databases.map(|(id, _)| id.split('/').nth(8).unwrap().to_owned()).collect()
+    };
+    assert_eq!(servers(&tree), ["reports-warehouse-germany-000000"]);
+    let roles = tree.files.get_mut("arm/roles.json").unwrap();
+    assert!(roles.contains("\"warehouse\": \"germany\"") && roles.contains("\"render\": [\"germany\"]"));
+    *roles = roles
+        .replace("\"warehouse\": \"germany\"", "\"warehouse\": \"france\"")
+        .replace("\"render\": [\"germany\"]", "\"render\": [\"france\"]");
+    assert_eq!(servers(&tree), ["reports-warehouse-france-000000", "reports-warehouse-germany-000000"]);
+    let readme = &tree.files["README.md"];
+    let restore = readme.find("az sql db geo-backup restore --resource-group reports-france --dest-server reports-warehouse-france-$UNIQUE --dest-database warehouse").unwrap();
+    assert!(restore < readme.find("    lifeboat done warehouse --writer france\n").unwrap());
+}
+
+/// The README says how a scale set's image comes into each of its regions, where the file names one of a gallery.
+#[test]
+fn images_are_replicated_by_the_readme() {
+    let app = example("azure/warm-standby");
+    let readme = tree_of(&app).files["README.md"].clone();
+    for place in ["northeurope", "westeurope"] {
+        let line = format!("--gallery-image-version 2.4.0 --add publishingProfile.targetRegions name={place}\n");
+        assert!(readme.contains(&line), "{place}: {readme}");
+    }
+    assert!(readme.contains("--gallery-name booking --gallery-image-definition web"));
 }
 
 /// Mistakes in what is backed up, and how.

@@ -363,6 +363,58 @@ fn a_node_on_azure_has_one_home() {
     }
 }
 
+/// A cluster that cannot be asked is not taken for one without a node: the others are handed theirs, and the end is a failure. The real
+/// kubectl asks an address at which nobody answers; of `az` only that certificates come is wanted.
+#[test]
+fn certificates_are_handed_out_aloud() {
+    if common::tool("kubectl").is_none() {
+        return;
+    }
+    let text = "app: desk\nregions:\n  a: {place: azure/northeurope, address: 10.135.0.10}\n  b: {place: azure/westeurope, address: 10.155.0.10}\n\
+                components:\n  platform: {kind: aks, pattern: pilot-light}\n  web: {kind: deployment, pattern: pilot-light, size: {image: x}}\n  \
+                old: {kind: vmss, pattern: pilot-light, size: {image: x}}\nroutes: {desk.example.com: {to: old}}\n\
+                failover: {mode: approve}\nnodes: {tls: /etc/lifeboat/tls}\n";
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    common::write(&tree_of(&lifeboat_model::parse(text).unwrap()), &at("infra"));
+    std::fs::create_dir_all(at("certs")).unwrap();
+    for name in ["ca.pem", "a.pem", "a.key", "b.pem", "b.key"] {
+        std::fs::write(at("certs").join(name), name).unwrap();
+    }
+    std::fs::create_dir_all(at("bin")).unwrap();
+    let az = at("bin/az");
+    std::fs::write(&az, "#!/bin/sh\ncat >/dev/null\necho \"$*\" >>\"$ASKED\"\necho 00000000-0000\n").unwrap();
+    std::fs::set_permissions(&az, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let contexts =
+        ["a", "b"].map(|region| format!("{{name: desk-platform-{region}, context: {{cluster: c, user: ''}}}}"));
+    std::fs::write(
+        at("kubeconfig"),
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{shut}'}}}}]\ncontexts: [{}]\n",
+            contexts.join(", ")
+        ),
+    )
+    .unwrap();
+    let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+    let output = common::run(
+        std::process::Command::new("sh")
+            .arg(at("infra/lifeboat/hand-out.sh"))
+            .arg(at("certs"))
+            .env("PATH", path)
+            .env("KUBECONFIG", at("kubeconfig"))
+            .env("ASKED", at("asked"))
+            .stdin(std::process::Stdio::null()),
+    );
+    let said = common::said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for region in ["a", "b"] {
+        assert!(said.contains(&format!("{region}: the cluster desk-platform-{region} does not say")), "{said}");
+        let vault = format!("keyvault secret set --vault-name lb-desk-{region}-");
+        assert!(std::fs::read_to_string(at("asked")).unwrap().contains(&vault), "{said}");
+    }
+}
+
 #[test]
 fn a_large_app_is_generated() {
     let mut app = example("aws/warm-standby");

@@ -12,13 +12,14 @@ use serde_json::Value as Json;
 mod common;
 
 /// Between them these use every kind of component.
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 8] = [
     "aws/active-active",
     "aws/pilot-light",
     "aws/warm-standby",
     "azure/active-active",
     "azure/pilot-light",
     "azure/warm-standby",
+    "kubernetes/pilot-light",
     "kubernetes/warm-standby",
 ];
 

@@ -96,21 +96,12 @@ impl Workspace {
         }
     }
 
-    /// Azure's databases are kept by the code itself: whoever wants to take everything away says so there, by hand.
-    fn unprotect(&self) {
-        let mut folders = vec![self.root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "tf") {
-                    let text = std::fs::read_to_string(&path).unwrap();
-                    let free = text.replace("prevent_destroy = true", "prevent_destroy = false");
-                    std::fs::write(&path, free).unwrap();
-                }
-            }
-        }
+    /// Azure's databases are kept by the code itself: whoever wants to take everything away says so, by the README's command.
+    fn unprotect(&self, tree: &Tree) {
+        let line = tree.files["README.md"].lines().find(|line| line.contains("prevent_destroy = false"));
+        let Some(line) = line else { return };
+        let output = common::run(Command::new("sh").args(["-c", line]).current_dir(&self.root));
+        assert!(output.status.success(), "{line}: {}", said(&output));
     }
 
     /// What the nodes' machines run at boot, as Terraform fills it in. CloudFormation's machines run the same, and on Azure it is to
@@ -249,7 +240,7 @@ fn every_example_applies_and_then_nothing_is_left_to_do() {
             workspace.apply();
             assert_eq!(workspace.plan(), None, "{name}");
             workspace.check_boot_scripts(&app, &tree);
-            workspace.unprotect();
+            workspace.unprotect(&tree);
             workspace.succeed(&["destroy", "-auto-approve", "-input=false", "-no-color"]);
         }
     }

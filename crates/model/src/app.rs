@@ -411,6 +411,14 @@ pub struct Size {
     pub image: Option<String>,
 }
 
+impl Size {
+    /// Of Cosmos DB, whose `instance` is a throughput: request units per second, written `4000RU` or `4000 RU/s`.
+    pub fn request_units(&self) -> Option<u64> {
+        let text = self.instance.as_deref()?.trim().trim_end_matches("/s");
+        text.strip_suffix("RU")?.trim().parse().ok().filter(|units| *units > 0)
+    }
+}
+
 /// How clients reach the regions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {

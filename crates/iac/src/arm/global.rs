@@ -1,10 +1,13 @@
 //! What is global, in a resource group outside the regions that it protects: Cosmos DB, storage accounts, Traffic Manager.
 
-use lifeboat_model::app::{Kind, Replication};
+use lifeboat_model::app::Kind;
 
 use super::region::built_in;
 use super::template::{Nested, ROLES, Template, unique_variable};
-use super::{Templates, UNIQUE, needed, storage_redundancy, writes_everywhere};
+use super::{
+    ACTION_GROUPS, Templates, UNIQUE, consistency, has_lag_metric, needed, storage_redundancy, throughput,
+    writes_everywhere,
+};
 use crate::backups::CONTAINER;
 use crate::design::{Part, plain, short};
 use crate::fragment::{fill, json};
@@ -31,6 +34,12 @@ impl Templates<'_> {
                     );
                     template.variables.push((format!("writer-{}", part.id), json(&writer)));
                     template.resources.push(self.cosmos(part));
+                    if has_lag_metric(part) {
+                        template.resources.push(lag_alert(part));
+                        if !template.parameters.contains(&ACTION_GROUPS) {
+                            template.parameters.push(ACTION_GROUPS);
+                        }
+                    }
                 }
                 Kind::AzureStorage => template.resources.push(self.storage(part)),
                 _ => {}
@@ -165,19 +174,17 @@ impl Templates<'_> {
                 ))
             })
             .collect();
-        let synchronous = part.component.standbys.values().any(|mode| *mode == Replication::Synchronous);
-        let (consistency, comment) = if multiple {
-            ("\"defaultConsistencyLevel\": \"Session\"", "Every region writes; conflicts go to the newest write.")
-        } else if synchronous {
-            (
-                "\"defaultConsistencyLevel\": \"Strong\"",
+        let level = consistency(part);
+        let (bounds, comment) = match level {
+            "Session" => ("", "Every region writes; conflicts go to the newest write."),
+            "Strong" => (
+                "",
                 "Strong: nothing acknowledged is lost. With two regions the loss of the reading one stops writes; three regions do not.",
-            )
-        } else {
-            (
-                "\"defaultConsistencyLevel\": \"BoundedStaleness\", \"maxIntervalInSeconds\": 300, \"maxStalenessPrefix\": 100000",
-                "One region writes. Service-managed failover is off: Lifeboat decides, and the provider may take an hour or decline.",
-            )
+            ),
+            _ => (
+                ", \"maxIntervalInSeconds\": 300, \"maxStalenessPrefix\": 100000",
+                "One region writes. Service-managed failover is off: the provider may take an hour or decline.",
+            ),
         };
         let conflicts = if multiple {
             ",\n      \"conflictResolutionPolicy\": { \"mode\": \"LastWriterWins\", \"conflictResolutionPath\": \"/_ts\" }"
@@ -193,10 +200,25 @@ impl Templates<'_> {
                 ("locations", &format!("[{}\n    ]", locations.join(","))),
                 ("multiple", if multiple { "true" } else { "false" }),
                 ("subnets", &self.subnets(4)),
-                ("consistency", consistency),
+                ("consistency", &format!("\"defaultConsistencyLevel\": \"{level}\"{bounds}")),
+                ("throughput", &throughput(part).to_string()),
                 ("comment", comment),
                 ("conflicts", conflicts),
             ],
         )
     }
+}
+
+fn lag_alert(part: &Part) -> String {
+    fill(
+        include_str!("metric-alert.json"),
+        &[
+            ("name", &format!("variables('account-{}')", part.id)),
+            ("comments", "Between any two of its regions."),
+            ("condition", ""),
+            ("type", "Microsoft.DocumentDB/databaseAccounts"),
+            ("metric", "ReplicationLatency"),
+            ("threshold", &part.lag_alarm().as_millis().to_string()),
+        ],
+    )
 }

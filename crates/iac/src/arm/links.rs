@@ -85,7 +85,7 @@ impl Templates<'_> {
             let (fragment, comments) = match part.component.kind {
                 Kind::AzureSql => (
                     include_str!("failover-group.json"),
-                    "Policy Manual: Lifeboat decides, not the provider after hours. The group can only be written on its primary, hence on the server of the region that writes now.",
+                    "Policy Manual: you decide, not the provider after hours. The group can only be written on its primary, hence on the server of the region that writes now.",
                 ),
                 _ => (
                     include_str!("virtual-endpoint.json"),

@@ -109,6 +109,7 @@ impl Templates<'_> {
                 ("name", "lifeboat"),
                 ("account", &account),
                 ("id", cluster.id.as_str()),
+                ("app", self.app()),
             ];
             all.push(fill(include_str!("identity.json"), &values));
             all.push(fill(include_str!("credential.json"), &values));

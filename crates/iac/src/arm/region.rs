@@ -5,7 +5,9 @@ use lifeboat_model::app::{Kind, Pattern};
 use super::balancer::probe;
 use super::node::{self, MACHINE, Node};
 use super::template::{Nested, Parameter, ROLES, Template, literal, unique_variable};
-use super::{DNS_SQL, Front, Templates, default_instance, postgres_tier, sql_redundancy};
+use super::{
+    ACTION_GROUPS, DNS_SQL, Front, Templates, default_instance, has_lag_metric, postgres_tier, sql_redundancy,
+};
 use crate::backups::KEPT_DAYS;
 use crate::design::{Part, plain};
 use crate::fragment::{fill, indent, json};
@@ -15,6 +17,8 @@ use crate::versions;
 const SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
 const SECRETS_OFFICER: &str = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7";
 const NETWORK_CONTRIBUTOR: &str = "4d97b98b-1d4f-4787-a291-c67834d212e7";
+/// Azure Kubernetes Service RBAC Cluster Admin.
+const CLUSTER_ADMIN: &str = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b";
 
 impl Templates<'_> {
     pub(super) fn regional(&self) -> String {
@@ -78,7 +82,7 @@ impl Templates<'_> {
             (
                 "administratorId",
                 "string",
-                "Object id of the Entra group that hands certificates out and administers the databases.",
+                "Object id of the Entra group that hands certificates out and administers databases and clusters.",
             ),
             (
                 "administratorAddresses",
@@ -103,6 +107,9 @@ impl Templates<'_> {
     pub(super) fn regional_parameters(&self) -> Vec<Parameter> {
         let mut all = self.node_parameters();
         all.push(("sizes", "object", "Sizes by component."));
+        if self.parts.iter().any(|part| part.component.kind == Kind::AzurePostgres && has_lag_metric(part)) {
+            all.push(ACTION_GROUPS);
+        }
         all.push(ROLES);
         if self.has(Kind::AzureSql) || self.has(Kind::AzurePostgres) {
             all.push(("administratorName", "string", "Name of that group."));
@@ -150,6 +157,7 @@ impl Templates<'_> {
         variables.push(("nodeRole".into(), json(&format!("[{}]", self.node_role()))));
         if self.has(Kind::Aks) {
             variables.push(("networkContributor".into(), built_in(NETWORK_CONTRIBUTOR)));
+            variables.push(("clusterAdmin".into(), built_in(CLUSTER_ADMIN)));
         }
         for part in self.parts.iter().filter(|part| matches!(part.component.kind, Kind::Vmss | Kind::Aks)) {
             let size = |which: &str| format!("parameters('sizes')['{}'].{which}", part.id);
@@ -239,6 +247,10 @@ impl Templates<'_> {
     pub(super) fn condition(&self, part: &Part) -> Option<String> {
         let home = format!("equals(parameters('region'), '{}')", part.home);
         match part.pattern {
+            // In another it was restored by a person, before the role file names it.
+            Pattern::BackupRestore if matches!(part.component.kind, Kind::AzureSql | Kind::AzurePostgres) => {
+                Some(format!("or({home}, equals(parameters('roles').writers['{}'], parameters('region')))", part.id))
+            }
             Pattern::BackupRestore if part.component.kind.is_database() => Some(home),
             // Made in the others when it is to serve there.
             Pattern::BackupRestore => Some(format!("or({home}, {})", serves(part))),
@@ -262,6 +274,9 @@ impl Templates<'_> {
         let presence = self
             .presence(part)
             .map_or_else(String::new, |holds| format!("  \"condition\": {},\n", json(&format!("[{holds}]"))));
+        let alone = part.pattern == Pattern::BackupRestore;
+        let made = self.condition(part).filter(|_| alone);
+        let made = made.unwrap_or_else(|| format!("equals(parameters('region'), '{}')", part.home));
         let nested_condition = if condition.is_empty() { String::new() } else { indent(&condition, 4) };
         let identity = format!("identity-{id}");
         let common = [
@@ -293,7 +308,8 @@ impl Templates<'_> {
                     ("zones", if zoned { "  \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }.into()),
                     ("frontend_zones", if zoned { "        \"zones\": [\"1\", \"2\", \"3\"],\n" } else { "" }.into()),
                     ("balance", if zoned { "    \"zoneBalance\": true,\n" } else { "" }.into()),
-                    ("rules", autoscale_rules(id)),
+                    ("rules", autoscale_rules(self.app(), id)),
+                    ("environment", json(&self.environment(part))),
                 ];
                 let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let before =
@@ -317,22 +333,45 @@ impl Templates<'_> {
             Kind::AzureSql => fill(
                 include_str!("azure-sql.json"),
                 &[
+                    ("made", &json(&format!("[{made}]"))),
                     ("zone", DNS_SQL),
                     ("zone_redundant", if zoned { "true" } else { "false" }),
                     ("redundancy", sql_redundancy(self.design.site(part.home))),
                     ("kept", &KEPT_DAYS.to_string()),
                 ],
             ),
-            Kind::AzurePostgres => fill(
-                include_str!("azure-postgres.json"),
-                &[
-                    ("version", versions::AZURE_POSTGRESQL),
-                    ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
-                    ("geo", if self.keeps_backups_in_pair(part) { "Enabled" } else { "Disabled" }),
-                    ("zone", &self.postgres_zone()),
-                    ("peerings", &self.waits_for_peerings(part)),
-                ],
-            ),
+            Kind::AzurePostgres => {
+                let server = fill(
+                    include_str!("azure-postgres.json"),
+                    &[
+                        ("version", versions::AZURE_POSTGRESQL),
+                        ("tier", postgres_tier(part.instance(default_instance(Kind::AzurePostgres)))),
+                        ("geo", if self.keeps_backups_in_pair(part) { "Enabled" } else { "Disabled" }),
+                        ("zone", &self.postgres_zone()),
+                        ("peerings", &self.waits_for_peerings(part)),
+                    ],
+                );
+                let alert = has_lag_metric(part).then(|| {
+                    let name =
+                        format!("format('{}-{id}-{{0}}-{{1}}', parameters('region'), variables('unique'))", self.app());
+                    let values = [
+                        ("name", name.as_str()),
+                        (
+                            "comments",
+                            "Measured by a replica only, so that it need not be turned round after a failover.",
+                        ),
+                        ("type", "Microsoft.DBforPostgreSQL/flexibleServers"),
+                        ("metric", "physical_replication_delay_in_seconds"),
+                        ("threshold", &part.lag_alarm().as_secs().to_string()),
+                    ];
+                    fill(include_str!("metric-alert.json"), &values)
+                });
+                std::iter::once(server)
+                    .chain(alert)
+                    .map(|text| text.trim_end().to_owned())
+                    .collect::<Vec<_>>()
+                    .join(",\n")
+            }
             _ => return None,
         })
     }
@@ -347,12 +386,18 @@ pub(super) fn built_in(role: &str) -> String {
     json(&format!("[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{role}')]"))
 }
 
-fn autoscale_rules(id: &str) -> String {
+fn autoscale_rules(app: &str, id: &str) -> String {
     let rules: Vec<String> = [("Increase", "GreaterThan", "60", "2"), ("Decrease", "LessThan", "25", "1")]
         .into_iter()
         .map(|(direction, operator, threshold, by)| {
-            let values =
-                [("id", id), ("direction", direction), ("operator", operator), ("threshold", threshold), ("by", by)];
+            let values = [
+                ("app", app),
+                ("id", id),
+                ("direction", direction),
+                ("operator", operator),
+                ("threshold", threshold),
+                ("by", by),
+            ];
             indent(&fill(include_str!("autoscale-rule.json"), &values), 10).trim_end().to_owned()
         })
         .collect();

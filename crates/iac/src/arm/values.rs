@@ -22,6 +22,7 @@ impl Templates<'_> {
             ("vault", json(&crate::lifeboat::vault_name(self.design, site))),
             ("etcd", json(&self.etcd_settings(site)).replace("\\u000a", "\\n")),
             ("sizes", sizes),
+            ("actionGroups", "[]".into()),
             ("kubernetesVersion", json(versions::KUBERNETES)),
         ];
         let values: Vec<(&str, String)> = parameters

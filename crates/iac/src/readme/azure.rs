@@ -11,6 +11,10 @@ use crate::tree::Tree;
 
 #[path = "backups.rs"]
 mod backups;
+#[path = "removal.rs"]
+mod removal;
+#[path = "restore.rs"]
+mod restore;
 
 /// The section, where there is anything for Azure.
 pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
@@ -20,7 +24,11 @@ pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
         return None;
     }
     let mut out = BEFORE.replace("@{digits}", &UNIQUE.to_string());
+    out += &images(design);
     out += &logins(design);
+    if design.parts_of(Kind::Vmss).next().is_some() {
+        out += MACHINES;
+    }
     if design.parts_of(Kind::Aks).next().is_some() {
         out += PODS;
     }
@@ -29,7 +37,56 @@ pub(super) fn section(design: &Design, tree: &Tree) -> Option<String> {
         nodes_anew(&mut out, terraform, arm);
     }
     out += &backups::section(design, terraform, arm);
+    out += &restore::section(design, arm);
+    out += &removal::section(design, terraform, arm);
     Some(out.replace("@{app}", design.name()))
+}
+
+/// A scale set boots from a copy of its image in its own region, or not at all.
+fn images(design: &Design) -> String {
+    let mut lines = String::new();
+    for part in design.parts_of(Kind::Vmss) {
+        let names: Vec<&str> = part.image().split('/').collect();
+        // /subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/galleries/G/images/I/versions/V
+        let [
+            "",
+            "subscriptions",
+            subscription,
+            _,
+            group,
+            _,
+            _,
+            "galleries",
+            gallery,
+            "images",
+            image,
+            "versions",
+            version,
+        ] = names.as_slice()
+        else {
+            continue;
+        };
+        let version = format!(
+            "--subscription {subscription} --resource-group {group} --gallery-name {gallery} --gallery-image-definition {image} \\\n      \
+             --gallery-image-version {version}"
+        );
+        let _ =
+            writeln!(lines, "    az sig image-version show {version} --query 'publishingProfile.targetRegions[].name'");
+        for site in part.regions.iter().filter_map(|id| design.site(id)) {
+            let _ = writeln!(
+                lines,
+                "    az sig image-version update {version} --add publishingProfile.targetRegions name={}",
+                site.place()
+            );
+        }
+    }
+    if lines.is_empty() {
+        return lines;
+    }
+    format!(
+        "\nA scale set boots from a copy of its image in its own region: without one it starts nothing there, and a copy is made while the first region still answers.\n\
+         Have each version replicated before the file names it; leave out the regions that the first line lists:\n\n{lines}"
+    )
 }
 
 fn nodes_anew(out: &mut String, terraform: bool, arm: bool) {
@@ -58,7 +115,15 @@ let applications into databases. Names that nobody else in the world may have en
 `lifeboat/azure-role.json` is the nodes' role once more, for nodes that you start yourself: put the subscription's id in place of `<subscription>`.
 ";
 
+const MACHINES: &str = "
+An application on a scale set reads `/etc/default/COMPONENT`: where what it needs is (`ORDERS_HOST`, `CARTS_URL`, …), by names that follow the writer, and
+`AZURE_CLIENT_ID`, under which it asks for tokens. A change rolls through the machines a fifth at a time.
+";
+
 const PODS: &str = "
+The clusters are private and ask Entra: the administrators are let in (`az aks get-credentials -g @{app}-REGION -n @{app}-CLUSTER-REGION`, then `kubelogin
+convert-kubeconfig -l azurecli`), from inside the networks. With Terraform `cluster_administrator_ids` lets others in.
+
 Pods log in as their cluster's identity when they carry the label `azure.workload.identity/use: \"true\"`, as those generated here do that need a database of Azure, and the
 service account says which one it is, by its client id (`terraform output lifeboat`, or `az identity show`):
 

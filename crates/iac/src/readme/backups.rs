@@ -33,13 +33,17 @@ pub(super) fn section(design: &Design, terraform: bool, arm: bool) -> String {
         out += SQL;
     }
     out += "\nScale sets and clusters hold nothing that a backup would have to keep, and a Lifeboat node learns anew from the others.\n";
-    if has(Kind::AzurePostgres) || design.parts_of(Kind::AzureSql).any(|part| part.pattern != Pattern::BackupRestore) {
+    if has(Kind::AzurePostgres)
+        || has(Kind::AzureStorage)
+        || design.parts_of(Kind::AzureSql).any(|part| part.pattern != Pattern::BackupRestore)
+    {
         out += AFTER;
     }
     let steps = [
         (has(Kind::AzurePostgres) && terraform, AFTER_TERRAFORM),
         (has(Kind::AzurePostgres) && arm, AFTER_ARM),
         (design.parts_of(Kind::AzureSql).any(|part| part.pattern != Pattern::BackupRestore), AFTER_SQL),
+        (has(Kind::AzureStorage), AFTER_STORAGE),
     ];
     for (_, step) in steps.into_iter().filter(|(applies, _)| *applies) {
         out += step;
@@ -132,6 +136,10 @@ const AFTER_ARM: &str = "
 
 const AFTER_SQL: &str = "
 - Azure SQL: the partner's database keeps seven days. `az sql db str-policy set --retention-days 14` and `az sql db ltr-policy set --weekly-retention P5W`, on the server that writes.
+";
+
+const AFTER_STORAGE: &str = "
+- Storage account: it is locally redundant now, and copied nowhere. `az storage account update -g @{app}-global -n NAME --sku Standard_RAGRS` has it copied again, to what was its region.
 ";
 
 const REMOVAL: &str = "

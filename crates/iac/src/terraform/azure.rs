@@ -13,6 +13,7 @@ use crate::tree::Tree;
 
 mod backups;
 mod components;
+mod environment;
 mod identities;
 mod network;
 mod nodes;

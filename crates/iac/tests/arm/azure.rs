@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use lifeboat_iac::Tree;
 use lifeboat_model::App;
-use lifeboat_model::app::{CheckTarget, Kind, Provider, RegionRole};
+use lifeboat_model::app::{CheckTarget, Kind, Pattern, Provider, RegionRole};
 use serde_json::{Value as Json, json};
 
 use super::deployment::Subscription;
 
 /// The first digits of the subscription.
 pub const UNIQUE: &str = "000000";
+
+/// Azure Kubernetes Service RBAC Cluster Admin.
+pub const CLUSTER_ADMIN: &str = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b";
 
 const SETS: &str = "Microsoft.Compute/virtualMachineScaleSets";
 const BALANCERS: &str = "Microsoft.Network/loadBalancers";
@@ -51,7 +54,17 @@ fn custom_data(set: &Json) -> Option<&str> {
     set["properties"]["virtualMachineProfile"]["osProfile"]["customData"].as_str()
 }
 
+/// Whether it is the machine of a region's Lifeboat node.
+fn is_node(set: &Json) -> bool {
+    set["name"].as_str().unwrap().ends_with("-lifeboat")
+}
+
+/// What a node's machine runs at boot.
 fn script(set: &Json) -> Option<String> {
+    if is_node(set) { decoded(set) } else { None }
+}
+
+fn decoded(set: &Json) -> Option<String> {
     let text = custom_data(set)?;
     let bytes: Vec<u8> = text.bytes().filter(|byte| *byte != b'=').collect();
     let digit = |byte: u8| match byte {
@@ -72,7 +85,7 @@ fn script(set: &Json) -> Option<String> {
 fn machines(made: &Subscription) -> Vec<String> {
     let mut found = Vec::new();
     for (id, set) in all(made, SETS) {
-        if custom_data(set).is_some() && set["properties"]["upgradePolicy"]["mode"] != "Manual" {
+        if is_node(set) && set["properties"]["upgradePolicy"]["mode"] != "Manual" {
             found.push(format!("{id} is upgraded by itself"));
         }
     }
@@ -145,12 +158,11 @@ fn unsteered(app: &App, made: &Subscription) -> Vec<String> {
                     let front = format!("{balancer}/frontendIPConfigurations/{}", front["name"].as_str().unwrap());
                     list(&one["properties"]["loadBalancingRules"]).iter().map(|rule| &rule["properties"]).any(|rule| {
                         let pool = rule["backendAddressPool"]["id"].as_str().unwrap();
-                        let is_node =
-                            |(_, set): (&String, &Json)| custom_data(set).is_some() && pools(set).contains(&pool);
+                        let is_behind = |(_, set): (&String, &Json)| is_node(set) && pools(set).contains(&pool);
                         rule["frontendIPConfiguration"]["id"] == json!(front)
                             && rule["frontendPort"] == profile["properties"]["monitorConfig"]["port"]
                             && rule["enableFloatingIP"] == true
-                            && all(made, SETS).any(is_node)
+                            && all(made, SETS).any(is_behind)
                     })
                 })
             });
@@ -232,7 +244,7 @@ fn locked_out(app: &App, tree: &Tree, made: &Subscription) -> Vec<String> {
                 found.push(format!("{id} is nobody in {region}"));
                 continue;
             };
-            let set = json!(format!("{}-{region}-{id}", app.name));
+            let set = json!(format!("{}-{id}-{region}", app.name));
             for (path, set) in all(made, SETS).filter(|(_, one)| one["name"] == set) {
                 if set["identity"]["userAssignedIdentities"].get(identity).is_none() {
                     found.push(format!("{path} is not {whom}"));
@@ -259,7 +271,7 @@ fn locked_out(app: &App, tree: &Tree, made: &Subscription) -> Vec<String> {
         }
     }
     for (id, component) in app.components.iter().filter(|(_, one)| one.kind == Kind::AzurePostgres) {
-        let writer = format!("{}-{}-{id}-{UNIQUE}", app.name, component.writer.as_ref().unwrap());
+        let writer = format!("{}-{id}-{}-{UNIQUE}", app.name, component.writer.as_ref().unwrap());
         let kind = "Microsoft.DBforPostgreSQL/flexibleServers/administrators";
         let on: Vec<&str> =
             all(made, kind).map(|(_, one)| one["name"].as_str().unwrap().split('/').next().unwrap()).collect();
@@ -359,7 +371,7 @@ fn unsaved(app: &App, made: &Subscription) -> Vec<String> {
     let writes = |id: &&String| {
         let mut servers = app.components.iter().filter(|(_, one)| one.kind == Kind::AzurePostgres);
         servers.any(|(component, one)| {
-            id.ends_with(&format!("/{}-{}-{component}-{UNIQUE}", app.name, one.writer.as_ref().unwrap()))
+            id.ends_with(&format!("/{}-{component}-{}-{UNIQUE}", app.name, one.writer.as_ref().unwrap()))
         })
     };
     let accounts =
@@ -419,8 +431,145 @@ fn unsaved(app: &App, made: &Subscription) -> Vec<String> {
     found
 }
 
+/// Clusters that nobody gets into, or that are called otherwise than those who look for them think.
+fn shut(app: &App, made: &Subscription) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, cluster) in all(made, "Microsoft.ContainerService/managedClusters") {
+        let on = format!("{id}/providers/Microsoft.Authorization/");
+        let admits = all(made, ASSIGNMENTS).any(|(at, one)| {
+            at.starts_with(&on)
+                && one["properties"]["principalId"] == "00000000-0000-0000-0000-000000000003"
+                && one["properties"]["roleDefinitionId"].as_str().unwrap().ends_with(CLUSTER_ADMIN)
+        });
+        if !admits {
+            found.push(format!("nobody gets into {id}"));
+        }
+        let name = cluster["name"].as_str().unwrap();
+        let mut clusters = app.components.iter().filter(|(_, one)| one.kind == Kind::Aks).map(|(id, _)| id);
+        let of_region = |id: &lifeboat_model::ComponentId| {
+            app.regions.keys().any(|region| name == format!("{}-{id}-{region}", app.name))
+        };
+        if !clusters.any(of_region) {
+            found.push(format!("nobody looks for {name}"));
+        }
+    }
+    found
+}
+
+/// Machines that are not told where something is that they need, or of something that is not there.
+fn untold(app: &App, made: &Subscription) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, set) in all(made, SETS).filter(|(_, set)| !is_node(set)) {
+        let name = set["name"].as_str().unwrap();
+        let script = decoded(set).unwrap_or_default();
+        let (id, component) = app
+            .components
+            .iter()
+            .find(|(id, one)| one.kind == Kind::Vmss && name.starts_with(&format!("{}-{id}-", app.name)))
+            .unwrap();
+        if !script.contains(&format!("\n- path: /etc/default/{id}\n")) {
+            found.push(format!("{path} is told nothing: {script}"));
+        }
+        let told = |name: String| {
+            let value = script.lines().find_map(|line| line.strip_prefix(&format!("    {name}=")));
+            value.map(|value| value.split("://").last().unwrap().to_owned())
+        };
+        let here = |kinds: &[&str], name: &str, after: &str| {
+            let known = |kind: &&str| {
+                all(made, kind).any(|(id, _)| format!("{}{after}", id.rsplit('/').next().unwrap()) == name)
+            };
+            kinds.iter().any(known)
+        };
+        for need in &component.needs {
+            let prefix = need.as_str().to_uppercase().replace('-', "_");
+            let (what, is_there): (_, Box<dyn Fn(&str) -> bool>) = match app.components[need].kind {
+                Kind::AzureSql => (
+                    "HOST",
+                    Box::new(|value: &str| {
+                        here(
+                            &["Microsoft.Sql/servers", "Microsoft.Sql/servers/failoverGroups"],
+                            value,
+                            ".database.windows.net",
+                        )
+                    }),
+                ),
+                Kind::AzurePostgres => (
+                    "HOST",
+                    Box::new(|value: &str| {
+                        let (alone, together) = (".postgres.database.azure.com", ".writer.postgres.database.azure.com");
+                        here(&["Microsoft.DBforPostgreSQL/flexibleServers"], value, alone)
+                            || here(&["Microsoft.DBforPostgreSQL/flexibleServers/virtualendpoints"], value, together)
+                    }),
+                ),
+                Kind::Cosmosdb => (
+                    "URL",
+                    Box::new(|value: &str| {
+                        here(&["Microsoft.DocumentDB/databaseAccounts"], value, ".documents.azure.com:443/")
+                    }),
+                ),
+                Kind::AzureStorage => (
+                    "URL",
+                    Box::new(|value: &str| {
+                        here(&["Microsoft.Storage/storageAccounts"], value, ".blob.core.windows.net/")
+                    }),
+                ),
+                Kind::Vmss => (
+                    "HOST",
+                    Box::new(|value: &str| {
+                        value == "10.0.0.4"
+                            || app.routes.iter().any(|(host, to)| to.to == *need && host.as_str() == value)
+                    }),
+                ),
+                _ => continue,
+            };
+            let value = told(format!("{prefix}_{what}"));
+            if !value.as_deref().is_some_and(is_there) {
+                found.push(format!("{path}: {prefix}_{what} is {value:?}"));
+            }
+        }
+        let client = format!("client of {}", path.split("/providers/").next().unwrap());
+        if !script.contains("    AZURE_CLIENT_ID=client of ") || !script.contains(&client) {
+            found.push(format!("{path} does not know who it is: {script}"));
+        }
+    }
+    found
+}
+
+/// Copies of whose lag nobody is told, though Azure measures it.
+fn unalarmed(app: &App, made: &Subscription) -> Vec<String> {
+    let mut found = Vec::new();
+    let alerts: Vec<&Json> = all(made, "Microsoft.Insights/metricAlerts").map(|(_, one)| &one["properties"]).collect();
+    for component in app.components.values() {
+        let rpo = component.objectives.rpo.filter(|rpo| rpo.as_secs() > 0).map_or(5, |rpo| rpo.as_secs());
+        let strong = component.standbys.values().any(|mode| *mode == lifeboat_model::app::Replication::Synchronous);
+        let (kind, metric, threshold) = match component.kind {
+            Kind::AzurePostgres if component.pattern != Some(Pattern::BackupRestore) => {
+                ("Microsoft.DBforPostgreSQL/flexibleServers", "physical_replication_delay_in_seconds", rpo)
+            }
+            Kind::Cosmosdb if !strong => ("Microsoft.DocumentDB/databaseAccounts", "ReplicationLatency", rpo * 1000),
+            _ => continue,
+        };
+        for (id, _) in all(made, kind) {
+            let is_told = |alert: &&Json| {
+                let criterion = &alert["criteria"]["allOf"][0];
+                alert["scopes"] == json!([id])
+                    && criterion["metricName"] == metric
+                    && criterion["threshold"] == json!(threshold)
+                    && !list(&alert["actions"]).is_empty()
+            };
+            if !alerts.iter().any(is_told) {
+                found.push(format!("nobody is told of the lag of {id}: {alerts:?}"));
+            }
+        }
+    }
+    found
+}
+
 pub fn mistakes(app: &App, tree: &Tree, made: &Subscription) -> Vec<String> {
     [
+        untold(app, made),
+        unalarmed(app, made),
+        shut(app, made),
         machines(made),
         unsteered(app, made),
         databases(made),

@@ -241,6 +241,9 @@ fn filled_in(tree: &Tree, text: &str, path: &str) -> Map<String, Json> {
     let file = parsed(tree, path).unwrap_or_else(|| panic!("no {path}"));
     let value = |name: &str, given: &Json| match name {
         "administratorId" => "00000000-0000-0000-0000-000000000003".into(),
+        "actionGroups" => {
+            vec!["/subscriptions/0/resourceGroups/ops/providers/Microsoft.Insights/actionGroups/ops"].into()
+        }
         "administratorAddresses" => vec!["203.0.113.7"].into(),
         "etcdImage" => "registry.example.com/etcd:3.5".into(),
         "lifeboatImage" => "registry.example.com/lifeboat:0.1".into(),

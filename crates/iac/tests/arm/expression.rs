@@ -203,6 +203,7 @@ impl<'a> Scope<'a> {
                 json!({
                     "identity": {"principalId": format!("principal of {id}")},
                     "principalId": format!("principal of {id}"),
+                    "clientId": format!("client of {id}"),
                     "dnsSettings": {"fqdn": format!("name of {id}")},
                     "frontendIPConfigurations": [{"properties": {"privateIPAddress": "10.0.0.4"}}],
                     // As Terraform's stub has it for every one.

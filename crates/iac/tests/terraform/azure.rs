@@ -25,7 +25,8 @@ components:
   files: {kind: azure-storage, pattern: warm-standby, writer: one, standbys: {two: asynchronous}}
   web: {kind: vmss, pattern: warm-standby, needs: [carts, files], port: 8443, check: {https: /healthz}, size: {image: x, count: 2}}
   later: {kind: vmss, pattern: backup-restore, port: 8080, check: {http: /healthz}, size: {image: x, count: 2}}
-  inner: {kind: vmss, pattern: warm-standby, needs: [files], port: 9000, check: {tcp: true}, size: {image: x, count: 2}}
+  inner: {kind: vmss, pattern: warm-standby, needs: [files, web, deep], port: 9000, check: {tcp: true}, size: {image: x, count: 2}}
+  deep: {kind: vmss, pattern: warm-standby, port: 9001, check: {tcp: true}, size: {image: x, count: 2}}
   pods: {kind: aks, pattern: warm-standby, regions: [one], needs: [carts]}
 routes:
   web.example.com: {to: web}
@@ -199,6 +200,10 @@ fn a_mistake_for_azure_is_caught() {
             "role_definition_id = var.name",
             "a role that is not there",
         ),
+        ("web.tf", "CARTS_URL", "CART_URL", "CARTS_URL is None"),
+        ("inner.tf", "DEEP_HOST", "DEEPS_HOST", "DEEP_HOST is None"),
+        ("modules/vmss/main.tf", "/etc/default/", "/etc/", "is told nothing"),
+        ("modules/aks/main.tf", "\"Azure Kubernetes Service RBAC Cluster Admin\"", "\"Reader\"", "nobody gets into"),
         ("modules/vault/main.tf", "\"Key Vault Secrets Officer\"", "\"Key Vault Reader\"", "nobody may write"),
         ("backup.tf", "\"GeoRedundant\"", "\"ZoneRedundant\"", "redundancy is"),
         (

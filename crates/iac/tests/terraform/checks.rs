@@ -47,6 +47,7 @@ impl Applied {
     fn nodes(&self) -> Vec<(&str, &Json, String)> {
         let script = |values: &Json| Some(boot::decoded(values["custom_data"].as_str()?));
         self.all("azurerm_linux_virtual_machine_scale_set")
+            .filter(|(address, _)| address.starts_with("module.node_"))
             .filter_map(|(address, values)| Some((address, values, script(values)?)))
             .collect()
     }
@@ -292,7 +293,7 @@ fn wrongly_open(app: &App, applied: &Applied) -> Vec<String> {
     let mut found = Vec::new();
     let routed: BTreeSet<&str> = app.routes.values().map(|route| route.to.as_str()).collect();
     for (address, set) in applied.all("azurerm_linux_virtual_machine_scale_set") {
-        if !set["custom_data"].is_null() {
+        if address.starts_with("module.node_") {
             continue;
         }
         let public = applied.pools(set).iter().any(|pool| Applied::is_public(applied.balancer_of(pool)));
@@ -372,6 +373,84 @@ fn cramped(applied: &Applied) -> Vec<String> {
             .collect();
         if scopes.len() != 2 || !scopes.contains(subnet.as_str().unwrap()) {
             found.push(format!("{address} may take addresses in {scopes:?}"));
+        }
+    }
+    found
+}
+
+/// Machines that are not told where something is that they need, or of something that is not there.
+fn untold(app: &App, applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for (address, set) in applied.all("azurerm_linux_virtual_machine_scale_set") {
+        let name = set["name"].as_str().unwrap();
+        let its = |(id, one): &(&lifeboat_model::ComponentId, &lifeboat_model::app::Component)| {
+            one.kind == Kind::Vmss && name.starts_with(&format!("{}-{id}-", app.name))
+        };
+        let Some((id, component)) = app.components.iter().find(its) else { continue };
+        let script = set["custom_data"].as_str().map(boot::decoded).unwrap_or_default();
+        if !script.starts_with("#cloud-config\n") || !script.contains(&format!("/etc/default/{id}\"")) {
+            found.push(format!("{address} is told nothing: {script}"));
+        }
+        let told = |name: String| {
+            let value = script.lines().find_map(|line| line.trim_start().strip_prefix(&format!("{name}=")));
+            value.map(|value| value.split("://").last().unwrap().to_owned())
+        };
+        let here = |kinds: &[&str], name: &str, after: &str| {
+            kinds.iter().any(|kind| {
+                applied.all(kind).any(|(_, one)| format!("{}{after}", one["name"].as_str().unwrap()) == name)
+            })
+        };
+        for need in &component.needs {
+            let prefix = need.as_str().to_uppercase().replace('-', "_");
+            let (what, is_there): (_, Box<dyn Fn(&str) -> bool>) = match app.components[need].kind {
+                Kind::AzureSql => (
+                    "HOST",
+                    Box::new(|value: &str| {
+                        here(&["azurerm_mssql_server", "azurerm_mssql_failover_group"], value, ".database.windows.net")
+                    }),
+                ),
+                Kind::AzurePostgres => (
+                    "HOST",
+                    Box::new(|value: &str| {
+                        let (alone, together) = (".postgres.database.azure.com", ".writer.postgres.database.azure.com");
+                        here(&["azurerm_postgresql_flexible_server"], value, alone)
+                            || here(&["azurerm_postgresql_flexible_server_virtual_endpoint"], value, together)
+                    }),
+                ),
+                Kind::Cosmosdb => (
+                    "URL",
+                    Box::new(|value: &str| here(&["azurerm_cosmosdb_account"], value, ".documents.azure.com:443/")),
+                ),
+                Kind::AzureStorage => (
+                    "URL",
+                    Box::new(|value: &str| here(&["azurerm_storage_account"], value, ".blob.core.windows.net/")),
+                ),
+                Kind::Vmss => ("HOST", Box::new(|value: &str| !value.is_empty())),
+                _ => continue,
+            };
+            let value = told(format!("{prefix}_{what}"));
+            if !value.as_deref().is_some_and(is_there) {
+                found.push(format!("{address}: {prefix}_{what} is {value:?} in {script}"));
+            }
+        }
+        if told("AZURE_CLIENT_ID".into()).is_none_or(|client| client.is_empty()) {
+            found.push(format!("{address} does not know who it is"));
+        }
+    }
+    found
+}
+
+/// Clusters that nobody gets into.
+fn shut(applied: &Applied) -> Vec<String> {
+    let mut found = Vec::new();
+    for (address, cluster) in applied.all("azurerm_kubernetes_cluster") {
+        let mut on = applied.with("azurerm_role_assignment", "scope", &cluster["id"]);
+        let admits = |role: &Json| {
+            role["role_definition_name"] == "Azure Kubernetes Service RBAC Cluster Admin"
+                && role["principal_id"] == "00000000-0000-0000-0000-000000000000"
+        };
+        if !on.any(admits) {
+            found.push(format!("nobody gets into {address}"));
         }
     }
     found
@@ -524,6 +603,8 @@ pub(super) fn mistakes(app: &App, tree: &Tree, applied: &Applied) -> Vec<String>
         powerless(applied),
         unsaved(app, applied),
         homeless(app, applied),
+        shut(applied),
+        untold(app, applied),
     ]
     .concat()
 }

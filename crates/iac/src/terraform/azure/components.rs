@@ -1,9 +1,9 @@
 //! The components of the Azure root module: a module call per region, and what of them is global.
 
-use lifeboat_model::app::{Kind, Pattern, Replication};
+use lifeboat_model::app::{Kind, Pattern};
 
 use super::{Root, is_made_later, module_of, serves, size_of, unique, value_of};
-use crate::arm::{Front, UNIQUE, storage_redundancy, writes_everywhere};
+use crate::arm::{Front, UNIQUE, consistency, has_lag_metric, storage_redundancy, throughput, writes_everywhere};
 use crate::backups::KEPT_DAYS;
 use crate::design::{Part, Site, identifier, plain};
 use crate::hcl::{Body, list, object, quote};
@@ -59,7 +59,7 @@ impl Root<'_> {
         });
         let Some(partner) = sites.get(1) else { return };
         file.blank().comment(
-            "Policy Manual: Lifeboat decides, not the provider after hours. The group belongs to whichever server is primary, and after a\n\
+            "Policy Manual: you decide, not the provider after hours. The group belongs to whichever server is primary, and after a\n\
              failover that is the other one: what named the servers at creation is ignored afterwards.",
         );
         file.block(format!("resource \"azurerm_mssql_failover_group\" {}", quote(&key)), |body| {
@@ -141,12 +141,6 @@ impl Root<'_> {
 
     pub(super) fn cosmos(&self, file: &mut Body, part: &Part) {
         let multiple = writes_everywhere(part);
-        let synchronous = part.component.standbys.values().any(|mode| *mode == Replication::Synchronous);
-        let consistency = match (multiple, synchronous) {
-            (true, _) => "Session",
-            (false, true) => "Strong",
-            (false, false) => "BoundedStaleness",
-        };
         file.block(format!("module {}", quote(part.key())), |body| {
             body.attribute("source", quote("./modules/cosmosdb")).blank();
             body.attribute("name", unique(&format!("{}-{}", self.app(), part.id), 44));
@@ -155,9 +149,10 @@ impl Root<'_> {
             body.attribute("database", quote(part.id.as_str())).blank();
             body.attribute("writer", format!("local.writers[{}]", quote(part.id.as_str())));
             body.attribute("order", list(part.regions.iter().map(|id| quote(id.as_str()))));
-            body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency));
+            body.attribute("multiple_writers", multiple.to_string()).attribute("consistency", quote(consistency(part)));
+            body.attribute("max_throughput", throughput(part).to_string());
             body.attribute("subnet_ids", "local.subnet_ids").blank();
-            if consistency != "Strong" && part.regions.len() > 1 {
+            if has_lag_metric(part) {
                 body.attribute("lag_alarm_milliseconds", part.lag_alarm().as_millis().to_string());
             }
             body.attribute("action_groups", "var.alarm_action_groups").blank();
@@ -240,8 +235,12 @@ impl Root<'_> {
                         format!("azurerm_user_assigned_identity.{}_{}.id", part.key(), site.key()),
                     );
                     body.attribute("ssh_public_key", "var.ssh_public_key");
+                    body.attribute("environment", self.environment(part, site));
                 } else {
-                    body.attribute("kubernetes_version", "var.kubernetes_version");
+                    body.attribute("kubernetes_version", "var.kubernetes_version").attribute(
+                        "administrator_ids",
+                        "concat([var.administrator.id], var.cluster_administrator_ids)",
+                    );
                     let is_home = members::home_cluster(self.design, site).is_some_and(|cluster| cluster.id == part.id);
                     if is_home && members::is_given_certificates(self.design, site) {
                         body.attribute("secret_store", "true");

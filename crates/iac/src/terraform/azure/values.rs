@@ -31,12 +31,15 @@ impl Root<'_> {
             let description = "Resource group of the DNS zones, outside the regions of the app.";
             variable("dns_resource_group", description, "string", None);
         }
-        let description = "Entra group that administers the databases and hands certificates out.";
+        let description = "Entra group that administers databases and clusters, and hands certificates out.";
         variable("administrator", description, "object({ name = string, id = string })", None);
         if self.has(Kind::Aks) {
             let description =
                 "Version of Kubernetes, the same in every region; `az aks get-versions` says what is on offer.";
             variable("kubernetes_version", description, "string", Some(&quote(versions::KUBERNETES)));
+            let description =
+                "Object ids in Entra of others who may do everything in the clusters, besides the administrators.";
+            variable("cluster_administrator_ids", description, "list(string)", Some("[]"));
         }
         if self.has_vaults() || self.has(Kind::Cosmosdb) {
             let description = "Action groups of Azure Monitor that are told of alarms.";

@@ -97,3 +97,12 @@ resource "azurerm_role_assignment" "subnet" {
   role_definition_name = "Network Contributor"
   principal_id         = azurerm_kubernetes_cluster.this.identity[0].principal_id
 }
+
+# The cluster asks Entra who comes and Azure what they may: without this nobody gets in, its owner included.
+resource "azurerm_role_assignment" "administrators" {
+  for_each = toset(var.administrator_ids)
+
+  scope                = azurerm_kubernetes_cluster.this.id
+  role_definition_name = "Azure Kubernetes Service RBAC Cluster Admin"
+  principal_id         = each.value
+}

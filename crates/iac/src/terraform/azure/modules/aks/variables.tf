@@ -58,6 +58,11 @@ variable "kubernetes_version" {
   type        = string
 }
 
+variable "administrator_ids" {
+  description = "Object ids in Entra of those who may do everything in the cluster."
+  type        = list(string)
+}
+
 variable "secret_store" {
   description = "Whether the region's Lifeboat node is a pod in the cluster and has its certificates from a vault."
   type        = bool

@@ -1,6 +1,6 @@
 # One region's PostgreSQL flexible server: the first writer, or a replica of it.
 #
-# A promotion swaps the roles; Lifeboat does that. How a server came about matters at creation only and is ignored
+# A promotion swaps the roles; a person does that, by the command that `lifeboat status` shows. How a server came about matters at creation only and is ignored
 # afterwards, so that a plan never wants to undo a failover.
 
 data "azurerm_client_config" "current" {}

@@ -36,7 +36,7 @@ resource "azurerm_storage_account" "this" {
     }
   }
 
-  # A failover of the account leaves it without geo-redundancy until that is turned on again, which Lifeboat does.
+  # A failover of the account leaves it without geo-redundancy until a person turns that on again: the README has the command.
   lifecycle {
     prevent_destroy = true
     ignore_changes  = [account_replication_type]

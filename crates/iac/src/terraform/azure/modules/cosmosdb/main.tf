@@ -65,7 +65,7 @@ resource "azurerm_cosmosdb_sql_database" "this" {
   account_name        = azurerm_cosmosdb_account.this.name
 
   autoscale_settings {
-    max_throughput = 4000
+    max_throughput = var.max_throughput
   }
 
   lifecycle {

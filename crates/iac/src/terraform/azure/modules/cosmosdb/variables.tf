@@ -18,6 +18,11 @@ variable "database" {
   type        = string
 }
 
+variable "max_throughput" {
+  description = "Most request units per second: it scales between this and a tenth of it. Whole thousands."
+  type        = number
+}
+
 variable "locations" {
   description = "The account's regions."
   type        = map(object({ location = string, zone_redundant = bool }))

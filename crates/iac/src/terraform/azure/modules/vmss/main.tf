@@ -1,7 +1,7 @@
 # Stateless capacity on a scale set in one region, behind a load balancer.
 #
 # The sizes follow the region's role: `serving` comes from roles.auto.tfvars.json, which `lifeboat roles` writes. The number of
-# instances belongs to autoscale and to Lifeboat, hence it is ignored here.
+# instances belongs to autoscale and to whoever scales in a hurry, hence it is ignored here.
 
 locals {
   minimum  = var.serving ? var.full_size : var.standby_size
@@ -69,6 +69,13 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   encryption_at_host_enabled      = true
   single_placement_group          = false
   extension_operations_enabled    = false
+
+  custom_data = base64encode("#cloud-config\n${yamlencode({
+    write_files = [{
+      path    = "/etc/default/${var.component}"
+      content = join("", [for name, value in var.environment : "${name}=${value}\n" if value != null])
+    }]
+  })}")
 
   admin_ssh_key {
     username   = "lifeboat"

@@ -1,5 +1,5 @@
 output "id" {
-  description = "The scale set that Lifeboat scales."
+  description = "The scale set."
   value       = azurerm_linux_virtual_machine_scale_set.this.id
 }
 

@@ -94,3 +94,8 @@ variable "ssh_public_key" {
   description = "Public key of those who may log in."
   type        = string
 }
+
+variable "environment" {
+  description = "Where the application finds what it needs; in /etc/default below the component's name."
+  type        = map(string)
+}
