@@ -125,13 +125,15 @@ fn no_finding_is_left_unexplained() {
         .filter(|finding| !explained.iter().any(|entry| entry.covers(finding)))
         .map(ToString::to_string)
         .collect();
-    assert!(unexplained.is_empty(), "neither gone nor explained in findings.txt: {unexplained:#?}");
     let stale: Vec<String> = explained
         .iter()
         .filter(|entry| !found.iter().any(|finding| entry.covers(finding)))
         .map(|entry| format!("findings.txt:{}: {} {} {}", entry.line, entry.check, entry.file, entry.resource))
         .collect();
-    assert!(stale.is_empty(), "explained, and not found: {stale:#?}");
+    assert!(
+        unexplained.is_empty() && stale.is_empty(),
+        "neither gone nor explained in findings.txt: {unexplained:#?}\nexplained, and not found: {stale:#?}"
+    );
 }
 
 /// An explanation of one resource explains no other, nor the same one in another file.
