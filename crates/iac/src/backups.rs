@@ -148,7 +148,8 @@ regions:
   c: {place: azure/polandcentral}
 components:
   orders: {kind: azure-postgres, pattern: pilot-light, writer: a, standbys: {b: asynchronous}, size: {storage: 2TiB}}
-  ledger: {kind: azure-postgres, pattern: backup-restore, writer: c, standbys: {b: asynchronous}, objectives: {rpo: 10m}}
+  ledger: {kind: azure-postgres, pattern: pilot-light, writer: c, standbys: {b: asynchronous}}
+  audit: {kind: azure-postgres, pattern: backup-restore, writer: a, standbys: {b: asynchronous}, objectives: {rpo: 10m}}
   files: {kind: azure-storage, pattern: backup-restore, writer: a, standbys: {b: asynchronous}, objectives: {rpo: 20m}}
   carts: {kind: cosmosdb, pattern: warm-standby, writer: a, standbys: {b: asynchronous}}
 failover: {mode: approve}
@@ -171,8 +172,8 @@ failover: {mode: approve}
         assert_eq!(
             found,
             [
-                expected("shop-backups-a", "GeoRedundant", "orders", "files"),
-                expected("shop-backups-b", "GeoRedundant", "orders", ""),
+                expected("shop-backups-a", "GeoRedundant", "audit orders", "files"),
+                expected("shop-backups-b", "GeoRedundant", "ledger orders", ""),
                 expected("shop-backups-c", "ZoneRedundant", "ledger", ""),
             ]
         );
@@ -183,7 +184,7 @@ failover: {mode: approve}
         let app = lifeboat_model::parse(APP).unwrap();
         let found: Vec<String> = warnings(&Design::of(&app).unwrap()).iter().map(ToString::to_string).collect();
         for (field, expected) in [
-            ("components.ledger.pattern", "up to 60 minutes"),
+            ("components.audit.pattern", "up to 60 minutes"),
             ("components.orders.size.storage", "more than 1 TiB"),
             ("components.ledger:", "polandcentral has no pair"),
             ("components.files:", "to westeurope, the pair of northeurope"),

@@ -609,16 +609,16 @@ fn what_was_restored_is_taken_over() {
         let databases = made.resources.iter().filter(|(_, one)| one["type"] == "Microsoft.Sql/servers/databases");
         databases.map(|(id, _)| id.split('/').nth(8).unwrap().to_owned()).collect()
     };
-    assert_eq!(servers(&tree), ["reports-warehouse-germany-000000"]);
+    assert_eq!(servers(&tree), ["reports-warehouse-netherlands-000000"]);
     let roles = tree.files.get_mut("arm/roles.json").unwrap();
-    assert!(roles.contains("\"warehouse\": \"germany\"") && roles.contains("\"render\": [\"germany\"]"));
+    assert!(roles.contains("\"warehouse\": \"netherlands\"") && roles.contains("\"render\": [\"netherlands\"]"));
     *roles = roles
-        .replace("\"warehouse\": \"germany\"", "\"warehouse\": \"france\"")
-        .replace("\"render\": [\"germany\"]", "\"render\": [\"france\"]");
-    assert_eq!(servers(&tree), ["reports-warehouse-france-000000", "reports-warehouse-germany-000000"]);
+        .replace("\"warehouse\": \"netherlands\"", "\"warehouse\": \"ireland\"")
+        .replace("\"render\": [\"netherlands\"]", "\"render\": [\"ireland\"]");
+    assert_eq!(servers(&tree), ["reports-warehouse-ireland-000000", "reports-warehouse-netherlands-000000"]);
     let readme = &tree.files["README.md"];
-    let restore = readme.find("az sql db geo-backup restore --resource-group reports-france --dest-server reports-warehouse-france-$UNIQUE --dest-database warehouse").unwrap();
-    assert!(restore < readme.find("    lifeboat done warehouse --writer france\n").unwrap());
+    let restore = readme.find("az sql db geo-backup restore --resource-group reports-ireland --dest-server reports-warehouse-ireland-$UNIQUE --dest-database warehouse").unwrap();
+    assert!(restore < readme.find("    lifeboat done warehouse --writer ireland\n").unwrap());
 }
 
 /// The README says how a scale set's image comes into each of its regions, where the file names one of a gallery.
@@ -642,11 +642,11 @@ fn a_mistake_in_a_backup_is_caught() {
     for (path, right, wrong, is_of_schema) in [
         ("backups", "\"type\": \"GeoRedundant\"", "\"type\": \"ZoneRedundant\"", false),
         ("backups", "\"state\": \"On\"", "\"state\": \"Off\"", false),
-        ("backups", "\"location\": \"germanywestcentral\"", "\"location\": \"germanynorth\"", false),
+        ("backups", "\"location\": \"westeurope\"", "\"location\": \"germanynorth\"", false),
         ("backups", "c088a766-074b", "c088a766-074c", false),
         ("backups", "roleDefinitions', 'acdd72a7", "roleDefinitions', 'acdd72a8", false),
         ("backups", "roleDefinitions', 'e5e2a7ff", "roleDefinitions', 'e5e2a7fe", false),
-        ("backups", "writers['records'], 'germany'", "writers['records'], 'sweden'", false),
+        ("backups", "writers['records'], 'netherlands'", "writers['records'], 'sweden'", false),
         ("backups", "\"containersList\": [\"data\"]", "\"containersList\": [\"date\"]", false),
         ("global", "\"allowCrossTenantReplication\": true", "\"allowCrossTenantReplication\": false", false),
         ("backups", "\"type\": \"GeoRedundant\"", "\"type\": \"Geo\"", true),

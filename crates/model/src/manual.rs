@@ -175,6 +175,10 @@ impl Names<'_> {
                 Kind::AuroraGlobal | Kind::Rds => {
                     format!("# as {}, the name by which the next apply adopts it", self.full(to))
                 }
+                Kind::AzureSql | Kind::AzurePostgres => format!(
+                    "# as {}, at which applications look: `Restoring on Azure` in the README of the generated tree",
+                    Self::unique(&self.full(to), 63)
+                ),
                 _ => "# as the provider names it, and tell the application where it is".to_owned(),
             },
         ]

@@ -18,7 +18,7 @@ pub(super) fn section(design: &Design, terraform: bool, arm: bool) -> String {
     if terraform {
         out += "\nTerraform, in `terraform/azure`:\n\n";
         if databases {
-            let _ = writeln!(out, "    {UNPROTECT}");
+            let _ = writeln!(out, "    {UNPROTECT}    # edits what was generated");
         }
         out += "    terraform destroy\n";
     }
@@ -54,7 +54,6 @@ pub(super) fn section(design: &Design, terraform: bool, arm: bool) -> String {
     out
 }
 
-/// Edits the code: `lifeboat generate --check` names it from then on.
 const UNPROTECT: &str = "grep -rl --include='*.tf' 'prevent_destroy = true' . | xargs sed -i 's/prevent_destroy = true/prevent_destroy = false/'";
 
 const LEFT: &str = "

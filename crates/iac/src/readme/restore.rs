@@ -30,10 +30,13 @@ pub(super) fn section(design: &Design, arm: bool) -> String {
     if out.is_empty() {
         return out;
     }
+    let exist = if design.parts_of(Kind::AzurePostgres).next().is_some() { ", with `databasesExist` true" } else { "" };
     let after = if arm {
-        "With ARM deploy `regional.json` again in that region, with `databasesExist` true: it takes over the server and the database by their names. Not before\nthey are there, or it makes empty ones. "
+        format!(
+            "With ARM deploy `regional.json` again in that region{exist}: it takes over the server and the database by their names. Not before\nthey are there, or it makes empty ones. "
+        )
     } else {
-        ""
+        String::new()
     };
     format!(
         "\n## Restoring on Azure\n\nThe names are those at which applications look once the role files say who writes.\n\n    SUBSCRIPTION=$(az account show --query id --output tsv); \

@@ -482,53 +482,39 @@ fn untold(app: &App, made: &Subscription) -> Vec<String> {
         };
         for need in &component.needs {
             let prefix = need.as_str().to_uppercase().replace('-', "_");
-            let (what, is_there): (_, Box<dyn Fn(&str) -> bool>) = match app.components[need].kind {
-                Kind::AzureSql => (
-                    "HOST",
-                    Box::new(|value: &str| {
-                        here(
-                            &["Microsoft.Sql/servers", "Microsoft.Sql/servers/failoverGroups"],
-                            value,
-                            ".database.windows.net",
+            let value = |what: &str| told(format!("{prefix}_{what}")).unwrap_or_default();
+            let holds = match app.components[need].kind {
+                Kind::AzureSql => here(
+                    &["Microsoft.Sql/servers", "Microsoft.Sql/servers/failoverGroups"],
+                    &value("HOST"),
+                    ".database.windows.net",
+                ),
+                Kind::AzurePostgres => {
+                    here(&["Microsoft.DBforPostgreSQL/flexibleServers"], &value("HOST"), ".postgres.database.azure.com")
+                        || here(
+                            &["Microsoft.DBforPostgreSQL/flexibleServers/virtualendpoints"],
+                            &value("HOST"),
+                            ".writer.postgres.database.azure.com",
                         )
-                    }),
-                ),
-                Kind::AzurePostgres => (
-                    "HOST",
-                    Box::new(|value: &str| {
-                        let (alone, together) = (".postgres.database.azure.com", ".writer.postgres.database.azure.com");
-                        here(&["Microsoft.DBforPostgreSQL/flexibleServers"], value, alone)
-                            || here(&["Microsoft.DBforPostgreSQL/flexibleServers/virtualendpoints"], value, together)
-                    }),
-                ),
-                Kind::Cosmosdb => (
-                    "URL",
-                    Box::new(|value: &str| {
-                        here(&["Microsoft.DocumentDB/databaseAccounts"], value, ".documents.azure.com:443/")
-                    }),
-                ),
-                Kind::AzureStorage => (
-                    "URL",
-                    Box::new(|value: &str| {
-                        here(&["Microsoft.Storage/storageAccounts"], value, ".blob.core.windows.net/")
-                    }),
-                ),
-                Kind::Vmss => (
-                    "HOST",
-                    Box::new(|value: &str| {
-                        value == "10.0.0.4"
-                            || app.routes.iter().any(|(host, to)| to.to == *need && host.as_str() == value)
-                    }),
-                ),
-                _ => continue,
+                }
+                Kind::Cosmosdb => {
+                    here(&["Microsoft.DocumentDB/databaseAccounts"], &value("URL"), ".documents.azure.com:443/")
+                }
+                Kind::AzureStorage => {
+                    here(&["Microsoft.Storage/storageAccounts"], &value("URL"), ".blob.core.windows.net/")
+                }
+                Kind::Vmss => {
+                    let host = value("HOST");
+                    host == "10.0.0.4" || app.routes.iter().any(|(name, to)| to.to == *need && name.as_str() == host)
+                }
+                _ => true,
             };
-            let value = told(format!("{prefix}_{what}"));
-            if !value.as_deref().is_some_and(is_there) {
-                found.push(format!("{path}: {prefix}_{what} is {value:?}"));
+            if !holds {
+                found.push(format!("{path} is told wrongly of {prefix}: {script}"));
             }
         }
-        let client = format!("client of {}", path.split("/providers/").next().unwrap());
-        if !script.contains("    AZURE_CLIENT_ID=client of ") || !script.contains(&client) {
+        let identity = format!("{}/providers/Microsoft.ManagedIdentity/", path.split("/providers/").next().unwrap());
+        if !script.contains(&format!("    AZURE_CLIENT_ID=client of {identity}")) {
             found.push(format!("{path} does not know who it is: {script}"));
         }
     }

@@ -402,35 +402,28 @@ fn untold(app: &App, applied: &Applied) -> Vec<String> {
         };
         for need in &component.needs {
             let prefix = need.as_str().to_uppercase().replace('-', "_");
-            let (what, is_there): (_, Box<dyn Fn(&str) -> bool>) = match app.components[need].kind {
-                Kind::AzureSql => (
-                    "HOST",
-                    Box::new(|value: &str| {
-                        here(&["azurerm_mssql_server", "azurerm_mssql_failover_group"], value, ".database.windows.net")
-                    }),
+            let value = |what: &str| told(format!("{prefix}_{what}")).unwrap_or_default();
+            let holds = match app.components[need].kind {
+                Kind::AzureSql => here(
+                    &["azurerm_mssql_server", "azurerm_mssql_failover_group"],
+                    &value("HOST"),
+                    ".database.windows.net",
                 ),
-                Kind::AzurePostgres => (
-                    "HOST",
-                    Box::new(|value: &str| {
-                        let (alone, together) = (".postgres.database.azure.com", ".writer.postgres.database.azure.com");
-                        here(&["azurerm_postgresql_flexible_server"], value, alone)
-                            || here(&["azurerm_postgresql_flexible_server_virtual_endpoint"], value, together)
-                    }),
-                ),
-                Kind::Cosmosdb => (
-                    "URL",
-                    Box::new(|value: &str| here(&["azurerm_cosmosdb_account"], value, ".documents.azure.com:443/")),
-                ),
-                Kind::AzureStorage => (
-                    "URL",
-                    Box::new(|value: &str| here(&["azurerm_storage_account"], value, ".blob.core.windows.net/")),
-                ),
-                Kind::Vmss => ("HOST", Box::new(|value: &str| !value.is_empty())),
-                _ => continue,
+                Kind::AzurePostgres => {
+                    here(&["azurerm_postgresql_flexible_server"], &value("HOST"), ".postgres.database.azure.com")
+                        || here(
+                            &["azurerm_postgresql_flexible_server_virtual_endpoint"],
+                            &value("HOST"),
+                            ".writer.postgres.database.azure.com",
+                        )
+                }
+                Kind::Cosmosdb => here(&["azurerm_cosmosdb_account"], &value("URL"), ".documents.azure.com:443/"),
+                Kind::AzureStorage => here(&["azurerm_storage_account"], &value("URL"), ".blob.core.windows.net/"),
+                Kind::Vmss => !value("HOST").is_empty(),
+                _ => true,
             };
-            let value = told(format!("{prefix}_{what}"));
-            if !value.as_deref().is_some_and(is_there) {
-                found.push(format!("{address}: {prefix}_{what} is {value:?} in {script}"));
+            if !holds {
+                found.push(format!("{address} is told wrongly of {prefix}: {script}"));
             }
         }
         if told("AZURE_CLIENT_ID".into()).is_none_or(|client| client.is_empty()) {
