@@ -82,7 +82,7 @@ pub struct Which {
 /// Whom to ask, and how to answer.
 #[derive(Debug, Args)]
 pub struct Asked {
-    /// Where the nodes keep what they share [default: the file's directory]
+    /// Where the nodes keep what they share [default: `lifeboat-data` beside the file]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// Where `ca.pem` lies, instead of what the file says (`nodes.tls`)
@@ -116,7 +116,7 @@ pub struct Node {
     /// The region that this node is of
     #[arg(long)]
     pub region: RegionId,
-    /// Where to keep data, logs, secrets and the embedded store [default: the file's directory]
+    /// Where to keep data, logs, secrets and the embedded store [default: `lifeboat-data` beside the file]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// Where `ca.pem`, `REGION.pem` and `REGION.key` lie, instead of what the file says (`nodes.tls`)

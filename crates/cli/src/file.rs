@@ -6,7 +6,9 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use lifeboat_model::{App, Problem};
+use lifeboat_atlas::Atlas;
+use lifeboat_model::app::{Place, Provider, Region};
+use lifeboat_model::{App, Places, Problem, RegionId, nearest};
 
 use crate::exit::Failure;
 
@@ -26,6 +28,26 @@ pub fn read_with_text(path: &Path) -> Result<(App, String), Failure> {
         Ok(app) => Ok((app, String::from_utf8_lossy(&bytes).into_owned())),
         Err(problems) => Err(Failure::Wrong(render(path, &String::from_utf8_lossy(&bytes), &problems))),
     }
+}
+
+/// Regions of AWS and Azure that there are not, as far as is known.
+pub fn unknown_places(app: &App, text: &str) -> Vec<Problem> {
+    let atlas = Atlas::embedded();
+    let lines = Places::of(text);
+    let is_unknown =
+        |place: &Place| matches!(place.provider, Provider::Aws | Provider::Azure) && atlas.region(place).is_none();
+    let unknown = app.regions.iter().filter(|(_, region)| is_unknown(&region.place));
+    let problem = |(id, region): (&RegionId, &Region)| {
+        let place = region.place.to_string();
+        let known: Vec<String> = atlas.regions().map(|known| known.place.to_string()).collect();
+        let problem = lines.problem(
+            &format!("regions.{id}.place"),
+            format!("no region `{place}` is known"),
+            "one that `lifeboat regions` lists",
+        );
+        Problem { suggestion: nearest(&place, known.iter().map(String::as_str)), ..problem }
+    };
+    unknown.map(problem).collect()
 }
 
 /// The directory of a file, at which relative paths of certificates start.

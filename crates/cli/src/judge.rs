@@ -19,6 +19,10 @@ use crate::{evidence, file};
 /// `lifeboat assess`
 pub fn assess(assess: &Assess) -> Result<ExitCode, Failure> {
     let (app, text) = file::read_with_text(&assess.file)?;
+    let unknown = file::unknown_places(&app, &text);
+    if !unknown.is_empty() {
+        return Err(Failure::Wrong(file::render(&assess.file, &text, &unknown)));
+    }
     spare(assess)?;
     let mut inputs = Inputs::new(Atlas::embedded());
     inputs.keep_pins = !assess.anew;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use lifeboat_drill::{Fault, Progress, StoreKind, Terminal};
 use lifeboat_lab::machine::{self, Kind};
+use lifeboat_model::App;
 use lifeboat_node::WhenStopped;
 use lifeboat_tls::Setting;
 
@@ -18,7 +19,12 @@ use crate::{evidence, file};
 /// `lifeboat validate`
 pub fn validate(validate: &Validate) -> Result<ExitCode, Failure> {
     let bytes = file::declaration(&validate.file)?;
-    match lifeboat_model::parse_bytes(&bytes) {
+    let text = String::from_utf8_lossy(&bytes);
+    let known = |app: App| match file::unknown_places(&app, &text) {
+        unknown if unknown.is_empty() => Ok(app),
+        unknown => Err(unknown),
+    };
+    match lifeboat_model::parse_bytes(&bytes).and_then(known) {
         Ok(app) => {
             if validate.json {
                 println!("[]");
@@ -41,7 +47,7 @@ pub fn validate(validate: &Validate) -> Result<ExitCode, Failure> {
             );
             Ok(ExitCode::from(2))
         }
-        Err(problems) => Err(Failure::Wrong(file::render(&validate.file, &String::from_utf8_lossy(&bytes), &problems))),
+        Err(problems) => Err(Failure::Wrong(file::render(&validate.file, &text, &problems))),
     }
 }
 

@@ -101,3 +101,19 @@ fn observations_have_a_bound() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+/// A region that there is not is said where it stands, before anything is worked out for it.
+#[test]
+fn a_region_that_is_not_known_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.yaml");
+    let text = "app: shop\nfailover: {mode: approve}\nregions:\n  a: {place: aws/eu-centrall-1}\n  b: {place: aws/eu-north-1}\ncomponents:\n  web: {kind: asg}\n";
+    std::fs::write(&file, text).unwrap();
+    for command in ["validate", "assess", "generate"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_lifeboat")).arg(command).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(said.contains("shop.yaml:4:") && said.contains("aws/eu-centrall-1"), "{command}: {said}");
+        assert!(command == "generate" || said.contains("aws/eu-central-1"), "{command}: {said}");
+    }
+}

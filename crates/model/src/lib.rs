@@ -30,6 +30,6 @@ pub use app::App;
 pub use ids::{AppName, ComponentId, Epoch, HostName, RegionId, RunId};
 pub use moment::Moment;
 pub use parse::{MOST_BYTES, Places, parse, parse_bytes};
-pub use problem::Problem;
+pub use problem::{Problem, nearest};
 pub use reference::reference;
 pub use schema::schema;

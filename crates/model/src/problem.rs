@@ -144,7 +144,7 @@ impl Problems {
 }
 
 /// The candidate that is most like the word, if one is like it: at most a third of its characters differ.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let length = word.chars().count();
     if length > 64 {
         return None;
