@@ -7,6 +7,7 @@ use lifeboat_model::app::{Component, DeclaredPrice, Pattern, Provider, RoutePoli
 use lifeboat_model::{App, ComponentId};
 
 use crate::bill::{overhead, price, usd};
+use crate::choice::TargetRule;
 use crate::inputs::{Inputs, ground};
 use crate::optimise::{Placed, objectives};
 use crate::predict::Quantiles;
@@ -15,7 +16,8 @@ use crate::report::{
     Assessment, ComponentReport, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook, RegionReport,
     RouteReport, Standing, Summary,
 };
-use crate::site::may_be_in;
+
+use crate::site::{TOO_CLOSE_KM, may_be_in};
 use crate::solve::Solved;
 use crate::tariff::{cents, skus};
 use crate::weak::weak_points;
@@ -139,7 +141,7 @@ impl Solved<'_> {
                     "{} {verb} {} for {}{}",
                     self.app.name,
                     self.protection(pattern),
-                    price(cost.added_usd, cost.unknown.len()),
+                    price(cost.added_usd, cost.unknown_of_added),
                     if cost.today_usd > 0.0 { format!(" on top of {}", usd(cost.today_usd)) } else { String::new() }
                 )
             }
@@ -153,7 +155,7 @@ impl Solved<'_> {
             today_usd: cost.today_usd,
             added_usd: cost.added_usd,
             overhead_percent: overhead(cost),
-            unknown_prices: cost.unknown.len(),
+            unknown_prices: cost.unknown_of_added,
             steering: steering(self.app),
         }
     }
@@ -192,7 +194,7 @@ impl Solved<'_> {
             let home_of = using(&|placed| placed.home == at);
             let target_of = using(&|placed| placed.targets.contains(&at));
             let unused = home_of.is_empty() && target_of.is_empty();
-            let refused = unused.then(|| self.refusal(site)).flatten();
+            let refused = unused.then(|| self.refusal(at)).flatten();
             reports.push(RegionReport {
                 region: site.name.clone(),
                 place: site.place.to_string(),
@@ -209,8 +211,21 @@ impl Solved<'_> {
     }
 
     /// Why no component at all may be in a region.
-    fn refusal(&self, site: &crate::site::Site) -> Option<String> {
+    fn refusal(&self, at: usize) -> Option<String> {
+        let site = &self.ground.sites[at];
+        let homes: BTreeSet<usize> = self.placed.values().map(|placed| placed.home).collect();
         let mut first = None;
+        if let Some(home) = homes.first()
+            && homes.iter().all(|home| !self.ground.between(*home, at).apart)
+        {
+            first = Some(match self.ground.between(*home, at).km {
+                Some(km) if km < TOO_CLOSE_KM => {
+                    format!("{km:.0} km from {}, less than the {TOO_CLOSE_KM:.0} km that fail apart", self.name(*home))
+                }
+                _ => format!("nothing can be replicated to it from {}", self.name(*home)),
+            });
+            return first;
+        }
         for component in self.app.components.values() {
             let residency = objectives(self.app, component).residency;
             match may_be_in(self.inputs.atlas, component, Some(&residency), Some(&component.regions), site) {
@@ -232,11 +247,13 @@ impl Solved<'_> {
             .into_iter()
             .map(|((home, target), components)| {
                 let between = self.ground.between(home, target);
-                let choice = self.ground.sites.len().saturating_sub(1);
-                let mut reason = if choice == 1 {
+                let mut reason = if self.ground.sites.len() == 2 {
                     "the only other region of the file".to_owned()
                 } else {
-                    format!("the cheapest of {choice} that came into question")
+                    match self.open_to(home, target) {
+                        0 | 1 => "the only one that comes into question".to_owned(),
+                        choice => format!("the cheapest of {choice} that came into question"),
+                    }
                 };
                 if between.paired {
                     reason += "; Azure pairs them";
@@ -252,6 +269,35 @@ impl Solved<'_> {
                 }
             })
             .collect()
+    }
+
+    /// How many regions come into question for the components that recover from `home` in `target`, which is one of them: those that
+    /// each of them may be in, by law, service and state, and by what the file fixes, and that fail apart from their home.
+    fn open_to(&self, home: usize, target: usize) -> usize {
+        let who: Vec<(&Component, &Placed)> = self
+            .placed
+            .iter()
+            .filter(|(_, placed)| placed.home == home && placed.targets.contains(&target))
+            .filter_map(|(id, placed)| Some((self.app.components.get(id)?, placed)))
+            .collect();
+        let may = |component: &Component, placed: &Placed, at: usize| {
+            let site = &self.ground.sites[at];
+            let between = self.ground.between(home, at);
+            let by_rule = match placed.choice.rule {
+                TargetRule::Any => true,
+                TargetRule::AzurePair => between.paired,
+                TargetRule::Near => between.near,
+            };
+            let fixed = self.inputs.keep_pins && !component.standbys.is_empty();
+            let pinned = site.region.as_ref().is_some_and(|region| component.standbys.contains_key(region));
+            let residency = objectives(self.app, component).residency;
+            by_rule
+                && between.apart
+                && (!fixed || pinned)
+                && may_be_in(self.inputs.atlas, component, Some(&residency), Some(&component.regions), site).is_ok()
+        };
+        let open = |at: &usize| *at == target || who.iter().all(|(component, placed)| may(component, placed, *at));
+        (0..self.ground.sites.len()).filter(open).count()
     }
 
     /// Declared prices that nothing is billed by: a slip of the pen, more often than not.
@@ -299,12 +345,13 @@ impl Solved<'_> {
             .into_iter()
             .filter_map(|(home, mean_rto)| {
                 let rate = self.inputs.atlas.outage_rate(&self.ground.sites[home].place)?;
-                #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
-                let mean_hours =
-                    (!rate.hours.is_empty()).then(|| rate.hours.iter().sum::<f64>() / rate.hours.len() as f64);
+                let a_year = |hours: f64| cents(rate.per_year.value * hours * 60.0);
                 Some(Outlook {
                     region: self.name(home),
-                    minutes_waiting: mean_hours.map(|hours| cents(rate.per_year.value * hours * 60.0)),
+                    minutes_waiting: rate.durations.mean_hours().map(a_year),
+                    waiting_at_least: !rate.durations.open.is_empty(),
+                    minutes_waiting_ended: rate.durations.mean_ended_hours().map(a_year),
+                    waiting_source: rate.durations.describe(),
                     minutes_planned: cents(rate.per_year.value * mean_rto / 60.0),
                     losses_per_year: Figure { value: (rate.per_year.value * 1000.0).round() / 1000.0, ..rate.per_year },
                 })

@@ -60,7 +60,7 @@ impl Solved<'_> {
                 unknown_today.extend(today.iter().filter(|item| item.usd.is_none()).map(unknown_line));
             }
         }
-        let unknown_of_today = unknown_today.len();
+        let (unknown_of_today, unknown_of_added) = (unknown_today.len(), unknown.len());
         unknown.extend(unknown_today);
         for amount in added_by_item.values_mut().chain(by_grade.values_mut()) {
             *amount = cents(*amount);
@@ -76,6 +76,7 @@ impl Solved<'_> {
             added_by_item,
             unknown: unknown.into_iter().collect(),
             unknown_of_today,
+            unknown_of_added,
             by_grade,
         }
     }

@@ -71,13 +71,17 @@ impl Solved<'_> {
     }
 
     fn commit_latency(&self, placed: &Placed) -> Option<Figure<f64>> {
+        self.confirmed_by(placed).map(|(_, latency)| latency)
+    }
+
+    /// The region for which a commit waits, and how long. With several targets a majority confirms, so the nearest decides.
+    fn confirmed_by(&self, placed: &Placed) -> Option<(usize, Figure<f64>)> {
         if placed.choice.carriage != Carriage::Synchronous {
             return None;
         }
-        let trips =
-            placed.targets.iter().filter_map(|target| self.ground.between(placed.home, *target).round_trip.clone());
-        // With several targets a majority confirms, so the nearest decides.
-        trips.map(|trip| trip.ms).min_by(|a, b| a.value.total_cmp(&b.value))
+        let trip = |target: usize| self.ground.between(placed.home, target).round_trip.clone();
+        let trips = placed.targets.iter().filter_map(|target| Some((*target, trip(*target)?.ms)));
+        trips.min_by(|(_, one), (_, other)| one.value.total_cmp(&other.value))
     }
 
     /// Why this and nothing cheaper.
@@ -132,14 +136,12 @@ impl Solved<'_> {
             let (slowest, p95) = slowest;
             reasons.push(format!("it waits for {slowest} (95 of 100 times within {})", seconds(p95)));
         }
-        if placed.choice.carriage == Carriage::Synchronous
-            && let Some(latency) = self.commit_latency(placed)
-        {
-            reasons.push(format!(
-                "each commit waits {:.0} ms for {} (limit {SYNCHRONOUS_LIMIT_MS:.0} ms)",
-                latency.value,
-                self.name(placed.targets[0])
-            ));
+        if let Some((nearest, latency)) = self.confirmed_by(placed) {
+            let limit = match placed.choice.rule {
+                TargetRule::Near => format!(" (limit {SYNCHRONOUS_LIMIT_MS:.0} ms)"),
+                TargetRule::Any | TargetRule::AzurePair => String::new(),
+            };
+            reasons.push(format!("each commit waits {:.0} ms for {}{limit}", latency.value, self.name(nearest)));
         }
         if placed.choice.rule == TargetRule::AzurePair {
             reasons.push("geo-redundant storage goes to the region that Azure pairs with its home".to_owned());

@@ -12,6 +12,7 @@ use crate::predict::Quantiles;
 use crate::recovery::seconds;
 use crate::report::{Assessment, ComponentReport, ObjectiveReport, Severity, Standing};
 use crate::tariff::CostItem;
+use crate::text::waiting;
 
 /// Above so many, met and achievable objectives are folded away.
 const MANY_OBJECTIVES: usize = 24;
@@ -74,7 +75,7 @@ fn header(answer: &Assessment) -> Markup {
                     (tile("RPO, at worst", &seconds(summary.rpo.p95), &format!("99 % within {}", seconds(summary.rpo.p99))))
                     (tile("Protection adds", &format!("{}/month", usd(summary.added_usd)), &added_hint(answer)))
                     @for outlook in answer.outlook.iter().take(1) {
-                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned * 60.0)), &outlook.minutes_waiting.map_or(String::new(), |minutes| format!("instead of {}, if {} is waited for ({})", seconds(minutes * 60.0), outlook.region, outlook.losses_per_year.grade))))
+                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned * 60.0)), &waiting(outlook).map_or(String::new(), |waiting| format!("instead of {waiting}, if {} is waited for ({})", outlook.region, outlook.losses_per_year.grade))))
                     }
                 }
             }
@@ -317,8 +318,8 @@ fn cost(answer: &Assessment) -> Markup {
         section {
             h2 { "Cost" }
             p {
-                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown.len())) }
-                @if answer.summary.overhead_percent.is_some() { " (" (percent(answer.summary.overhead_percent, cost.unknown.len())) ")" } "."
+                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown_of_added)) }
+                @if answer.summary.overhead_percent.is_some() { " (" (percent(answer.summary.overhead_percent, cost.unknown_of_added)) ")" } "."
             }
             @if most > 0.0 {
                 div class="bars" {
@@ -440,7 +441,7 @@ fn footer(answer: &Assessment) -> Markup {
         footer {
             p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
             @for note in &answer.notes { p { (note) } }
-            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) "." } }
+            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) ". Waiting for it: " (outlook.waiting_source) "." } }
         }
     }
 }

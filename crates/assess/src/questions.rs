@@ -68,7 +68,7 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         overhead_percent: answer.summary.overhead_percent,
         usual_percent: usual(pattern),
         complexity: answer.components.iter().map(|component| component.complexity).max().unwrap_or(0),
-        unknown_prices: answer.cost.unknown.len(),
+        unknown_prices: answer.cost.unknown_of_added,
         meets_objectives: meets && !answer.components.is_empty(),
         instead,
     }

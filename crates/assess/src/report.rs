@@ -286,6 +286,8 @@ pub struct CostReport {
     pub unknown: Vec<String>,
     /// How many of these are today's.
     pub unknown_of_today: usize,
+    /// How many of these protection adds. A line that is in both counts in both.
+    pub unknown_of_added: usize,
     /// The grades of the added prices, with USD a month.
     pub by_grade: BTreeMap<String, f64>,
 }
@@ -337,6 +339,12 @@ pub struct Outlook {
     pub losses_per_year: Figure<f64>,
     /// Minutes a year without service if one waits for the region to come back; `None`: no durations are known.
     pub minutes_waiting: Option<f64>,
+    /// Whether that is the least: an outage without a known end is in it with what it had lasted.
+    pub waiting_at_least: bool,
+    /// The same without outages that have no known end.
+    pub minutes_waiting_ended: Option<f64>,
+    /// What the minutes of waiting rest on.
+    pub waiting_source: String,
     /// Minutes a year without service with this plan.
     pub minutes_planned: f64,
 }

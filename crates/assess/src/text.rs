@@ -9,7 +9,7 @@ use crate::bill::{percent, price, usd};
 use crate::choice::Carriage;
 use crate::questions::Difference;
 use crate::recovery::seconds;
-use crate::report::{Assessment, FrontierPoint, PatternRow, Severity, Standing};
+use crate::report::{Assessment, FrontierPoint, Outlook, PatternRow, Severity, Standing};
 
 /// Components that are listed; the others are counted.
 const LISTED: usize = 40;
@@ -48,7 +48,7 @@ pub fn render(answer: &Assessment) -> String {
         }
     }
     let unknown_of_today = answer.cost.unknown_of_today;
-    let unknown_of_added = summary.unknown_prices.saturating_sub(unknown_of_today);
+    let unknown_of_added = summary.unknown_prices;
     let overhead = match summary.overhead_percent {
         Some(_) => format!("  + {}", percent(summary.overhead_percent, unknown_of_added)),
         None => String::new(),
@@ -252,11 +252,21 @@ fn shortened(names: &[String]) -> String {
     if names.len() <= 4 { names.join(", ") } else { format!("{} and {} more", names[..3].join(", "), names.len() - 3) }
 }
 
+/// Time without service in a year for who waits for the region to come back, and what outages that have no end do to it.
+pub(crate) fn waiting(outlook: &Outlook) -> Option<String> {
+    let words = |minutes: f64| seconds(minutes * 60.0);
+    let whole = words(outlook.minutes_waiting?);
+    Some(match (outlook.waiting_at_least, outlook.minutes_waiting_ended) {
+        (false, _) => whole,
+        (true, Some(ended)) => format!("at least {whole} ({} but for an outage that has not ended)", words(ended)),
+        (true, None) => format!("at least {whole}"),
+    })
+}
+
 fn footer(out: &mut String, answer: &Assessment) {
     out.push('\n');
     for outlook in &answer.outlook {
-        let waiting =
-            outlook.minutes_waiting.map_or(String::new(), |minutes| format!(" instead of {}", seconds(minutes * 60.0)));
+        let waiting = waiting(outlook).map_or(String::new(), |waiting| format!(" instead of {waiting}"));
         let _ = writeln!(
             out,
             "  a year in {}: {:.3} losses of the region {}, {} without service{waiting}",

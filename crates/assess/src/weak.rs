@@ -116,7 +116,7 @@ impl Finder<'_> {
             None => self.add(
                 Severity::High,
                 vec!["app".into()],
-                "no drill on record",
+                "no drill that passed is on record",
                 "only the path that is tested works; every time here is a forecast",
                 "run `lifeboat drill`, and schedule it",
             ),

@@ -34,7 +34,10 @@ pub fn history(app: &App, reports: &[impl AsRef<Path>]) -> Result<History, Failu
             return Err(wrong(format!("this is a drill of `{}`, and the file is `{}`", report.app, app.name)));
         }
         let age = age_in_days(&report.environment.started).map_err(wrong)?;
-        history.days_since_drill = Some(history.days_since_drill.map_or(age, |known: f64| known.min(age)));
+        // What failed, or moved nothing, proves nothing.
+        if report.passed && report.runs.iter().any(|run| run.served_again) {
+            history.days_since_drill = Some(history.days_since_drill.map_or(age, |known: f64| known.min(age)));
+        }
         if report.fault == LOSS {
             add(&mut history, app, &report);
         }
@@ -174,6 +177,11 @@ mod tests {
         assert!(history.recoveries.is_empty() && history.days_since_drill.is_some());
         let refusal = read(&report("other", LOSS, "2026-01-02 03:04:05 UTC")).unwrap_err();
         assert!(refusal.contains("a drill of `other`, and the file is `shop`"), "{refusal}");
+        let failed = report("shop", "pause", "2026-01-02 03:04:05 UTC");
+        for (from, to) in [(r#""passed":true"#, r#""passed":false"#), (r#""served_again":true"#, r#""served_again":false"#)] {
+            let history = read(&failed.replace(from, to)).unwrap();
+            assert_eq!(history.days_since_drill, None, "no drill to rely on: {to}");
+        }
         assert!(read("{}").unwrap_err().contains("not a drill's report.json"));
     }
 
