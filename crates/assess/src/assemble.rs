@@ -19,7 +19,7 @@ use crate::report::{
 
 use crate::site::{TOO_CLOSE_KM, may_be_in};
 use crate::solve::Solved;
-use crate::tariff::{cents, skus};
+use crate::tariff::{HOURS_PER_MONTH, cents, skus};
 use crate::weak::weak_points;
 
 /// Assesses an app. The tables of patterns and the frontier stay empty: see [`crate::compare`] and [`crate::frontier`].
@@ -300,6 +300,29 @@ impl Solved<'_> {
         (0..self.ground.sites.len()).filter(open).count()
     }
 
+    /// What `lifeboat generate` makes in each region that is not billed here, for lack of prices.
+    fn gateways(&self, clouds: &BTreeSet<Provider>) -> Option<String> {
+        let made = |provider: &Provider| match provider {
+            Provider::Aws => Some("one a zone in each region of AWS"),
+            Provider::Azure => Some("one in each region of Azure"),
+            Provider::Local | Provider::Kubernetes => None,
+        };
+        let known: Vec<String> = clouds
+            .iter()
+            .filter_map(|provider| Some((made(provider)?, self.ground.book().dearest(*provider, "nat-gateway-hour"))))
+            .map(|(made, hour)| match hour {
+                Some(hour) => format!("{made} (where its price is known, {}/month each)", usd(hour * HOURS_PER_MONTH)),
+                None => made.to_owned(),
+            })
+            .collect();
+        (!known.is_empty()).then(|| {
+            format!(
+                "Not in the figures either: load balancers, and NAT gateways with what passes through them, which `lifeboat generate` makes in every region, {}; the list has too few prices of them.",
+                known.join(", ")
+            )
+        })
+    }
+
     /// Declared prices that nothing is billed by: a slip of the pen, more often than not.
     fn unused_prices(&self) -> Option<String> {
         let of_file = PriceBook::of_file(&self.app.prices);
@@ -384,6 +407,7 @@ impl Solved<'_> {
         }
         notes.extend(self.unused_prices());
         let clouds: BTreeSet<Provider> = self.ground.sites.iter().map(|site| site.place.provider).collect();
+        notes.extend(self.gateways(&clouds));
         if clouds.contains(&Provider::Local) {
             notes.push("What runs on your own machines has no list price: a price file with the SKUs `machine`, `disk` and `transfer` of provider `local` gives it one.".to_owned());
         }

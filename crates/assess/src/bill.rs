@@ -11,7 +11,7 @@ use crate::recovery::{Steering, steering};
 use crate::report::{ComponentReport, CostReport};
 use crate::site::Ground;
 use crate::solve::Solved;
-use crate::tariff::{CostItem, Item, Measure, cents, items, line, traffic};
+use crate::tariff::{CostItem, Item, Measure, NO_WRITES, cents, items, line, traffic};
 
 /// The bill of a component: today's lines, and those that its protection adds.
 pub(crate) fn bill(ground: &Ground, component: &Component, placed: &Placed) -> (Vec<CostItem>, Vec<CostItem>) {
@@ -31,7 +31,7 @@ pub(crate) fn bill(ground: &Ground, component: &Component, placed: &Placed) -> (
                 Price::Unknown { sku, .. } => sku.to_string(),
                 Price::Known(_) => "traffic between regions".into(),
             };
-            let missing = measure.writes_missing.then_some("size.writes");
+            let missing = measure.writes_missing.then_some(NO_WRITES);
             added.push(line(Item::Traffic, &home.name, &sku, "GB", placed.choice.traffic_gb, &price, missing));
         }
     }

@@ -180,9 +180,11 @@ pub fn route(route: &Route, steering: Steering, history: &History, atlas: &Atlas
         Steering::Route53 => {
             checked(ttl, published(atlas, "route53-detect", Metric::Duration, "10 s interval, threshold 1"), 0.0)
         }
-        Steering::TrafficManager => {
-            checked(ttl, published(atlas, "traffic-manager-detect-and-ttl", Metric::Duration, "1 retry, TTL 10 s"), 10.0)
-        }
+        Steering::TrafficManager => checked(
+            ttl,
+            published(atlas, "traffic-manager-detect-and-ttl", Metric::Duration, "1 retry, TTL 10 s"),
+            10.0,
+        ),
     });
     Step { kind: StepKind::Route, takes }
 }

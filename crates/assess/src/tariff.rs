@@ -39,6 +39,10 @@ pub enum Item {
     Writes,
     /// Health checks of a route in a region.
     HealthCheck,
+    /// What health checks cost more for being as they are generated: HTTPS, and every ten seconds.
+    HealthCheckOption,
+    /// Requests of a managed database that are billed by number.
+    Requests,
     /// Traffic between regions.
     Traffic,
     /// Names: zones and queries.
@@ -47,8 +51,17 @@ pub enum Item {
 
 impl Item {
     /// The items that have a price per place, in the order of [`Quantities`].
-    pub const PER_PLACE: [Self; SLOTS] =
-        [Self::Compute, Self::Licence, Self::Cluster, Self::Storage, Self::Backup, Self::Writes, Self::HealthCheck];
+    pub const PER_PLACE: [Self; SLOTS] = [
+        Self::Compute,
+        Self::Licence,
+        Self::Cluster,
+        Self::Storage,
+        Self::Backup,
+        Self::Writes,
+        Self::HealthCheck,
+        Self::HealthCheckOption,
+        Self::Requests,
+    ];
 
     /// The word in reports.
     pub fn as_str(self) -> &'static str {
@@ -60,6 +73,8 @@ impl Item {
             Self::Backup => "backup",
             Self::Writes => "replicated writes",
             Self::HealthCheck => "health checks",
+            Self::HealthCheckOption => "health check options",
+            Self::Requests => "requests",
             Self::Traffic => "replication traffic",
             Self::Dns => "DNS",
         }
@@ -67,7 +82,7 @@ impl Item {
 }
 
 /// How many items have a price per place.
-pub const SLOTS: usize = 7;
+pub const SLOTS: usize = 9;
 
 /// How much of each item of [`Item::PER_PLACE`], in the unit of its SKU and, for items billed by the hour, at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,6 +98,9 @@ impl Quantities {
         self
     }
 }
+
+/// Why nothing is known of what depends on how much is written.
+pub const NO_WRITES: &str = "the file gives no `size.writes`";
 
 /// Which price an item needs.
 #[derive(Clone, Debug)]
@@ -108,7 +126,7 @@ pub struct Measure {
     pub storage_gb: f64,
     /// GB changed in a month.
     pub writes_gb: f64,
-    /// For each item, the field that the file lacks to know its quantity or SKU.
+    /// For each item, what the file does not say that it takes to know its quantity or SKU.
     missing: [Option<&'static str>; SLOTS],
     /// `size.writes` is not given.
     pub writes_missing: bool,
@@ -129,16 +147,20 @@ impl Measure {
             _ => size.instance.as_ref().map(|_| count),
         };
         let compute = compute.unwrap_or_else(|| {
-            missing[0] = Some("size.instance");
-            missing[1] = Some("size.instance");
+            missing[0] = Some("the file gives no `size.instance`");
+            missing[1] = Some("the file gives no `size.instance`");
             if component.kind == Kind::Cosmosdb { 4.0 } else { count }
         });
         if size.storage.is_none() {
-            missing[3] = Some("size.storage");
-            missing[4] = Some("size.storage");
+            missing[3] = Some("the file gives no `size.storage`");
+            missing[4] = Some("the file gives no `size.storage`");
         }
         if size.writes_per_day.is_none() {
-            missing[5] = Some("size.writes");
+            missing[5] = Some(NO_WRITES);
+            missing[8] = Some(NO_WRITES);
+        }
+        if component.kind == Kind::AuroraGlobal {
+            missing[8] = Some("how many I/O requests it makes is not in the file, and not known before it runs");
         }
         Self {
             compute,
@@ -185,10 +207,21 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
     };
     match item {
         Item::Traffic | Item::Dns => None,
+        // Nodes are checked by address, so they count as endpoints of others, which is the dearer.
         Item::HealthCheck => match provider {
             Provider::Aws => Some(monthly("route53-health-check-other-endpoint", "check-month", 1.0)),
             Provider::Azure => Some(monthly("traffic-manager-health-check-external-endpoint", "check-month", 1.0)),
             Provider::Local | Provider::Kubernetes => None,
+        },
+        Item::HealthCheckOption => match provider {
+            Provider::Aws => Some(monthly("route53-health-check-option-other-endpoint", "option-month", 2.0)),
+            Provider::Azure => Some(monthly("traffic-manager-fast-check-external-endpoint", "check-month", 2.0)),
+            Provider::Local | Provider::Kubernetes => None,
+        },
+        Item::Requests => match component.kind {
+            Kind::AuroraGlobal => Some(monthly("aurora-io-requests", "million", 0.20)),
+            Kind::Dynamodb => Some(monthly("dynamodb-on-demand-write", "million", 0.70)),
+            _ => None,
         },
         Item::Compute => Some(match component.kind {
             Kind::AuroraGlobal => hourly(format!("aurora-postgresql/{instance}"), 0.30),
@@ -208,6 +241,7 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
             | Kind::Deployment => machine(),
         }),
         Item::Licence => match component.kind {
+            Kind::AzureSql if instance.starts_with("BC") => Some(fixed_hourly("sql-bc-gen5-vcore-licence", 0.30)),
             Kind::AzureSql => Some(fixed_hourly("sql-gp-gen5-vcore-licence", 0.10)),
             _ => None,
         },
@@ -222,6 +256,7 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
             Kind::Rds => Some(monthly("rds-storage", "GB-month", 0.13)),
             Kind::Dynamodb => Some(monthly("dynamodb-storage", "GB-month", 0.28)),
             Kind::S3 | Kind::AzureStorage => Some(object_storage()),
+            Kind::AzureSql if instance.starts_with("BC") => Some(monthly("sql-bc-storage", "GB-month", 0.30)),
             Kind::AzureSql => Some(monthly("sql-gp-storage", "GB-month", 0.15)),
             Kind::Cosmosdb => Some(monthly("cosmosdb-storage", "GB-month", 0.30)),
             Kind::AzurePostgres => Some(monthly("postgres-flexible-storage", "GB-month", 0.15)),
@@ -231,6 +266,14 @@ pub fn sku(component: &Component, item: Item, provider: Provider) -> Option<Sku>
             kind if !kind.is_database() => None,
             Kind::AuroraGlobal => Some(monthly("aurora-backup-storage", "GB-month", 0.03)),
             Kind::AzureSql => Some(monthly("sql-pitr-backup-ra-grs", "GB-month", 0.20)),
+            // Each service bills its backups at a rate of its own, which is not that of an object store.
+            Kind::Rds => Some(monthly("rds-backup-storage", "GB-month", 0.12)),
+            Kind::Dynamodb => Some(monthly("dynamodb-backup-storage", "GB-month", 0.13)),
+            Kind::S3 => Some(monthly("s3-backup-storage", "GB-month", 0.06)),
+            Kind::Cosmosdb => Some(monthly("cosmosdb-backup-storage", "GB-month", 0.25)),
+            Kind::AzurePostgres => Some(monthly("postgres-flexible-backup-storage", "GB-month", 0.20)),
+            Kind::AzureStorage => Some(monthly("blob-backup-storage", "GB-month", 0.05)),
+            // Base backups and WAL are objects.
             _ => Some(object_storage()),
         },
         Item::Writes => match component.kind {
@@ -368,9 +411,26 @@ pub fn items(
             continue;
         }
         let quantity = amount * sku.per_month;
-        lines.push(line(item, region, &sku.name, sku.unit, quantity, price, measure.missing[slot]));
+        let foreign = if item == Item::Compute { foreign(component, place.provider) } else { None };
+        let missing = measure.missing[slot].or(foreign.as_deref());
+        lines.push(line(item, region, &sku.name, sku.unit, quantity, price, missing));
     }
     lines
+}
+
+/// That a machine type is another provider's: what corresponds to it here is for the user to say.
+fn foreign(component: &Component, provider: Provider) -> Option<String> {
+    let instance = component.size.instance.as_deref()?;
+    let of_azure = instance.starts_with("Standard_") || instance.starts_with("Basic_");
+    let of_aws = !of_azure && instance.contains('.');
+    let (here, there) = match provider {
+        Provider::Azure if of_aws => ("Azure", "AWS"),
+        Provider::Aws if of_azure => ("AWS", "Azure"),
+        _ => return None,
+    };
+    Some(format!(
+        "`{instance}` is a machine type of {there}, and which one of {here} takes its place is not known: declare a price for it"
+    ))
 }
 
 /// A line of the bill.
@@ -384,7 +444,7 @@ pub fn line(
     missing: Option<&str>,
 ) -> CostItem {
     let (usd, grade, source, date) = match (missing, price) {
-        (Some(field), _) => (None, None, format!("unknown: the file gives no `{field}`"), String::new()),
+        (Some(what), _) => (None, None, format!("unknown: {what}"), String::new()),
         (None, Price::Unknown { place, .. }) => {
             (None, None, format!("unknown: no price of it in {place} is in the data"), String::new())
         }

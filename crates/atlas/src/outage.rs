@@ -104,7 +104,11 @@ impl Durations {
             parts.push(format!("{} that ended ({})", self.ended.len(), range(&self.ended)));
         }
         if !self.open.is_empty() {
-            parts.push(format!("{} without a known end (counted as {}, the least)", self.open.len(), range(&self.open)));
+            parts.push(format!(
+                "{} without a known end (counted as {}, the least)",
+                self.open.len(),
+                range(&self.open)
+            ));
         }
         if self.unknown > 0 {
             parts.push(format!("{} of unknown length left out", self.unknown));
@@ -177,7 +181,11 @@ pub(crate) fn rate(atlas: &Atlas, place: &Place) -> Option<Rate> {
         counted.len(),
         place.provider.as_str(),
     );
-    Some(Rate { per_year: Figure::new(per_year, Grade::Estimated, source, "2026-11-24"), durations: Durations::of(&counted), own })
+    Some(Rate {
+        per_year: Figure::new(per_year, Grade::Estimated, source, "2026-11-24"),
+        durations: Durations::of(&counted),
+        own,
+    })
 }
 
 #[cfg(test)]
