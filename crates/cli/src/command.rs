@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lifeboat_atlas::Service;
 use lifeboat_drill::Fault;
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_node::tokens::Role;
@@ -316,7 +317,10 @@ pub struct Regions {
 /// A service by its word.
 fn service(text: &str) -> Result<Service, String> {
     let known = || Service::ALL.map(Service::as_str).join(", ");
-    Service::ALL.into_iter().find(|service| service.as_str() == text).ok_or_else(|| format!("expected one of {}", known()))
+    Service::ALL
+        .into_iter()
+        .find(|service| service.as_str() == text)
+        .ok_or_else(|| format!("expected one of {}", known()))
 }
 
 /// A distance.

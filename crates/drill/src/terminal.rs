@@ -188,8 +188,9 @@ impl<W: Write + Send> Terminal<W> {
         self.line(&format!(
             "  the failover is {word} what was predicted before: {least} to {most}, half within {half}"
         ));
-        self.line("  (of any loss of the region, without a measurement of this machine: from a host that refuses, as here, to one that");
-        self.line("  vanished and is found by time-outs, with names cached for their TTL and more; `lifeboat assess --measured` narrows it)");
+        self.line(
+            "  (by published figures, nothing being measured yet; `lifeboat assess --measured` plans with this drill)",
+        );
     }
 
     fn medians(&mut self, report: &Report) {
