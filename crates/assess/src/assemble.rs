@@ -15,10 +15,10 @@ use crate::report::{
     Assessment, Basis, ComponentReport, CostReport, LinkReport, MeasuredReport, ObjectiveReport, Outlook, RegionReport,
     RouteReport, Standing, Summary,
 };
-use crate::site::may_be_in;
+use crate::site::{TOO_CLOSE_KM, may_be_in};
 use crate::solve::Solved;
 use crate::spread::OF_THE_RECORDS;
-use crate::tariff::{cents, skus};
+use crate::tariff::{HOURS_PER_MONTH, cents, skus};
 use crate::weak::weak_points;
 
 /// Assesses an app. The tables of patterns and the frontier stay empty: see [`crate::compare`] and [`crate::frontier`].
@@ -152,7 +152,7 @@ impl Solved<'_> {
                     "{} {verb} {} for {}{}",
                     self.app.name,
                     self.protection(pattern),
-                    price(cost.added_usd, cost.unknown.len()),
+                    price(cost.added_usd, cost.unknown_of_added),
                     if cost.today_usd > 0.0 { format!(" on top of {}", usd(cost.today_usd)) } else { String::new() }
                 )
             }
@@ -169,7 +169,7 @@ impl Solved<'_> {
             added_usd: cost.added_usd,
             overhead_percent: overhead(cost),
             cost_basis: cost.cost_basis.clone(),
-            unknown_prices: cost.unknown.len(),
+            unknown_prices: cost.unknown_of_added,
             steering: steering(self.app),
         }
     }
@@ -208,7 +208,7 @@ impl Solved<'_> {
             let home_of = using(&|placed| placed.home == at);
             let target_of = using(&|placed| placed.elsewhere().any(|site| site == at));
             let unused = home_of.is_empty() && target_of.is_empty();
-            let refused = unused.then(|| self.refusal(site)).flatten();
+            let refused = unused.then(|| self.refusal(at)).flatten();
             reports.push(RegionReport {
                 region: site.name.clone(),
                 place: site.place.to_string(),
@@ -224,8 +224,21 @@ impl Solved<'_> {
     }
 
     /// Why no component at all may be in a region.
-    fn refusal(&self, site: &crate::site::Site) -> Option<String> {
+    fn refusal(&self, at: usize) -> Option<String> {
+        let site = &self.ground.sites[at];
+        let homes: BTreeSet<usize> = self.placed.values().map(|placed| placed.home).collect();
         let mut first = None;
+        if let Some(home) = homes.first()
+            && homes.iter().all(|home| !self.ground.between(*home, at).apart)
+        {
+            first = Some(match self.ground.between(*home, at).km {
+                Some(km) if km < TOO_CLOSE_KM => {
+                    format!("{km:.0} km from {}, less than the {TOO_CLOSE_KM:.0} km that fail apart", self.name(*home))
+                }
+                _ => format!("nothing can be replicated to it from {}", self.name(*home)),
+            });
+            return first;
+        }
         for component in self.app.components.values() {
             let residency = objectives(self.app, component).residency;
             match may_be_in(self.inputs.atlas, component, Some(&residency), Some(&component.regions), site) {
@@ -249,13 +262,15 @@ impl Solved<'_> {
             .into_iter()
             .map(|((home, target), (components, chosen))| {
                 let between = self.ground.between(home, target);
-                let choice = self.ground.sites.len().saturating_sub(1);
-                let mut reason = if choice == 1 {
+                let mut reason = if self.ground.sites.len() == 2 {
                     "the only other region of the file".to_owned()
                 } else if !chosen {
                     "the file has them there".to_owned()
                 } else {
-                    format!("the cheapest of {choice} that came into question")
+                    match self.open_to(home, target) {
+                        0 | 1 => "the only one that comes into question".to_owned(),
+                        choice => format!("the cheapest of {choice} that came into question"),
+                    }
                 };
                 if between.paired {
                     reason += "; Azure pairs them";
@@ -271,6 +286,53 @@ impl Solved<'_> {
                 }
             })
             .collect()
+    }
+
+    /// How many regions come into question for the components that recover from `home` in `target`, which is one of them: those that
+    /// each of them may be in, by law, service and state, and by what the file fixes, and that fail apart from their home.
+    fn open_to(&self, home: usize, target: usize) -> usize {
+        let who: Vec<(&Component, &Placed)> = self
+            .placed
+            .iter()
+            .filter(|(_, placed)| placed.home == home && placed.targets.contains(&target))
+            .filter_map(|(id, placed)| Some((self.app.components.get(id)?, placed)))
+            .collect();
+        let may = |component: &Component, placed: &Placed, at: usize| {
+            let site = &self.ground.sites[at];
+            let between = self.ground.between(home, at);
+            let fixed = self.inputs.keep_pins && !component.standbys.is_empty();
+            let pinned = site.region.as_ref().is_some_and(|region| component.standbys.contains_key(region));
+            let residency = objectives(self.app, component).residency;
+            placed.choice.rule.allows(between)
+                && between.apart
+                && (!fixed || pinned)
+                && may_be_in(self.inputs.atlas, component, Some(&residency), Some(&component.regions), site).is_ok()
+        };
+        let open = |at: &usize| *at == target || who.iter().all(|(component, placed)| may(component, placed, *at));
+        (0..self.ground.sites.len()).filter(open).count()
+    }
+
+    /// What `lifeboat generate` makes in each region that is not billed here, for lack of prices.
+    fn gateways(&self, clouds: &BTreeSet<Provider>) -> Option<String> {
+        let made = |provider: &Provider| match provider {
+            Provider::Aws => Some("one a zone in each region of AWS"),
+            Provider::Azure => Some("one in each region of Azure"),
+            Provider::Local | Provider::Kubernetes => None,
+        };
+        let known: Vec<String> = clouds
+            .iter()
+            .filter_map(|provider| Some((made(provider)?, self.ground.book().dearest(*provider, "nat-gateway-hour"))))
+            .map(|(made, hour)| match hour {
+                Some(hour) => format!("{made} (where its price is known, {}/month each)", usd(hour * HOURS_PER_MONTH)),
+                None => made.to_owned(),
+            })
+            .collect();
+        (!known.is_empty()).then(|| {
+            format!(
+                "Not in the figures either: load balancers, and NAT gateways with what passes through them, which `lifeboat generate` makes in every region, {}; the list has too few prices of them.",
+                known.join(", ")
+            )
+        })
     }
 
     /// Declared prices that nothing is billed by: a slip of the pen, more often than not.
@@ -329,13 +391,14 @@ impl Solved<'_> {
             .into_iter()
             .filter_map(|(home, mean_rto)| {
                 let rate = self.inputs.atlas.outage_rate(&self.ground.sites[home].place)?;
-                #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
-                let mean_hours =
-                    (!rate.hours.is_empty()).then(|| rate.hours.iter().sum::<f64>() / rate.hours.len() as f64);
+                let of = |what: &str| format!("the mean duration of those of which it is known: {what}");
+                let waiting = |hours| minutes(&rate.per_year, hours, &of(&rate.durations.describe()));
+                let waiting_ended = |hours| minutes(&rate.per_year, hours, &of(&rate.durations.describe_ended()));
                 Some(Outlook {
                     region: self.name(home),
-                    minutes_waiting: mean_hours
-                        .map(|hours| minutes(&rate.per_year, hours, "the mean duration of those of which it is known")),
+                    minutes_waiting: rate.durations.mean_hours().map(waiting),
+                    waiting_at_least: !rate.durations.open.is_empty(),
+                    minutes_waiting_ended: rate.durations.mean_ended_hours().map(waiting_ended),
                     minutes_planned: minutes(
                         &rate.per_year,
                         mean_rto / 3600.0,
@@ -372,6 +435,7 @@ impl Solved<'_> {
         }
         notes.extend(self.unused_prices());
         let clouds: BTreeSet<Provider> = self.ground.sites.iter().map(|site| site.place.provider).collect();
+        notes.extend(self.gateways(&clouds));
         if clouds.contains(&Provider::Local) {
             notes.push("What runs on your own machines has no list price: a price file with the SKUs `machine`, `disk` and `transfer` of provider `local` gives it one.".to_owned());
         }

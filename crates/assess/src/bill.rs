@@ -11,7 +11,7 @@ use crate::recovery::{Steering, steering};
 use crate::report::{ComponentReport, CostReport};
 use crate::site::Ground;
 use crate::solve::Solved;
-use crate::tariff::{CostItem, Item, Measure, cents, items, line, traffic};
+use crate::tariff::{CostItem, Item, Measure, NO_WRITES, cents, items, line, traffic};
 use crate::worth::{of_bill, of_sums};
 
 /// The bill of a component: today's lines, and those that its protection adds.
@@ -32,7 +32,7 @@ pub(crate) fn bill(ground: &Ground, component: &Component, placed: &Placed) -> (
                 Price::Unknown { sku, .. } => sku.to_string(),
                 Price::Known(_) => "traffic between regions".into(),
             };
-            let missing = measure.writes_missing.then_some("size.writes");
+            let missing = measure.writes_missing.then_some(NO_WRITES);
             added.push(line(Item::Traffic, &home.name, &sku, "GB", placed.choice.traffic_gb, &price, missing));
         }
     }
@@ -61,7 +61,7 @@ impl Solved<'_> {
                 unknown_today.extend(today.iter().filter(|item| item.usd.is_none()).map(unknown_line));
             }
         }
-        let unknown_of_today = unknown_today.len();
+        let (unknown_of_today, unknown_of_added) = (unknown_today.len(), unknown.len());
         unknown.extend(unknown_today);
         for amount in added_by_item.values_mut().chain(by_grade.values_mut()) {
             *amount = cents(*amount);
@@ -81,6 +81,7 @@ impl Solved<'_> {
             added_by_item,
             unknown: unknown.into_iter().collect(),
             unknown_of_today,
+            unknown_of_added,
             by_grade,
         }
     }

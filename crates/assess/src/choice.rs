@@ -7,7 +7,7 @@ use lifeboat_model::{App, ComponentId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::recovery::{History, Step, StepKind, published};
+use crate::recovery::{History, Steering, Step, StepKind, published, steering};
 use crate::schedule::Takes;
 use crate::site::Between;
 use crate::spread::Spread;
@@ -137,14 +137,21 @@ pub struct Setting<'a> {
 
 /// Everything that a component could do, without regard to objectives. Never empty.
 pub fn choices(setting: Setting<'_>, id: &ComponentId, component: &Component) -> Vec<Choice> {
-    let maker = Maker { setting, component, measure: Measure::of(component), checks: routes(setting.app, id) };
+    let maker = Maker { setting, component, measure: Measure::of(component), checks: checks(setting.app, id) };
     if component.kind.is_database() { maker.database() } else { maker.compute() }
 }
 
-/// How many routes lead to a component.
+/// The health checks that are generated for each region of a component: for each of its routes Route 53 asks every node, and
+/// Traffic Manager the region's own. Checks cost more for HTTPS (Route 53) and for coming every ten seconds (both).
 #[expect(clippy::cast_precision_loss, reason = "a few")]
-fn routes(app: &App, id: &ComponentId) -> f64 {
-    app.routes.values().filter(|route| route.to == *id).count() as f64
+fn checks(app: &App, id: &ComponentId) -> Quantities {
+    let routes = app.routes.values().filter(|route| route.to == *id).count() as f64;
+    let (checks, options) = match steering(app) {
+        Steering::Route53 => (routes * app.regions.len() as f64, 2.0),
+        Steering::TrafficManager => (routes, 1.0),
+        Steering::BuiltIn => (0.0, 0.0),
+    };
+    Quantities::default().with(Item::HealthCheck, checks).with(Item::HealthCheckOption, checks * options)
 }
 
 /// The bill at home without any protection.
@@ -156,6 +163,14 @@ pub fn alone(component: &Component) -> Quantities {
         .with(Item::Cluster, 1.0);
     let licence = if component.kind == Kind::AzureSql { measure.compute } else { 0.0 };
     if component.kind.is_database() {
+        let requests = match component.kind {
+            // Of 1 KiB; what is read is not in the file.
+            Kind::Dynamodb => measure.writes_gb * 1e9 / 1024.0 / 1e6,
+            // Their number is not known, and the line says so.
+            Kind::AuroraGlobal => 1.0,
+            _ => 0.0,
+        };
+        let quantities = quantities.with(Item::Requests, requests);
         quantities.with(Item::Storage, measure.storage_gb).with(Item::Licence, licence)
     } else {
         quantities
@@ -166,7 +181,8 @@ struct Maker<'a> {
     setting: Setting<'a>,
     component: &'a Component,
     measure: Measure,
-    checks: f64,
+    /// In each region.
+    checks: Quantities,
 }
 
 impl Maker<'_> {

@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lifeboat_model::app::Objectives;
+use lifeboat_model::app::{Objectives, Place};
 use lifeboat_model::{App, ComponentId};
 
 use crate::choice::choices;
 use crate::optimise::{Constraint, Outcome, Task, is_exact, is_possible, objectives, optimise_only, quickest};
 use crate::recovery::{at_least, duration};
+use crate::regions::first_within;
 use crate::report::Conflict;
-use crate::site::lies_in;
+use crate::site::{Site, lies_in, may_be_in};
 
 /// Up to so many demands single ones are tried one by one, and up to so many pairs.
 const TRY_SINGLES: usize = 100;
@@ -53,8 +54,9 @@ pub struct Demand {
 pub enum Advice {
     /// At least so many seconds instead.
     AtLeast(f64),
-    /// Data in these jurisdictions too.
-    Areas(BTreeSet<String>),
+    /// Data in these jurisdictions too; or a region that the file does not have, under one that is allowed: the jurisdiction and such
+    /// a region.
+    Areas(BTreeSet<String>, Option<(String, String)>),
     /// Something else, in words.
     Words(String),
 }
@@ -70,7 +72,7 @@ impl Told {
                 format!("RPO of {id}: at least {}", at_least(*least))
             }
             (Advice::AtLeast(least), _) => format!("at least {}", at_least(*least)),
-            (Advice::Areas(areas), _) => allow(areas),
+            (Advice::Areas(areas, inside), _) => allow(areas, inside.as_ref()),
             (Advice::Words(words), _) => words.clone(),
         };
         Conflict {
@@ -81,9 +83,13 @@ impl Told {
     }
 }
 
-/// Jurisdictions as an advice.
-pub fn allow(areas: &BTreeSet<String>) -> String {
-    format!("allow data in {} too", areas.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+/// Jurisdictions as an advice, and what would help without touching the law.
+pub fn allow(areas: &BTreeSet<String>, inside: Option<&(String, String)>) -> String {
+    let allow = format!("allow data in {} too", areas.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+    match inside {
+        Some((area, place)) => format!("add a region in {area}, such as {place}; or {allow}"),
+        None => allow,
+    }
 }
 
 /// So many contradictions of one group are told.
@@ -258,7 +264,9 @@ impl Question<'_> {
                 Some(placed) => format!("standby of {id}: {}", placed.choice.standby),
                 None => format!("leave the standby size of {id} out"),
             },
-            Constraint::Residency => return Advice::Areas(self.wider_residency(&outcome)),
+            Constraint::Residency => {
+                return Advice::Areas(self.wider_residency(&outcome), self.another_inside(&outcome));
+            }
         })
     }
 
@@ -333,6 +341,32 @@ impl Question<'_> {
             }
         }
         areas
+    }
+
+    /// A region within the residency that is not among those in question: what would help without touching the law.
+    fn another_inside(&self, outcome: &Outcome) -> Option<(String, String)> {
+        let atlas = self.task.setting.atlas;
+        let app = self.task.setting.app;
+        let sites = &self.task.ground.sites;
+        outcome.placed.iter().find_map(|(id, placed)| {
+            let component = app.components.get(id)?;
+            let residency = objectives(app, component).residency;
+            let new = |place: &Place| {
+                let site = Site { name: place.to_string(), region: None, place: place.clone(), preference: 0 };
+                let may = may_be_in(atlas, component, Some(&residency), None, &site);
+                sites.iter().all(|known| known.place != *place) && may.is_ok()
+            };
+            let inside = sites
+                .iter()
+                .find(|site| may_be_in(atlas, component, Some(&residency), Some(&component.regions), site).is_ok())?;
+            let outside = placed
+                .targets
+                .iter()
+                .chain([&placed.home])
+                .any(|site| !residency.iter().any(|area| lies_in(atlas, &sites[*site], area)));
+            let area = residency.iter().filter(|_| outside);
+            area.filter_map(|area| Some((area.clone(), first_within(atlas, &inside.place, area, new)?))).next()
+        })
     }
 }
 

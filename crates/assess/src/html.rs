@@ -13,7 +13,7 @@ use crate::predict::Quantiles;
 use crate::recovery::seconds;
 use crate::report::{Assessment, Basis, ComponentReport, ObjectiveReport, Severity, Standing};
 use crate::tariff::CostItem;
-use crate::text::{LETTERS, letter};
+use crate::text::{LETTERS, letter, waiting};
 
 /// Above so many, met and achievable objectives are folded away.
 const MANY_OBJECTIVES: usize = 24;
@@ -81,7 +81,7 @@ fn header(answer: &Assessment) -> Markup {
                     }
                     (tile("Protection adds", &format!("{}/month", usd(summary.added_usd)), &added_hint(answer)))
                     @for outlook in answer.outlook.iter().take(1) {
-                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned.value * 60.0)), &outlook.minutes_waiting.as_ref().map_or(String::new(), |minutes| format!("instead of {}, if {} is waited for ({})", seconds(minutes.value * 60.0), outlook.region, minutes.grade))))
+                        (tile("Without service", &format!("{} a year", seconds(outlook.minutes_planned.value * 60.0)), &waiting(outlook).map_or(String::new(), |(waiting, grade)| format!("instead of {waiting}, if {} is waited for ({grade})", outlook.region))))
                     }
                 }
             }
@@ -344,8 +344,8 @@ fn cost(answer: &Assessment) -> Markup {
         section {
             h2 { "Cost" }
             p {
-                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown.len())) } (mark(cost.cost_basis.as_ref()))
-                @if answer.summary.overhead_percent.is_some() { " (" (percent(answer.summary.overhead_percent, cost.unknown.len())) ")" } "."
+                "Today " strong { (usd(cost.today_usd)) } ", protection " strong { (price(cost.added_usd, cost.unknown_of_added)) } (mark(cost.cost_basis.as_ref()))
+                @if answer.summary.overhead_percent.is_some() { " (" (percent(answer.summary.overhead_percent, cost.unknown_of_added)) ")" } "."
             }
             @if most > 0.0 {
                 div class="bars" {
@@ -474,7 +474,13 @@ fn footer(answer: &Assessment) -> Markup {
         footer {
             p { @if answer.optimal { "It is proved that nothing cheaper meets the objectives." } @else { "It is not proved that nothing cheaper meets the objectives." } }
             @for note in &answer.notes { p { (note) } }
-            @for outlook in &answer.outlook { p { (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) "; " (seconds(outlook.minutes_planned.value * 60.0)) " without service a year, " (outlook.minutes_planned.grade) ": " (dated(&outlook.minutes_planned)) "." } }
+            @for outlook in &answer.outlook {
+                p {
+                    (outlook.region) ": " (format!("{:.3}", outlook.losses_per_year.value)) " losses a year, " (outlook.losses_per_year.grade) ": " (dated(&outlook.losses_per_year)) "; "
+                    (seconds(outlook.minutes_planned.value * 60.0)) " without service a year, " (outlook.minutes_planned.grade) ": " (dated(&outlook.minutes_planned)) "."
+                    @if let Some(minutes) = &outlook.minutes_waiting { " Waiting for it, " (minutes.grade) ": " (dated(minutes)) "." }
+                }
+            }
         }
     }
 }

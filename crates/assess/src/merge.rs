@@ -99,7 +99,7 @@ fn said_once(key: Option<&[Shared]>, members: &[&Told]) -> Option<Conflict> {
 fn longest(name: &str, advices: &[&Advice]) -> String {
     let least = |advice: &&Advice| match advice {
         Advice::AtLeast(least) => Some(*least),
-        Advice::Areas(_) | Advice::Words(_) => None,
+        Advice::Areas(..) | Advice::Words(_) => None,
     };
     match advices.iter().map(least).collect::<Option<Vec<f64>>>() {
         Some(all) => format!("{name} of the app: at least {}", at_least(all.into_iter().fold(0.0, f64::max))),
@@ -109,11 +109,17 @@ fn longest(name: &str, advices: &[&Advice]) -> String {
 
 fn widest(advices: &[&Advice]) -> String {
     let areas = |advice: &&Advice| match advice {
-        Advice::Areas(areas) => Some(areas.clone()),
+        Advice::Areas(areas, inside) => Some((areas.clone(), inside.clone())),
         Advice::AtLeast(_) | Advice::Words(_) => None,
     };
     match advices.iter().map(areas).collect::<Option<Vec<_>>>() {
-        Some(all) => allow(&all.into_iter().flatten().collect()),
+        Some(all) => {
+            let (areas, inside): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+            // One that helps all of them.
+            let first = inside.first().cloned().flatten();
+            let same = first.filter(|first| inside.iter().all(|other| other.as_ref() == Some(first)));
+            allow(&areas.into_iter().flatten().collect(), same.as_ref())
+        }
         None => "giving it up alone is not enough for all of them".into(),
     }
 }

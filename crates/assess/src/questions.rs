@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lifeboat_atlas::{Figure, Grade};
-use lifeboat_model::app::{Component, Pattern, Place, RegionRole};
+use lifeboat_model::app::{Component, Pattern, Place, Region, RegionRole};
 use lifeboat_model::compute::full;
 use lifeboat_model::{App, ComponentId, RegionId};
 use schemars::JsonSchema;
@@ -83,7 +83,7 @@ fn row(app: &App, inputs: &Inputs<'_>, pattern: Pattern) -> PatternRow {
         overhead_percent: answer.summary.overhead_percent,
         usual_percent: usual(pattern),
         complexity: answer.components.iter().map(|component| component.complexity).max().unwrap_or(0),
-        unknown_prices: answer.cost.unknown.len(),
+        unknown_prices: answer.cost.unknown_of_added,
         meets_objectives: meets && !answer.components.is_empty(),
         instead,
     }
@@ -284,6 +284,9 @@ pub struct Change {
 pub fn what_if(app: &App, inputs: &Inputs<'_>, question: &WhatIf) -> Result<Difference, WhatIfError> {
     let before = assess(app, inputs);
     let (mut app, mut inputs) = (app.clone(), inputs.clone());
+    if let WhatIf::RegionLost(region) = question {
+        recovered(&mut app, region, &before);
+    }
     apply(&mut app, &mut inputs, question)?;
     let after = assess(&app, &inputs);
     let said = |answer: &Assessment| -> BTreeMap<String, String> {
@@ -376,6 +379,35 @@ fn priced(app: &App, inputs: &Inputs<'_>, start: &str) -> Result<(), WhatIfError
     let shown = billed.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if billed.len() > 8 { format!(" and {} more", billed.len() - 8) } else { String::new() };
     Err(WhatIfError::NoSku(start.into(), shown + &more))
+}
+
+/// The app once what served from a region has recovered as was proposed: its data are where they were carried to, and nowhere else.
+fn recovered(app: &mut App, lost: &RegionId, before: &Assessment) {
+    let places: BTreeMap<&str, &str> =
+        before.regions.iter().map(|region| (region.region.as_str(), region.place.as_str())).collect();
+    for report in &before.components {
+        let id = ComponentId::from(report.component.as_str());
+        let database = app.components.get(&id).is_some_and(|component| component.kind.is_database());
+        let (true, true, Some(target)) = (database, report.home == lost.as_str(), report.targets.first()) else {
+            continue;
+        };
+        let target = match app.regions.get(target.as_str()) {
+            Some(_) => RegionId::from(target.as_str()),
+            // One that the file does not have yet: like the one that is lost, but for where it lies.
+            None => {
+                let place = places.get(target.as_str()).and_then(|place| place.split_once('/'));
+                let (Some(like), Some((_, name))) = (app.regions.get(lost).cloned(), place) else { continue };
+                let place = Place { provider: like.place.provider, name: name.into() };
+                let id = RegionId::from(name);
+                app.regions.entry(id.clone()).or_insert(Region { place, ..like });
+                id
+            }
+        };
+        if let Some(component) = app.components.get_mut(&id) {
+            component.standbys.remove(&target);
+            component.writer = Some(target);
+        }
+    }
 }
 
 /// What is left of an app without a region: writers move to their first standby, and new standbys are looked for.

@@ -102,7 +102,7 @@ pub struct History {
     pub planned: Durations,
     /// The whole recovery times of components, from the onset of the fault.
     pub recoveries: BTreeMap<lifeboat_model::ComponentId, Vec<f64>>,
-    /// Days since the last drill; `None`: there was none.
+    /// Days since the last drill that passed and after which clients were served again; `None`: there was none.
     pub days_since_drill: Option<f64>,
 }
 
@@ -178,21 +178,25 @@ pub fn route(route: &Route, steering: Steering, history: &History, atlas: &Atlas
             format!("the route's TTL of {}; some clients keep answers for longer", seconds(ttl)),
         ),
         Steering::Route53 => {
-            checked(ttl, published(atlas, "route53-detect", Metric::Duration, "10 s interval, threshold 3"), 30.0)
+            checked(ttl, published(atlas, "route53-detect", Metric::Duration, "10 s interval, threshold 1"), 0.0)
         }
-        Steering::TrafficManager => {
-            checked(ttl, published(atlas, "traffic-manager-detect-and-ttl", Metric::Duration, "3 retries"), 40.0)
-        }
+        Steering::TrafficManager => checked(
+            ttl,
+            published(atlas, "traffic-manager-detect-and-ttl", Metric::Duration, "1 retry, TTL 10 s"),
+            10.0,
+        ),
     });
     Step { kind: StepKind::Route, takes }
 }
 
-/// A provider's health checkers must see the steering endpoint change, and then answers live for their TTL.
-fn checked(ttl: f64, published: Option<Spread>, fallback: f64) -> Spread {
+/// A provider's health checkers must see the steering endpoint change, and then answers live for their TTL. The checks are
+/// those that `lifeboat generate` writes: every ten seconds; the first that fails counts at Route 53, the second at Traffic
+/// Manager. `ttl_within` is the TTL that the published figure has in it already.
+fn checked(ttl: f64, published: Option<Spread>, ttl_within: f64) -> Spread {
     let base = published.unwrap_or_else(|| {
-        Spread::assumed_at([fallback; 5], "assumed: three health checks that fail, ten seconds apart or a little more")
+        Spread::assumed_at([10.0 + ttl_within; 5], "assumed: one interval of ten seconds between checks")
     });
-    let checks = base.seconds[1];
+    let checks = (base.seconds[1] - ttl_within).max(0.0);
     Spread {
         seconds: [
             checks / 3.0,
@@ -203,7 +207,12 @@ fn checked(ttl: f64, published: Option<Spread>, fallback: f64) -> Spread {
         ],
         grade: base.grade,
         date: base.date,
-        source: format!("{}; plus the route's TTL of {}", base.source, seconds(ttl)).into(),
+        source: if ttl_within > 0.0 {
+            format!("{}; with the route's TTL of {} instead of {}", base.source, seconds(ttl), seconds(ttl_within))
+        } else {
+            format!("{}; plus the route's TTL of {}", base.source, seconds(ttl))
+        }
+        .into(),
     }
 }
 
@@ -266,6 +275,18 @@ pub fn duration(value: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn routes_turn_after_the_checks_that_are_generated_and_a_ttl_counts_once() {
+        let text = "app: a\nfailover: {mode: approve}\nregions:\n  x: {place: aws/eu-north-1}\n  y: {place: aws/eu-west-1}\ncomponents:\n  web: {kind: asg}\nroutes:\n  a.example.com: {to: web, ttl: 10s}\n";
+        let app = lifeboat_model::parse(text).unwrap();
+        let to = app.routes.values().next().unwrap();
+        for (steering, said) in [(Steering::Route53, "threshold 1"), (Steering::TrafficManager, "1 retry")] {
+            let step = route(to, steering, &History::default(), Atlas::embedded());
+            assert_eq!(step.takes.at(0.95), 20.0, "ten for the checks and ten for the TTL");
+            assert!(step.takes.source.contains(said), "{}", step.takes.source);
+        }
+    }
 
     #[test]
     fn durations_are_written_for_people() {

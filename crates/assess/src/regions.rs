@@ -177,6 +177,21 @@ pub fn suggest(atlas: &Atlas, primary: &Place, limits: &Limits) -> Option<Vec<Su
     )
 }
 
+/// The best region to recover in under a law, of those that `wanted` lets through.
+pub(crate) fn first_within(
+    atlas: &Atlas,
+    primary: &Place,
+    law: &str,
+    wanted: impl Fn(&Place) -> bool,
+) -> Option<String> {
+    let limits = Limits { within: Some(law.into()), ..Limits::default() };
+    let places = suggest(atlas, primary, &limits)?.into_iter().map(|one| one.region.place);
+    places.into_iter().find(|place| {
+        let name = place.split_once('/').map_or("", |(_, name)| name);
+        wanted(&Place { provider: primary.provider, name: name.into() })
+    })
+}
+
 fn mentions(facts: &RegionFacts, text: &str) -> bool {
     let text = text.to_lowercase();
     [facts.place.to_string().as_str(), &facts.name, &facts.city, &facts.country, &facts.jurisdiction]
@@ -226,7 +241,8 @@ fn row(atlas: &Atlas, facts: &RegionFacts, from: Option<&Place>) -> RegionRow {
 
 /// The rows as a table.
 pub fn render(rows: &[RegionRow]) -> String {
-    let mut lines = vec![["region", "city", "law", "zones", "pair", "km", "round trip", "state"].map(String::from)];
+    let mut lines =
+        vec![["region", "city", "law", "zones", "pair", "km", "round trip", "state", "services"].map(String::from)];
     for row in rows {
         lines.push([
             row.place.clone(),
@@ -240,6 +256,7 @@ pub fn render(rows: &[RegionRow]) -> String {
                 .map_or(String::new(), |km| format!("{:.0} {}", km.value, km.grade)),
             row.from.as_ref().map_or(String::new(), round_trip),
             if row.restricted && row.status == "available" { "on request".into() } else { row.status.clone() },
+            services(row),
         ]);
     }
     let mut out = String::new();
@@ -263,6 +280,18 @@ fn sources<'a>(out: &mut String, rows: impl Iterator<Item = &'a RegionRow>) {
     for ((what, grade, source, date), regions) in known {
         let _ = writeln!(out, "  {what} {grade}: {source}, {date} ({regions} of these)");
     }
+}
+
+/// `all`, or what of it is not known to be there: shorter than what is, and what one looks for.
+fn services(row: &RegionRow) -> String {
+    let provider = |service: &Service| if service.is_of_aws() { Provider::Aws } else { Provider::Azure };
+    let lacking: Vec<&str> = Service::ALL
+        .iter()
+        .filter(|service| row.place.starts_with(provider(service).as_str()))
+        .map(|service| service.as_str())
+        .filter(|service| !row.services.iter().any(|known| known == service))
+        .collect();
+    if lacking.is_empty() { "all".into() } else { format!("all but {}", lacking.join(", ")) }
 }
 
 /// The suggestions as a table.
@@ -355,5 +384,13 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].km(), Some(1186.0));
         assert!(render(&rows).contains("23 ms observed"));
+        let azure = Filter { provider: Some(Provider::Azure), ..Filter::default() };
+        let (without, with): (Vec<RegionRow>, Vec<RegionRow>) = search(atlas, &azure)
+            .into_iter()
+            .partition(|row| !row.services.iter().any(|service| service == "azure-postgres-flexible"));
+        let found = search(atlas, &Filter { services: vec![Service::AzurePostgres], ..azure });
+        assert_eq!(found, with);
+        let shown = render(&without[..1]);
+        assert!(shown.contains("all but") && shown.contains("azure-postgres-flexible"), "{shown}");
     }
 }

@@ -315,6 +315,8 @@ pub struct CostReport {
     pub unknown: Vec<String>,
     /// How many of these are today's.
     pub unknown_of_today: usize,
+    /// How many of these protection adds. A line that is in both counts in both.
+    pub unknown_of_added: usize,
     /// The grades of the added prices, with USD a month.
     pub by_grade: BTreeMap<String, f64>,
 }
@@ -366,6 +368,10 @@ pub struct Outlook {
     pub losses_per_year: Figure<f64>,
     /// Minutes a year without service if one waits for the region to come back; `None`: no durations are known.
     pub minutes_waiting: Option<Figure<f64>>,
+    /// Whether that is the least: an outage without a known end is in it with what it had lasted.
+    pub waiting_at_least: bool,
+    /// The same without outages that have no known end.
+    pub minutes_waiting_ended: Option<Figure<f64>>,
     /// Minutes a year without service with this plan.
     pub minutes_planned: Figure<f64>,
 }

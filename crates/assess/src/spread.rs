@@ -55,26 +55,41 @@ impl Spread {
         Self { seconds, grade: Grade::Declared, source: source.into(), date: OF_THE_FILE.into() }
     }
 
-    /// From a published figure: the usual value is taken as the median and the worst as the 95 %. Where no worst value is
-    /// published it is taken to be twice the usual one. `None` where only words were published.
+    /// From a published figure: the usual value is taken as the median and the worst as the 95 %, with which plans count. Where no
+    /// worst value is published it is taken to be twice the usual one, and then the whole is estimated, whoever published the
+    /// usual one. `None` where only words were published.
     pub fn published(row: &Published) -> Option<Self> {
         let typical = row.typical_s.as_ref()?;
-        let worst = row.worst_s.unwrap_or(typical.value * 2.0).max(typical.value);
         let source = format!("{}: {} ({})", row.mechanism, row.condition, typical.source.trim_end_matches(','));
-        Some(Self {
-            seconds: [typical.value / 2.0, typical.value, worst, worst * 1.5, worst * 2.0],
-            grade: typical.grade,
-            source: source.into(),
-            date: typical.date.clone(),
-        })
+        let usual = typical.value;
+        // Never more than nothing needs no worst value.
+        if let Some(worst) = row.worst_s.or((usual == 0.0).then_some(0.0)) {
+            let worst = worst.max(usual);
+            return Some(Self {
+                seconds: [usual / 2.0, usual, worst, worst * 1.5, worst * 2.0],
+                grade: typical.grade,
+                source: source.into(),
+                date: typical.date.clone(),
+            });
+        }
+        let worst = usual * 2.0;
+        Some(Self::assumed_at(
+            [usual / 2.0, usual, worst, worst * 1.5, worst * 2.0],
+            format!(
+                "{source}; {} as the usual value, {}; no source gives a worst one: assumed to be twice that",
+                crate::recovery::seconds(usual),
+                typical.grade
+            ),
+        ))
     }
 
     /// From a published promise of "at most": that is what plans count with; that half of the cases need a third of it is
-    /// assumed. `None` where only words were published.
+    /// assumed, and the source says so. `None` where only words or no worst value were published.
     pub fn bound(row: &Published) -> Option<Self> {
-        let most = row.worst_s.or(row.typical_s.as_ref().map(|typical| typical.value))?;
+        let most = row.worst_s?;
         let published = Self::published(row)?;
-        Some(Self { seconds: [0.0, most / 3.0, most, most, most * 2.0], ..published })
+        let source = format!("{}; that half of the cases need a third of it is assumed", published.source);
+        Some(Self { seconds: [0.0, most / 3.0, most, most, most * 2.0], source: source.into(), ..published })
     }
 
     /// From measurements in seconds. With fewer than twenty the extremes are widened by a quarter and by half.
@@ -139,6 +154,20 @@ mod tests {
             assert!((spread.at(quantile) - expected).abs() < 1e-9, "{quantile}");
         }
         assert_eq!(spread.planned_ms(), 20_000);
+    }
+
+    #[test]
+    fn a_worst_value_that_nobody_published_is_an_estimate() {
+        let atlas = lifeboat_atlas::Atlas::embedded();
+        let of = |mechanism, metric| {
+            let rows: Vec<Spread> = atlas.published(mechanism, metric).filter_map(Spread::published).collect();
+            rows[0].clone()
+        };
+        let aurora = of("aurora-global-failover", lifeboat_atlas::Metric::Rpo);
+        assert_eq!((aurora.at(0.5), aurora.at(0.95), aurora.grade), (1.0, 2.0, Grade::Estimated));
+        assert!(aurora.source.contains("no source gives a worst one"), "{}", aurora.source);
+        assert_eq!(of("asg-launch-to-in-service", lifeboat_atlas::Metric::Duration).grade, Grade::Estimated);
+        assert_eq!(of("azure-sql-manual-failover", lifeboat_atlas::Metric::Rto).grade, Grade::Published);
     }
 
     #[test]

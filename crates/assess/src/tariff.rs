@@ -47,6 +47,10 @@ pub enum Item {
     GeoStorage,
     /// The same where it can be read there.
     GeoReadable,
+    /// What health checks cost more for being as they are generated: HTTPS, and every ten seconds.
+    HealthCheckOption,
+    /// Requests of a managed database that are billed by number.
+    Requests,
     /// Traffic between regions.
     Traffic,
     /// Names: zones and queries.
@@ -66,6 +70,8 @@ impl Item {
         Self::Memory,
         Self::GeoStorage,
         Self::GeoReadable,
+        Self::HealthCheckOption,
+        Self::Requests,
     ];
 
     /// The word in reports.
@@ -80,6 +86,8 @@ impl Item {
             Self::HealthCheck => "health checks",
             Self::Memory => "memory",
             Self::GeoStorage | Self::GeoReadable => "geo-redundancy",
+            Self::HealthCheckOption => "health check options",
+            Self::Requests => "requests",
             Self::Traffic => "replication traffic",
             Self::Dns => "DNS",
         }
@@ -87,7 +95,7 @@ impl Item {
 }
 
 /// How many items have a price per place.
-pub const SLOTS: usize = 10;
+pub const SLOTS: usize = 12;
 
 /// How much of each item of [`Item::PER_PLACE`], in the unit of its SKU and, for items billed by the hour, at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -103,6 +111,9 @@ impl Quantities {
         self
     }
 }
+
+/// Why nothing is known of what depends on how much is written.
+pub const NO_WRITES: &str = "the file gives no `size.writes`";
 
 /// Which price an item needs.
 #[derive(Clone, Debug)]
@@ -132,7 +143,7 @@ pub struct Measure {
     pub storage_gb: f64,
     /// GB changed in a month.
     pub writes_gb: f64,
-    /// For each item, the field that the file lacks to know its quantity or SKU.
+    /// For each item, what the file does not say that it takes to know its quantity or SKU.
     missing: [Option<&'static str>; SLOTS],
     /// `size.writes` is not given.
     pub writes_missing: bool,
@@ -144,6 +155,13 @@ impl Measure {
     pub fn of(component: &Component) -> Self {
         let size = &component.size;
         let mut missing = [None; SLOTS];
+        let mut lacks = |items: &[Item], what: &'static str| {
+            for (item, slot) in Item::PER_PLACE.iter().zip(&mut missing) {
+                if items.contains(item) {
+                    *slot = Some(what);
+                }
+            }
+        };
         let count = f64::from(full(component));
         let task = (component.kind == Kind::Ecs).then(|| Task::of(size.instance.as_deref()));
         let compute = match component.kind {
@@ -154,18 +172,20 @@ impl Measure {
             _ => size.instance.as_ref().map(|_| count),
         };
         let compute = compute.unwrap_or_else(|| {
-            missing[0] = Some("size.instance");
-            missing[1] = Some("size.instance");
+            lacks(&[Item::Compute, Item::Licence], "the file gives no `size.instance`");
             if component.kind == Kind::Cosmosdb { 4.0 } else { count }
         });
         if size.storage.is_none() {
-            missing[3] = Some("size.storage");
-            missing[4] = Some("size.storage");
-            missing[8] = Some("size.storage");
-            missing[9] = Some("size.storage");
+            lacks(
+                &[Item::Storage, Item::Backup, Item::GeoStorage, Item::GeoReadable],
+                "the file gives no `size.storage`",
+            );
         }
         if size.writes_per_day.is_none() {
-            missing[5] = Some("size.writes");
+            lacks(&[Item::Writes, Item::Requests], NO_WRITES);
+        }
+        if component.kind == Kind::AuroraGlobal {
+            lacks(&[Item::Requests], "how many I/O requests it makes is not in the file, and not known before it runs");
         }
         Self {
             compute,
@@ -232,10 +252,21 @@ pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
         Item::GeoStorage => Some(over_local("blob-hot-grs", 0.025)),
         Item::GeoReadable if zoned() => Some(over_local("blob-hot-ra-gzrs", 0.04)),
         Item::GeoReadable => Some(over_local("blob-hot-ra-grs", 0.035)),
+        // Nodes are checked by address, so they count as endpoints of others, which is the dearer.
         Item::HealthCheck => match provider {
             Provider::Aws => Some(monthly("route53-health-check-other-endpoint", "check-month", 1.0)),
             Provider::Azure => Some(monthly("traffic-manager-health-check-external-endpoint", "check-month", 1.0)),
             Provider::Local | Provider::Kubernetes => None,
+        },
+        Item::HealthCheckOption => match provider {
+            Provider::Aws => Some(monthly("route53-health-check-option-other-endpoint", "option-month", 2.0)),
+            Provider::Azure => Some(monthly("traffic-manager-fast-check-external-endpoint", "check-month", 2.0)),
+            Provider::Local | Provider::Kubernetes => None,
+        },
+        Item::Requests => match component.kind {
+            Kind::AuroraGlobal => Some(monthly("aurora-io-requests", "million", 0.20)),
+            Kind::Dynamodb => Some(monthly("dynamodb-on-demand-write", "million", 0.70)),
+            _ => None,
         },
         Item::Compute => Some(match component.kind {
             Kind::AuroraGlobal => hourly(format!("aurora-postgresql/{instance}"), 0.30),
@@ -251,6 +282,7 @@ pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
             }
         }),
         Item::Licence => match component.kind {
+            Kind::AzureSql if instance.starts_with("BC") => Some(fixed_hourly("sql-bc-gen5-vcore-licence", 0.30)),
             Kind::AzureSql => Some(fixed_hourly("sql-gp-gen5-vcore-licence", 0.10)),
             _ => None,
         },
@@ -265,6 +297,7 @@ pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
             Kind::Rds => Some(monthly("rds-storage", "GB-month", 0.13)),
             Kind::Dynamodb => Some(monthly("dynamodb-storage", "GB-month", 0.28)),
             Kind::S3 | Kind::AzureStorage => Some(object_storage()),
+            Kind::AzureSql if instance.starts_with("BC") => Some(monthly("sql-bc-storage", "GB-month", 0.30)),
             Kind::AzureSql => Some(monthly("sql-gp-storage", "GB-month", 0.15)),
             Kind::Cosmosdb => Some(monthly("cosmosdb-storage", "GB-month", 0.30)),
             Kind::AzurePostgres => Some(monthly("postgres-flexible-storage", "GB-month", 0.15)),
@@ -274,6 +307,14 @@ pub fn sku(component: &Component, item: Item, place: &Place) -> Option<Sku> {
             kind if !kind.is_database() => None,
             Kind::AuroraGlobal => Some(monthly("aurora-backup-storage", "GB-month", 0.03)),
             Kind::AzureSql => Some(monthly("sql-pitr-backup-ra-grs", "GB-month", 0.20)),
+            // Each service bills its backups at a rate of its own, which is not that of an object store.
+            Kind::Rds => Some(monthly("rds-backup-storage", "GB-month", 0.12)),
+            Kind::Dynamodb => Some(monthly("dynamodb-backup-storage", "GB-month", 0.13)),
+            Kind::S3 => Some(monthly("s3-backup-storage", "GB-month", 0.06)),
+            Kind::Cosmosdb => Some(monthly("cosmosdb-backup-storage", "GB-month", 0.25)),
+            Kind::AzurePostgres => Some(monthly("postgres-flexible-backup-storage", "GB-month", 0.20)),
+            Kind::AzureStorage => Some(monthly("blob-backup-storage", "GB-month", 0.05)),
+            // Base backups and WAL are objects.
             _ => Some(object_storage()),
         },
         Item::Writes => match component.kind {
@@ -427,9 +468,26 @@ pub fn items(
             continue;
         }
         let quantity = amount * sku.per_month;
-        lines.push(line(item, region, &sku.name, sku.unit, quantity, price, measure.missing[slot]));
+        let foreign = if item == Item::Compute { foreign(component, place.provider) } else { None };
+        let missing = measure.missing[slot].or(foreign.as_deref());
+        lines.push(line(item, region, &sku.name, sku.unit, quantity, price, missing));
     }
     lines
+}
+
+/// That a machine type is another provider's: what corresponds to it here is for the user to say.
+fn foreign(component: &Component, provider: Provider) -> Option<String> {
+    let instance = component.size.instance.as_deref()?;
+    let of_azure = instance.starts_with("Standard_") || instance.starts_with("Basic_");
+    let of_aws = !of_azure && instance.contains('.');
+    let (here, there) = match provider {
+        Provider::Azure if of_aws => ("Azure", "AWS"),
+        Provider::Aws if of_azure => ("AWS", "Azure"),
+        _ => return None,
+    };
+    Some(format!(
+        "`{instance}` is a machine type of {there}, and which one of {here} takes its place is not known: declare a price for it"
+    ))
 }
 
 /// A line of the bill.
@@ -443,7 +501,7 @@ pub fn line(
     missing: Option<&str>,
 ) -> CostItem {
     let (usd, grade, source, date) = match (missing, price) {
-        (Some(field), _) => (None, None, format!("unknown: the file gives no `{field}`"), String::new()),
+        (Some(what), _) => (None, None, format!("unknown: {what}"), String::new()),
         (None, Price::Unknown { place, .. }) => {
             (None, None, format!("unknown: no price of it in {place} is in the data"), String::new())
         }

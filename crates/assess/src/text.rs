@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use lifeboat_atlas::Grade;
+use lifeboat_atlas::{Figure, Grade};
 
 use crate::bill::{percent, price, usd};
 use crate::choice::Carriage;
 use crate::questions::Difference;
 use crate::recovery::seconds;
-use crate::report::{Assessment, Basis, Conflict, FrontierPoint, PatternRow, Severity, Standing};
+use crate::report::{Assessment, Basis, Conflict, FrontierPoint, Outlook, PatternRow, Severity, Standing};
 
 /// Components that are listed; the others are counted.
 const LISTED: usize = 40;
@@ -90,7 +90,7 @@ pub fn render(answer: &Assessment) -> String {
         }
     }
     let unknown_of_today = answer.cost.unknown_of_today;
-    let unknown_of_added = summary.unknown_prices.saturating_sub(unknown_of_today);
+    let unknown_of_added = summary.unknown_prices;
     let overhead = match summary.overhead_percent {
         Some(_) => format!("  + {}", percent(summary.overhead_percent, unknown_of_added)),
         None => String::new(),
@@ -355,13 +355,24 @@ fn named(names: &[String], most: usize) -> String {
     format!("{} and {} more", names[..most - 1].join(", "), names.len() - (most - 1))
 }
 
+/// Time without service in a year for who waits for the region to come back, and what outages that have no end do to it.
+/// With the grade.
+pub(crate) fn waiting(outlook: &Outlook) -> Option<(String, Grade)> {
+    let words = |minutes: &Figure<f64>| seconds(minutes.value * 60.0);
+    let minutes = outlook.minutes_waiting.as_ref()?;
+    let whole = words(minutes);
+    let waiting = match (outlook.waiting_at_least, &outlook.minutes_waiting_ended) {
+        (false, _) => whole,
+        (true, Some(ended)) => format!("at least {whole} ({} but for an outage that has not ended)", words(ended)),
+        (true, None) => format!("at least {whole}"),
+    };
+    Some((waiting, minutes.grade))
+}
+
 fn footer(out: &mut String, answer: &Assessment) {
     out.push('\n');
     for outlook in &answer.outlook {
-        let waiting = outlook
-            .minutes_waiting
-            .as_ref()
-            .map_or(String::new(), |minutes| format!(" instead of {}", seconds(minutes.value * 60.0)));
+        let waiting = waiting(outlook).map_or(String::new(), |(waiting, _)| format!(" instead of {waiting}"));
         let _ = writeln!(
             out,
             "  a year in {}: {:.3} losses of the region {}, {} without service{waiting} {}: {}, {}",

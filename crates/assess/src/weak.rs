@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_atlas::{Grade, Price, Zones};
+use lifeboat_atlas::Zones;
 use lifeboat_model::ComponentId;
 use lifeboat_model::app::{FailoverMode, Kind, Pattern, Provider, RegionRole, StoreChoice, WithoutStandby};
+use lifeboat_model::compute::full;
 
 use crate::bill::usd;
 use crate::choice::{Carriage, Setting};
@@ -15,6 +16,8 @@ use crate::optimise::Placed;
 use crate::recovery::{Steering, duration, steering};
 use crate::report::{Severity, WeakPoint};
 use crate::site::{COMFORTABLE_KM, Ground};
+
+mod needs;
 
 /// A drill older than this proves nothing any more: AWS Resilience Hub does not count it either.
 const STALE_DRILL_DAYS: f64 = 30.0;
@@ -38,6 +41,8 @@ pub(crate) fn weak_points(
     found.steering();
     found.databases();
     found.prerequisites();
+    found.machine_types();
+    found.jurisdictions();
     found.split_needs();
     found.scattered(gatherings);
     let mut points = found.points;
@@ -116,7 +121,7 @@ impl Finder<'_> {
             None => self.add(
                 Severity::High,
                 vec!["app".into()],
-                "no drill on record",
+                "no drill that passed is on record",
                 "only the path that is tested works; every time here is a forecast",
                 "run `lifeboat drill`, and schedule it",
             ),
@@ -274,18 +279,37 @@ impl Finder<'_> {
     }
 
     fn launches(&mut self) {
-        let launching = self.components(|kind, placed| {
-            !kind.is_database()
-                && matches!(kind, Kind::Asg | Kind::Ecs | Kind::Eks | Kind::Vmss | Kind::Aks)
-                && placed.choice.steps.iter().any(|step| step.kind == crate::recovery::StepKind::Launch)
-        });
-        if !launching.is_empty() {
+        // By target: how many machines, and of what.
+        let mut launching: BTreeMap<usize, (u32, Vec<String>)> = BTreeMap::new();
+        for (id, placed) in self.placed {
+            let Some(component) = self.setting.app.components.get(id) else { continue };
+            let starts = placed.choice.steps.iter().any(|step| step.kind == crate::recovery::StepKind::Launch);
+            let machines = match component.kind {
+                Kind::Asg | Kind::Ecs | Kind::Eks | Kind::Vmss | Kind::Aks => true,
+                Kind::Process => component.size.instance.is_some(),
+                _ => false,
+            };
+            let missing = full(component).saturating_sub(placed.choice.standby);
+            for target in &placed.targets {
+                let cloud = matches!(self.provider(*target), Provider::Aws | Provider::Azure);
+                if starts && machines && cloud && missing > 0 {
+                    let (total, who) = launching.entry(*target).or_default();
+                    *total = total.saturating_add(missing);
+                    who.push(id.to_string());
+                }
+            }
+        }
+        for (target, (total, who)) in launching {
+            let name = self.ground.sites[target].name.clone();
+            let (noun, are) = if total == 1 { ("machine or task", "is") } else { ("machines or tasks", "are") };
             self.add(
                 Severity::High,
-                launching,
-                "machines are launched during the outage",
-                "launching is a control-plane act and competes with everybody else's failover: in October 2025 launches in us-east-1 failed for hours, in January 2025 Azure could not allocate in East US 2 for two days",
-                "reserve the capacity (On-Demand Capacity Reservations, capacity reservation groups), raise the quota to the full size, or run the full size as a warm standby",
+                who,
+                &format!("{total} {noun} {are} launched in {name} during the outage"),
+                "launching is a control-plane act and competes with everybody else's failover: in October 2025 launches in us-east-1 failed for hours, in January 2025 Azure could not allocate in East US 2 for two days; and an account starts no more than its quota in that region, which nobody has needed there so far",
+                &format!(
+                    "look up the account's quota in {name}: it has to let {total} more start than run there (no default is in the data, it differs by account); reserve the capacity (On-Demand Capacity Reservations, capacity reservation groups), or run the full size as a warm standby"
+                ),
             );
         }
         let built =
@@ -432,7 +456,9 @@ impl Finder<'_> {
             .components
             .iter()
             .filter(|(id, component)| {
-                component.without_standby == WithoutStandby::Continue
+                // Managed databases have no such setting: what they do without their standby is their provider's decision.
+                component.kind == Kind::Postgres
+                    && component.without_standby == WithoutStandby::Continue
                     && self.placed.get(*id).is_some_and(|placed| placed.choice.carriage == Carriage::Synchronous)
             })
             .map(|(id, _)| id.to_string())
@@ -444,57 +470,6 @@ impl Finder<'_> {
                 "a writer without its standby goes on alone",
                 "if its region is lost while the standby is away, what was written since is lost or waits; no failover is automatic then",
                 "a second synchronous standby with `confirmations: 1`, or `without-standby: stop` where no loss weighs more than standing still",
-            );
-        }
-    }
-
-    fn prerequisites(&mut self) {
-        let clouds: BTreeSet<Provider> = self
-            .placed
-            .values()
-            .flat_map(|placed| placed.targets.iter().map(|target| self.provider(*target)))
-            .filter(|provider| matches!(provider, Provider::Aws | Provider::Azure))
-            .collect();
-        if clouds.is_empty() {
-            return;
-        }
-        let targets: BTreeSet<String> = self
-            .placed
-            .values()
-            .flat_map(|placed| placed.targets.iter().map(|target| self.ground.sites[*target].name.clone()))
-            .collect();
-        self.add(
-            Severity::Medium,
-            targets.into_iter().collect(),
-            "images, keys, secrets and certificates belong to one region",
-            "an image, a KMS or Key Vault key, a secret or a certificate that exists only at home is gone with it, and then nothing starts",
-            "copy images, make keys multi-region, replicate secrets, issue certificates in both regions; `lifeboat generate` writes them",
-        );
-        let unknown = self.placed.iter().any(|(id, placed)| {
-            let Some(component) = self.setting.app.components.get(id) else { return false };
-            let Some(instance) = &component.size.instance else { return false };
-            placed.targets.iter().any(|target| {
-                let place = &self.ground.sites[*target].place;
-                let prefix = match place.provider {
-                    Provider::Aws => "ec2/",
-                    Provider::Azure => "vm/",
-                    Provider::Local | Provider::Kubernetes => return false,
-                };
-                let compute = matches!(component.kind, Kind::Asg | Kind::Eks | Kind::Vmss | Kind::Aks);
-                compute
-                    && match self.ground.book().instance(place, &format!("{prefix}{instance}")) {
-                        Price::Known(figure) => figure.grade == Grade::Estimated,
-                        Price::Unknown { .. } => true,
-                    }
-            })
-        });
-        if unknown {
-            self.add(
-                Severity::Low,
-                vec!["app".into()],
-                "whether the machine type exists in the recovery region is not in the data",
-                "new machine types come to large regions first",
-                "check it, or name a type that both regions have",
             );
         }
     }

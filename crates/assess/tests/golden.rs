@@ -158,9 +158,12 @@ fn unknown_prices_are_not_counted_as_nothing() {
     assert!(answer.cost.unknown_of_today > 0);
     assert_eq!(answer.summary.overhead_percent, None);
     assert!(answer.patterns.iter().all(|row| row.overhead_percent.is_none()), "{:#?}", answer.patterns);
-    let shop = assess(&read(&file("examples/aws/shop.yaml")), &Inputs::new(Atlas::embedded()));
+    let shop = assess(&read(&file("examples/azure/shop.yaml")), &Inputs::new(Atlas::embedded()));
     assert!(shop.cost.unknown_of_today == 0 && shop.summary.unknown_prices > 0, "{:#?}", shop.cost);
-    assert!(text::render(&shop).contains("  + at least 41.8 %"), "{}", text::render(&shop));
+    assert!(text::render(&shop).contains("  + at least 43.4 %"), "{}", text::render(&shop));
+    let shop = assess(&read(&file("examples/aws/shop.yaml")), &Inputs::new(Atlas::embedded()));
+    assert!(shop.cost.unknown.iter().any(|line| line.contains("aurora-io-requests")), "{:#?}", shop.cost);
+    assert_eq!(shop.summary.overhead_percent, None, "what Aurora's requests cost today is not known");
 }
 
 #[test]
@@ -709,4 +712,154 @@ fn a_contradiction_of_many_groups_is_said_once() {
     let least = answer.conflicts[0].relax[0].strip_prefix("RPO of the app: at least ").unwrap();
     let followed = twelve(&format!("{{rto: 4h, rpo: {}}}", least.replace(' ', "").replace("min", "m")));
     assert_eq!(followed.conflicts, [], "who follows the advice has none left");
+}
+
+#[test]
+fn what_protection_adds_is_counted_without_today_s_unknown_prices() {
+    let answer = answer("azure-shop.yaml");
+    assert!(answer.cost.unknown_of_today > 0, "{:?}", answer.cost.unknown);
+    assert_eq!(answer.summary.unknown_prices, answer.cost.unknown_of_added);
+    let lines: std::collections::BTreeSet<(&str, &str)> = answer
+        .components
+        .iter()
+        .flat_map(|component| &component.items)
+        .filter(|item| item.usd.is_none())
+        .map(|item| (item.sku.as_str(), item.region.as_str()))
+        .collect();
+    assert_eq!(answer.cost.unknown_of_added, lines.len(), "{lines:?}");
+}
+
+/// A database at `home`, and what comes into question besides.
+fn data(kind: &str, objectives: &str, home: &str, others: &[(&str, &str)]) -> Assessment {
+    let others: String = others.iter().map(|(name, place)| format!("  {name}: {{place: {place}}}\n")).collect();
+    let text = format!(
+        "app: one\nobjectives: {objectives}\nfailover: {{mode: approve}}\nregions:\n  home: {{place: {home}}}\n{others}components:\n  data: {{kind: {kind}, writer: home, size: {{storage: 10GB, writes: 1GB/day}}}}\n"
+    );
+    assess(&read(&text), &Inputs::new(Atlas::embedded()))
+}
+
+#[test]
+fn a_commit_waits_for_the_region_that_is_named() {
+    let answer = data(
+        "cosmosdb",
+        "{rpo: 0s}",
+        "azure/westeurope",
+        &[("a", "azure/swedencentral"), ("b", "azure/northeurope"), ("c", "azure/francecentral")],
+    );
+    let data = component(&answer, "data");
+    assert_eq!(data.targets.len(), 2, "{data:?}");
+    let waits = data.commit_latency_ms.as_ref().unwrap().value;
+    let said = data.reasons.iter().find(|reason| reason.starts_with("each commit waits")).unwrap();
+    let named = data.targets.iter().find(|target| said.contains(&format!("for {target}"))).unwrap();
+    let link = answer.links.iter().find(|link| link.to == *named).unwrap();
+    assert_eq!(link.round_trip_ms.as_ref().unwrap().value, waits, "{said}");
+}
+
+#[test]
+fn regions_that_the_law_or_the_distance_excludes_are_no_choice() {
+    let regions = [("france", "aws/eu-west-3"), ("london", "aws/eu-west-2"), ("ireland", "aws/eu-west-1")];
+    let answer = data("s3", "{residency: [EU]}", "aws/eu-north-1", &regions);
+    assert!(answer.links[0].reason.starts_with("the cheapest of 2 "), "{}", answer.links[0].reason);
+    let near = data(
+        "cosmosdb",
+        "{}",
+        "azure/australiacentral",
+        &[("near", "azure/australiacentral2"), ("far", "azure/australiaeast")],
+    );
+    let refused = near.regions.iter().find(|region| region.region == "near").unwrap().refused.as_ref().unwrap();
+    assert!(refused.contains("less than the 100 km"), "{refused}");
+    assert!(near.links[0].reason.starts_with("the only one that comes into question"), "{}", near.links[0].reason);
+}
+
+fn point<'a>(answer: &'a Assessment, part: &str) -> Option<&'a lifeboat_assess::report::WeakPoint> {
+    answer.weak_points.iter().find(|point| point.what.contains(part))
+}
+
+#[test]
+fn data_that_leave_the_law_of_their_home_are_told_and_a_region_inside_is_advised() {
+    let regions = [("virginia", "aws/us-east-1")];
+    let abroad = data("s3", "{}", "aws/eu-north-1", &regions);
+    let leave = point(&abroad, "data leave EU for US").unwrap();
+    assert_eq!(leave.about, ["data"]);
+    assert!(leave.remedy.contains("add a region in EU to recover in, such as aws/eu-"), "{}", leave.remedy);
+    let forbidden = data("s3", "{residency: [EU]}", "aws/eu-north-1", &regions);
+    let advice: Vec<&String> = forbidden.conflicts.iter().flat_map(|conflict| &conflict.relax).collect();
+    assert!(advice.iter().any(|line| line.contains("add a region in EU, such as aws/eu-")), "{advice:?}");
+    assert!(point(&data("s3", "{}", "aws/eu-north-1", &[("ireland", "aws/eu-west-1")]), "data leave").is_none());
+}
+
+#[test]
+fn only_what_the_app_has_is_named_as_missing_elsewhere() {
+    let regions = [("ireland", "aws/eu-west-1")];
+    let table = data("dynamodb", "{}", "aws/eu-north-1", &regions);
+    for what in ["image", "certificate", "credentials"] {
+        assert!(point(&table, what).is_none(), "{what}: a table has none");
+    }
+    let shop = read(&std::fs::read_to_string(folder_of_examples().join("aws/shop.yaml")).unwrap());
+    let shop = assess(&shop, &Inputs::new(Atlas::embedded()));
+    let image = point(&shop, "an image is in one region only").unwrap();
+    assert!(image.what.contains("ami-0a1b2c3d4e5f60718 (eu-north-1)"), "{}", image.what);
+    assert!(image.what.contains("123456789012.dkr.ecr.eu-north-1"), "{}", image.what);
+}
+
+/// Compute of a kind in two regions of AWS, `more` of its entry given.
+fn compute(kind: &str, more: &str) -> Assessment {
+    let text = format!(
+        "app: one\nobjectives: {{rto: 24h}}\nfailover: {{mode: approve}}\nregions:\n  home: {{place: aws/eu-north-1}}\n  there: {{place: aws/eu-west-1}}\n  third: {{place: aws/eu-west-3, role: witness}}\ncomponents:\n  web: {{kind: {kind}, pattern: pilot-light, {more}}}\nroutes:\n  a.example.com: {{to: web}}\n  b.example.com: {{to: web}}\n"
+    );
+    assess(&read(&text), &Inputs::new(Atlas::embedded()))
+}
+
+#[test]
+fn machines_that_have_to_start_are_counted_and_many_at_once_are_scarce() {
+    let few = compute("asg", "size: {count: 2, instance: m6g.large}");
+    let many = compute("asg", "size: {count: 3000, instance: m6g.large}");
+    let launched = point(&many, "3000 machines or tasks are launched in there").unwrap();
+    assert!(launched.remedy.contains("let 3000 more start"), "{}", launched.remedy);
+    let launch = |answer: &Assessment| {
+        let step = |step: &&lifeboat_assess::report::StepReport| step.step == lifeboat_assess::StepKind::Launch;
+        component(answer, "web").steps.iter().find(step).unwrap().p95
+    };
+    assert!(launch(&many) > 4.0 * 600.0 && launch(&few) < 700.0, "{} and {}", launch(&many), launch(&few));
+}
+
+#[test]
+fn a_process_on_a_machine_of_a_cloud_boots_that_machine() {
+    let web = compute("process", "run: web, size: {count: 1, instance: m6g.large}");
+    let report = component(&web, "web");
+    assert!(report.rto.p95 > 600.0, "{:?}", report.rto);
+    assert!(point(&web, "1 machine or task is launched in there").is_some(), "{:?}", web.weak_points);
+}
+
+#[test]
+fn health_checks_are_billed_as_they_are_generated() {
+    let answer = compute("asg", "size: {count: 2, instance: m6g.large}");
+    let of = |sku: &str| -> (f64, f64) {
+        let items = component(&answer, "web").items.iter().filter(|item| item.sku == sku);
+        items.fold((0.0, 0.0), |(count, usd), item| (count + item.quantity, usd + item.usd.unwrap()))
+    };
+    // Two routes, two regions, three nodes; HTTPS and every ten seconds.
+    assert_eq!(of("route53-health-check-other-endpoint"), (12.0, 9.0));
+    assert_eq!(of("route53-health-check-option-other-endpoint"), (24.0, 48.0));
+}
+
+#[test]
+fn what_a_service_bills_at_a_rate_of_its_own_has_no_look_alike() {
+    let answer = data("rds", "{rto: 72h, rpo: 24h}", "aws/eu-north-1", &[("ireland", "aws/eu-west-1")]);
+    let backup = component(&answer, "data").items.iter().find(|item| item.sku.contains("backup")).unwrap();
+    assert_eq!((backup.sku.as_str(), backup.usd), ("rds-backup-storage", None));
+    let text = "app: one\nfailover: {mode: approve}\nregions:\n  a: {place: azure/westeurope}\n  b: {place: azure/northeurope}\ncomponents:\n  c: {kind: azure-sql, pattern: warm-standby, size: {instance: BC_Gen5_4, storage: 100GB, writes: 1GB/day}}\n";
+    let answer = assess(&read(text), &Inputs::new(Atlas::embedded()));
+    let items = &component(&answer, "c").items;
+    let skus: Vec<&str> = items.iter().filter(|item| item.usd.is_none()).map(|item| item.sku.as_str()).collect();
+    assert_eq!(skus, ["sql-bc-gen5-vcore-licence", "sql-bc-storage"], "the prices of General Purpose are others");
+}
+
+#[test]
+fn after_a_loss_writers_are_where_their_data_were_carried_to() {
+    let lost = asked("aws-shop.yaml", "lost=stockholm");
+    let before = answer("aws-shop.yaml");
+    for report in before.components.iter().filter(|one| one.home == "stockholm" && one.rpo_basis.is_some()) {
+        assert_eq!(component(&lost.after, &report.component).home, report.targets[0], "{}", report.component);
+    }
 }

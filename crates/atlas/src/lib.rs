@@ -24,7 +24,7 @@ use lifeboat_model::app::{Place, Provider};
 pub use figure::{Figure, Grade};
 pub use land::Outline;
 pub use latency::{FIBRE_MS_PER_KM, RoundTrip};
-pub use outage::{Outage, OutageScope, Rate};
+pub use outage::{Durations, Outage, OutageScope, Rate};
 pub use price::{Price, PriceBook};
 pub use recovery::{Metric, Published};
 pub use region::{Position, RegionFacts, Status, Zones};

@@ -44,7 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Published>, DataError> {
             other => return Err(row.error(format!("`{other}` is no metric"))),
         };
         let source: Arc<str> = row.text("source")?.into();
-        let grade = grade(row.text("basis")?);
+        let grade = grade(row.text("basis")?, &source);
         let typical: Option<f64> = row.optional("value_s_typical")?;
         published.push(Published {
             mechanism: row.required("mechanism")?,
@@ -59,8 +59,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Published>, DataError> {
 }
 
 /// The weakest grade that the row's basis admits to.
-fn grade(basis: &str) -> Grade {
-    if basis.contains("in this project") {
+fn grade(basis: &str, source: &str) -> Grade {
+    if source.contains("in this project") {
         Grade::Measured
     } else if basis.contains("estimate") {
         Grade::Estimated
@@ -83,6 +83,7 @@ mod tests {
         };
         assert_eq!(first("azure-sql-manual-failover", Metric::Rto).grade, Grade::Published);
         assert_eq!(first("azure-postgres-geo-replica-promote", Metric::Rto).grade, Grade::Estimated);
+        assert_eq!(first("pg-promote", Metric::Duration).grade, Grade::Measured);
         assert_eq!(first("ec2-launch-to-ssh", Metric::Duration).grade, Grade::Observed);
         let words: Vec<_> = Atlas::embedded().published("s3-crr", Metric::Rpo).collect();
         assert_eq!(words[0].typical_s, None, "words are not turned into a number");

@@ -41,6 +41,23 @@ pub enum Service {
 }
 
 impl Service {
+    /// Whether AWS offers it; the others are Azure's.
+    pub const fn is_of_aws(self) -> bool {
+        match self {
+            Self::AuroraGlobal
+            | Self::Rds
+            | Self::Dynamodb
+            | Self::S3
+            | Self::Ec2
+            | Self::Autoscaling
+            | Self::Ecs
+            | Self::Eks => true,
+            Self::AzureSql | Self::Cosmosdb | Self::AzurePostgres | Self::AzureStorage | Self::Vmss | Self::Aks => {
+                false
+            }
+        }
+    }
+
     /// All of them, AWS first.
     pub const ALL: [Self; 14] = [
         Self::AuroraGlobal,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lifeboat_atlas::Service;
 use lifeboat_drill::Fault;
 use lifeboat_model::{ComponentId, RegionId};
 use lifeboat_node::tokens::Role;
@@ -320,12 +321,24 @@ pub struct Regions {
     /// Farthest from the primary
     #[arg(long, value_name = "KM", requires = "primary", value_parser = kilometres)]
     pub at_most_km: Option<f64>,
+    /// A service that it must have, such as aurora-global or aks; may be repeated
+    #[arg(long, value_name = "SERVICE", value_parser = service)]
+    pub service: Vec<Service>,
     /// Suggest regions of other clouds too
     #[arg(long)]
     pub other_clouds: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// A service by its word.
+fn service(text: &str) -> Result<Service, String> {
+    let known = || Service::ALL.map(Service::as_str).join(", ");
+    Service::ALL
+        .into_iter()
+        .find(|service| service.as_str() == text)
+        .ok_or_else(|| format!("expected one of {}", known()))
 }
 
 /// A distance.

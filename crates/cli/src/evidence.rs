@@ -34,7 +34,10 @@ pub fn history(app: &App, reports: &[impl AsRef<Path>]) -> Result<History, Failu
             return Err(wrong(format!("this is a drill of `{}`, and the file is `{}`", report.app, app.name)));
         }
         let age = age_in_days(&report.environment.started).map_err(wrong)?;
-        history.days_since_drill = Some(history.days_since_drill.map_or(age, |known: f64| known.min(age)));
+        // What failed, or moved nothing, proves nothing.
+        if report.passed && report.runs.iter().any(|run| run.served_again) {
+            history.days_since_drill = Some(history.days_since_drill.map_or(age, |known: f64| known.min(age)));
+        }
         if report.fault == LOSS {
             add(&mut history, app, &report);
         }
@@ -97,7 +100,12 @@ fn age_in_days(started: &str) -> Result<f64, String> {
 /// has no route.
 pub fn prediction(app: &App) -> Option<Prediction> {
     let to = &app.routes.values().next()?.to;
-    let answer = assess(&as_it_runs(app), &Inputs::new(Atlas::embedded()));
+    // A drill kills what is in a region, and the machine that it was on refuses: no probe waits a timeout out. An interval that
+    // leaves room for a region that vanished would be too wide for a drill to miss.
+    let mut app = as_it_runs(app);
+    app.detection.timeout = Duration::ZERO;
+    app.detection.silent = 1;
+    let answer = assess(&app, &Inputs::new(Atlas::embedded()));
     let component = answer.components.iter().find(|component| component.component == to.as_str())?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a recovery, from 0 on")]
     let ms = |seconds: f64| (seconds.max(0.0) * 1000.0).round() as u64;
@@ -174,6 +182,13 @@ mod tests {
         assert!(history.recoveries.is_empty() && history.days_since_drill.is_some());
         let refusal = read(&report("other", LOSS, "2026-01-02 03:04:05 UTC")).unwrap_err();
         assert!(refusal.contains("a drill of `other`, and the file is `shop`"), "{refusal}");
+        let failed = report("shop", "pause", "2026-01-02 03:04:05 UTC");
+        for (from, to) in
+            [(r#""passed":true"#, r#""passed":false"#), (r#""served_again":true"#, r#""served_again":false"#)]
+        {
+            let history = read(&failed.replace(from, to)).unwrap();
+            assert_eq!(history.days_since_drill, None, "no drill to rely on: {to}");
+        }
         assert!(read("{}").unwrap_err().contains("not a drill's report.json"));
     }
 
@@ -181,5 +196,11 @@ mod tests {
     fn what_is_predicted_for_the_example_is_in_order() {
         let prediction = prediction(&app()).unwrap();
         assert!(prediction.least_ms < prediction.half_ms && prediction.half_ms < prediction.most_ms, "{prediction:?}");
+        let answer = assess(&as_it_runs(&app()), &Inputs::new(Atlas::embedded()));
+        let web = answer.components.iter().find(|component| component.component == "web").unwrap();
+        assert!(
+            prediction.half_ms < (web.rto.p50 * 1000.0) as u64,
+            "a host that refuses is found sooner than one that vanished"
+        );
     }
 }

@@ -131,6 +131,10 @@ pub fn regions(regions: &Regions) -> Result<ExitCode, Failure> {
     if regions.text.as_deref() == Some("suggest") {
         let primary = primary
             .ok_or_else(|| Failure::Wrong("lifeboat: suggest for which region? --primary aws/eu-north-1".into()))?;
+        if !regions.service.is_empty() {
+            let expected = "expected `lifeboat regions --service SERVICE`";
+            return Err(Failure::Wrong(format!("lifeboat: --service is for the list; {expected}")));
+        }
         let limits = places::Limits {
             other_clouds: regions.other_clouds,
             within: regions.within.clone(),
@@ -148,6 +152,7 @@ pub fn regions(regions: &Regions) -> Result<ExitCode, Failure> {
         return Err(unknown(primary));
     }
     let filter = places::Filter {
+        services: regions.service.clone(),
         text: regions.text.clone(),
         within: regions.within.clone(),
         at_most_km: regions.at_most_km,

@@ -188,6 +188,9 @@ impl<W: Write + Send> Terminal<W> {
         self.line(&format!(
             "  the failover is {word} what was predicted before: {least} to {most}, half within {half}"
         ));
+        self.line(
+            "  (by published figures, nothing being measured yet; `lifeboat assess --measured` plans with this drill)",
+        );
     }
 
     fn medians(&mut self, report: &Report) {

@@ -1,7 +1,7 @@
 //! What compute can do: be built, be started, or run there already, with as many machines as it takes.
 
 use lifeboat_atlas::Metric;
-use lifeboat_model::app::{Kind, Pattern};
+use lifeboat_model::app::{Kind, Pattern, Provider};
 use lifeboat_model::compute::full;
 
 use super::{Carriage, Choice, Maker, TargetRule, nothing_lost};
@@ -79,12 +79,12 @@ impl Maker<'_> {
             loss: nothing_lost("it keeps no data"),
             targets: 1,
             rule: TargetRule::Any,
-            at_home: Quantities::default().with(Item::HealthCheck, self.checks),
-            per_target: Quantities::default()
+            at_home: self.checks,
+            per_target: self
+                .checks
                 .with(Item::Compute, self.measure.compute * share)
                 .with(Item::Memory, self.measure.memory_gb * share)
-                .with(Item::Cluster, 1.0)
-                .with(Item::HealthCheck, self.checks),
+                .with(Item::Cluster, 1.0),
             traffic_gb: 0.0,
             complexity: match pattern {
                 Pattern::BackupRestore => 1,
@@ -103,31 +103,50 @@ impl Maker<'_> {
             Kind::Eks => (self.published("eks-node-start-karpenter", Metric::Duration, ""), 20.0),
             Kind::Vmss => (self.published("vmss-scale-out", Metric::Duration, ""), 20.0),
             Kind::Aks => (self.published("aks-node-start", Metric::Duration, ""), 20.0),
+            // A process on a machine of a cloud, of which none runs there yet, boots that machine first.
+            Kind::Process if missing == count && self.component.size.instance.is_some() => {
+                match self
+                    .setting
+                    .app
+                    .regions
+                    .values()
+                    .map(|region| region.place.provider)
+                    .find(|at| matches!(at, Provider::Aws | Provider::Azure))
+                {
+                    Some(Provider::Azure) => (self.published("vmss-scale-out", Metric::Duration, ""), 20.0),
+                    Some(_) => (self.published("asg-launch-to-in-service", Metric::Duration, ""), 20.0),
+                    None => (process(), 60.0),
+                }
+            }
             Kind::Deployment => (self.published("eks-pod-start-existing-node", Metric::Duration, ""), 60.0),
-            _ => (
-                Spread::assumed(
-                    1.0,
-                    5.0,
-                    15.0,
-                    "assumed: a process starts within seconds, as the examples do; a slow one loads caches first",
-                ),
-                60.0,
-            ),
+            _ => (process(), 60.0),
         };
         let queue = f64::from(missing.saturating_sub(1)) / per_minute * 60.0;
-        let scarcity = 1.0 + 3.0 * f64::from(missing) / f64::from(count);
+        let share = f64::from(missing) / f64::from(count);
+        let scarcity = 1.0 + 3.0 * share;
+        // The more are asked for at once, the less room there has to be for some not to be had: from a hundred on what happens to
+        // one launch in a hundred happens to one in twenty.
+        let many = 1.0 + 3.0 * share * (f64::from(missing - 1) / 99.0).min(1.0);
         let [p0, p50, p95, p99, p100] = base.seconds.map(|seconds| seconds + queue);
-        Spread {
-            seconds: [p0, p50, p95, p99 * scarcity, p100 * scarcity],
-            grade: base.grade,
-            date: base.date.clone(),
-            source: format!(
-                "{}; {missing} to start at an assumed {per_minute:.0} a minute, capacity assumed to be scarce in one case in a hundred",
+        let p95 = p95 * many;
+        let p99 = (p99 * scarcity).max(p95);
+        Spread::assumed_at(
+            [p0, p50, p95, p99, (p100 * scarcity).max(p99)],
+            format!(
+                "assumed: {missing} to start at {per_minute:.0} a minute, capacity scarce in one case in a hundred, and in one of twenty where a hundred or more are wanted at once; {}",
                 base.source
-            )
-            .into(),
-        }
+            ),
+        )
     }
+}
+
+fn process() -> Spread {
+    Spread::assumed(
+        1.0,
+        5.0,
+        15.0,
+        "assumed: a process starts within seconds, as the examples do; a slow one loads caches first",
+    )
 }
 
 /// How many machines a warm standby may have: each number up to ten, ten steps above that, and what the file says.
