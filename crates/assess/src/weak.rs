@@ -8,6 +8,7 @@ use lifeboat_atlas::Zones;
 use lifeboat_model::ComponentId;
 use lifeboat_model::app::{FailoverMode, Kind, Pattern, Provider, RegionRole, StoreChoice, WithoutStandby};
 use lifeboat_model::compute::full;
+use lifeboat_model::manual::MovedBy;
 
 use crate::bill::usd;
 use crate::choice::{Carriage, Setting};
@@ -177,6 +178,20 @@ impl Finder<'_> {
     }
 
     fn people(&mut self) {
+        let app = self.setting.app;
+        let by_hand = |id: &&ComponentId| {
+            app.components.get(*id).is_some_and(|of| of.kind.is_database() && of.moved_by() == MovedBy::People)
+        };
+        let moved: Vec<String> = self.placed.keys().filter(by_hand).map(ToString::to_string).collect();
+        if !moved.is_empty() {
+            self.add(
+                Severity::High,
+                moved,
+                "a person moves it",
+                "every time here is counted from when that person acts, and machines as started at the same moment",
+                "practise it: `lifeboat plan failover` has the commands, `lifeboat status` says when, `lifeboat done` that it is done",
+            );
+        }
         if self.setting.app.failover.mode == FailoverMode::Approve {
             self.add(
                 Severity::Medium,

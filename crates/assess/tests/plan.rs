@@ -12,6 +12,7 @@ use lifeboat_assess::proposal::losses;
 use lifeboat_assess::site::{Ground, declared};
 use lifeboat_assess::{History, Inputs, assess, write};
 use lifeboat_atlas::Atlas;
+use lifeboat_model::manual::MovedBy;
 use lifeboat_model::{App, ComponentId};
 use lifeboat_plan::{Durations, Intent, Plan, RegionLoss, StepKind};
 
@@ -69,7 +70,12 @@ fn every_step_of_the_plan_of_the_written_file_is_drawn_after_what_it_waits_for()
         let ground = Ground::new(atlas, atlas.prices(), declared(&written));
         let placed = optimised(&written, &history, &ground).placed;
         let losses = losses(&written, &ground, &placed, &Durations::default());
-        for (id, placed) in placed.iter().filter(|(id, _)| written.components[*id].kind.is_database()) {
+        // What people move is planned after their word, and predicted from when they act.
+        let by_nodes = |id: &ComponentId| {
+            let component = &written.components[id];
+            component.kind.is_database() && component.moved_by() == MovedBy::Nodes
+        };
+        for (id, placed) in placed.iter().filter(|(id, _)| by_nodes(id)) {
             let target = ground.sites[placed.targets[0]].region.as_ref().unwrap();
             let writer = written.components[id].writer.as_ref();
             let plan = Plan::build(&written, Intent::Failover, id, writer, target, &Durations::default());
@@ -79,7 +85,7 @@ fn every_step_of_the_plan_of_the_written_file_is_drawn_after_what_it_waits_for()
             plans += 1;
         }
     }
-    assert!(plans >= 8, "{plans}");
+    assert!(plans >= 2, "{plans}");
 }
 
 /// What measurements say of the plan's steps is what recoveries are drawn from.
