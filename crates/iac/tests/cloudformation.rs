@@ -301,7 +301,8 @@ fn backups_reach_the_region_that_has_nothing_else() {
 /// The instances of Aurora follow the role, which the stack set is told.
 #[test]
 fn aurora_is_sized_by_its_role() {
-    let app = common::example("aws/warm-standby");
+    let mut app = common::example("aws/warm-standby");
+    app.components.get_mut("orders").unwrap().size.standby = Some(1);
     let path = "cloudformation/roles.json";
     assert!(resource(&regional(&app), "OrdersInstance2").contains("Condition: OrdersWrites\n"));
     let moved = Roles { writers: [("orders".into(), "frankfurt".into())].into(), ..Roles::default() };
