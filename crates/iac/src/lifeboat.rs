@@ -404,6 +404,8 @@ where_node_is() {
   elif [ -n "$found" ]; then
     echo "$1: to the cluster $2"
     to_cluster "$1" "$2"
+  else
+    echo "$1: no node in the cluster $2, which has no namespace @{node}"
   fi
 }
 

@@ -303,7 +303,10 @@ fn nodes_reach_each_other() {
 /// Aurora and an Auto Scaling group: Lifeboat promoted Frankfurt and scaled it up; Stockholm comes back as a secondary.
 #[test]
 fn after_a_failover_the_plan_is_empty() {
-    let app = example("aws/warm-standby");
+    let mut app = example("aws/warm-standby");
+    for (id, standby) in [("orders", 1), ("web", 2)] {
+        app.components.get_mut(id).unwrap().size.standby = Some(standby);
+    }
     let tree = tree_of(&app);
     let Some(workspace) = Workspace::new(&app, &tree, "aws") else { return };
     workspace.apply();

@@ -82,7 +82,7 @@ fn backups_follow_the_writer_when_a_person_says_so() {
     let Some(workspace) = Workspace::new(&app, &tree_of(&app), "azure") else { return };
     workspace.apply();
     let values = json!({
-        "backed_up_servers": {"records": ["germany", "sweden"]},
+        "backed_up_servers": {"records": ["netherlands", "ireland"]},
         "alarm_action_groups": ["/subscriptions/0/resourceGroups/ops/providers/Microsoft.Insights/actionGroups/ops"],
     });
     std::fs::write(workspace.root.join("zz.auto.tfvars.json"), values.to_string()).unwrap();
@@ -94,12 +94,12 @@ fn backups_follow_the_writer_when_a_person_says_so() {
     assert_eq!(
         made,
         [
-            format!("module.backup_germany.{rule}"),
-            format!("module.backup_sweden.{instance}"),
-            "module.backup_sweden.azurerm_data_protection_backup_policy_postgresql_flexible_server.weekly[0]".into(),
-            format!("module.backup_sweden.{rule}"),
-            "module.backup_sweden.azurerm_role_assignment.group[0]".into(),
-            "module.backup_sweden.azurerm_role_assignment.servers[\"records\"]".into(),
+            format!("module.backup_ireland.{instance}"),
+            "module.backup_ireland.azurerm_data_protection_backup_policy_postgresql_flexible_server.weekly[0]".into(),
+            format!("module.backup_ireland.{rule}"),
+            "module.backup_ireland.azurerm_role_assignment.group[0]".into(),
+            "module.backup_ireland.azurerm_role_assignment.servers[\"records\"]".into(),
+            format!("module.backup_netherlands.{rule}"),
         ]
     );
     assert!(!plan.contains("will be destroyed"), "{plan}");
